@@ -1,0 +1,22 @@
+//! The words of WebDAV: header fields and XML bodies (RFC 4918, 4331, 6578, 9110, 9530).
+//!
+//! Nothing here does I/O or knows of a store. Header parsers take the whole [`http::HeaderMap`],
+//! so that a field sent twice is noticed in one place.
+
+#![allow(
+    clippy::missing_panics_doc,
+    reason = "each `expect` here states an invariant that no caller can break"
+)]
+
+pub mod date;
+pub mod depth;
+pub mod destination;
+pub mod etag;
+mod field;
+pub mod lock_token;
+pub mod namespace;
+pub mod overwrite;
+pub mod path;
+pub mod timeout;
+
+pub use field::BadHeader;
