@@ -1,0 +1,223 @@
+-- Accounts -------------------------------------------------------------------
+
+CREATE TABLE account (
+    id BLOB NOT NULL PRIMARY KEY,
+    username TEXT NOT NULL,
+    email TEXT,
+    password_hash TEXT NOT NULL,
+    access TEXT NOT NULL CHECK (access IN ('user', 'administrator')),
+    -- Raised whenever credentials change: whatever was derived from older ones is void.
+    credential_version BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    disabled_at BIGINT
+) WITHOUT ROWID;
+
+-- User names and e-mail addresses share one space, so that either logs in to one account only.
+CREATE TABLE account_name (
+    name_key TEXT NOT NULL PRIMARY KEY,
+    account_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE
+) WITHOUT ROWID;
+CREATE INDEX account_name_account ON account_name (account_id);
+
+-- One device's log-in; its refresh token is kept as a digest and rotates.
+CREATE TABLE login (
+    id BLOB NOT NULL PRIMARY KEY,
+    account_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    device TEXT NOT NULL,
+    refresh_digest BLOB NOT NULL,
+    -- The token before the last rotation: seeing it again means it was stolen.
+    spent_digest BLOB,
+    created_at BIGINT NOT NULL,
+    last_used_at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX login_account ON login (account_id);
+CREATE INDEX login_last_used ON login (last_used_at);
+
+CREATE TABLE app_password (
+    id BLOB NOT NULL PRIMARY KEY,
+    account_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    secret_digest BLOB NOT NULL UNIQUE,
+    -- The folder that is this password's whole world; NULL for the drive.
+    root_id BLOB,
+    read_only BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT,
+    last_used_at BIGINT
+) WITHOUT ROWID;
+CREATE INDEX app_password_account ON app_password (account_id);
+
+-- Failed log-ins, by account name or address, for the delay that all daemons share.
+CREATE TABLE login_failure (
+    subject BLOB NOT NULL PRIMARY KEY,
+    failures BIGINT NOT NULL,
+    last_failed_at BIGINT NOT NULL,
+    blocked_until BIGINT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE invitation (
+    code_digest BLOB NOT NULL PRIMARY KEY,
+    created_by BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE setting (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Who did what; rows are only ever added.
+CREATE TABLE audit (
+    id BLOB NOT NULL PRIMARY KEY,
+    at BIGINT NOT NULL,
+    account_id BLOB,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    address TEXT
+) WITHOUT ROWID;
+
+-- Space ----------------------------------------------------------------------
+
+-- The server's capacity in charged bytes; one row.
+CREATE TABLE capacity (
+    id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+    limit_bytes BIGINT NOT NULL,
+    used_bytes BIGINT NOT NULL,
+    reserved_bytes BIGINT NOT NULL
+) WITHOUT ROWID;
+INSERT INTO capacity (id, limit_bytes, used_bytes, reserved_bytes) VALUES (1, 4611686018427387904, 0, 0);
+
+CREATE TABLE drive (
+    id BLOB NOT NULL PRIMARY KEY,
+    owner_id BLOB NOT NULL UNIQUE REFERENCES account (id) ON DELETE CASCADE,
+    root_id BLOB NOT NULL,
+    limit_bytes BIGINT NOT NULL,
+    used_bytes BIGINT NOT NULL,
+    reserved_bytes BIGINT NOT NULL,
+    file_count BIGINT NOT NULL,
+    -- Live and expired locks alike; while it is 0 nobody looks for locks.
+    lock_count BIGINT NOT NULL,
+    -- Number of the newest row in "change", and of the newest one that was forgotten.
+    change_number BIGINT NOT NULL,
+    change_floor BIGINT NOT NULL,
+    created_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- Bytes promised to a running upload. The holder extends expires_at while it lives.
+CREATE TABLE reservation (
+    id BLOB NOT NULL PRIMARY KEY,
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    holder_id BLOB NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX reservation_drive ON reservation (drive_id);
+CREATE INDEX reservation_expires ON reservation (expires_at);
+
+-- Content --------------------------------------------------------------------
+
+-- Immutable bytes, named by their SHA-256. Small ones live here, others in the blob store.
+-- A rowid table, so that data is appended instead of scattered by digest.
+CREATE TABLE blob (
+    digest BLOB NOT NULL PRIMARY KEY,
+    size_bytes BIGINT NOT NULL,
+    reference_count BIGINT NOT NULL,
+    -- When the count last became, or was found to be, 0.
+    unreferenced_at BIGINT,
+    data BLOB
+);
+CREATE INDEX blob_unreferenced ON blob (unreferenced_at) WHERE unreferenced_at IS NOT NULL;
+
+-- The ordered chunks of one file version that is longer than one blob.
+CREATE TABLE manifest (
+    id BLOB NOT NULL PRIMARY KEY,
+    size_bytes BIGINT NOT NULL,
+    reference_count BIGINT NOT NULL,
+    chunking TEXT NOT NULL,
+    chunks BLOB NOT NULL
+);
+
+-- Tree -----------------------------------------------------------------------
+
+CREATE TABLE node (
+    id BLOB NOT NULL PRIMARY KEY,
+    drive_id BLOB NOT NULL,
+    -- 1 folder, 2 file.
+    kind BIGINT NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    -- A file's strong validator: digest of its content, or of its manifest (docs/STORAGE.md).
+    tag BLOB,
+    sha256 BLOB,
+    -- Where the content is: neither (empty), one blob, or a manifest.
+    blob_digest BLOB,
+    manifest_id BLOB,
+    -- A folder's validator: raised with each change of its membership.
+    child_number BIGINT NOT NULL,
+    property_count BIGINT NOT NULL,
+    created_ns BIGINT NOT NULL,
+    modified_ns BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX node_unhashed ON node (id) WHERE sha256 IS NULL AND manifest_id IS NOT NULL;
+
+CREATE TABLE entry (
+    parent_id BLOB NOT NULL REFERENCES node (id),
+    -- The name in Unicode normalisation form C, by which it is looked up.
+    name_nfc TEXT NOT NULL,
+    -- The name as it was first given.
+    name TEXT NOT NULL,
+    node_id BLOB NOT NULL REFERENCES node (id),
+    PRIMARY KEY (parent_id, name_nfc)
+) WITHOUT ROWID;
+CREATE INDEX entry_node ON entry (node_id);
+
+-- Dead properties (RFC 4918 §4).
+CREATE TABLE property (
+    node_id BLOB NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+    namespace TEXT NOT NULL,
+    name TEXT NOT NULL,
+    -- The whole element, as XML.
+    value TEXT NOT NULL,
+    PRIMARY KEY (node_id, namespace, name)
+) WITHOUT ROWID;
+
+CREATE TABLE dav_lock (
+    token TEXT NOT NULL PRIMARY KEY,
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    node_id BLOB NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+    account_id BLOB NOT NULL,
+    is_exclusive BIGINT NOT NULL,
+    is_deep BIGINT NOT NULL,
+    owner_xml TEXT,
+    timeout_s BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX dav_lock_drive ON dav_lock (drive_id);
+CREATE INDEX dav_lock_node ON dav_lock (node_id);
+CREATE INDEX dav_lock_expires ON dav_lock (expires_at);
+
+-- Deleted trees: no longer charged nor reachable, purged in the background.
+CREATE TABLE trash (
+    node_id BLOB NOT NULL PRIMARY KEY REFERENCES node (id),
+    drive_id BLOB NOT NULL,
+    deleted_at BIGINT NOT NULL
+) WITHOUT ROWID;
+
+-- What happened in a drive, in order. Paths are those at the time, from the drive's root.
+CREATE TABLE change (
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    number BIGINT NOT NULL,
+    -- 1 made or changed, 2 removed, 3 a whole tree appeared.
+    kind BIGINT NOT NULL,
+    node_id BLOB NOT NULL,
+    path TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    PRIMARY KEY (drive_id, number)
+) WITHOUT ROWID;
+CREATE INDEX change_at ON change (at);
+
+-- What an administrator may look at.
+CREATE VIEW accounts AS
+SELECT a.id AS id, a.email AS email, a.username AS username, a.password_hash AS password,
+       COALESCE(d.used_bytes, 0) AS space, a.created_at AS "create", a.access AS access
+FROM account a LEFT JOIN drive d ON d.owner_id = a.id;

@@ -1,0 +1,213 @@
+//! PostgreSQL: a pool, one transaction per mutation, repeated on conflict.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::{Connection as TxConnection, OnCommit, Tx, migrate, panicked};
+use crate::error::{DatabaseError, Error, Result};
+
+/// The oldest server major version we run on.
+const OLDEST: i64 = 10;
+/// How often a mutation that lost a race is tried again.
+const ATTEMPTS: u32 = 10;
+
+/// Size and time limits of the connection pool.
+#[derive(Debug, Clone)]
+pub struct PoolOptions {
+    /// Connections kept open at most.
+    pub size: u32,
+    /// How long a request waits for a free connection.
+    pub acquire_timeout: Duration,
+    /// A connection is replaced after this long.
+    pub recycle_after: Option<Duration>,
+    /// Whether a connection is tested before each use.
+    pub pre_ping: bool,
+}
+
+impl Default for PoolOptions {
+    fn default() -> Self {
+        Self {
+            size: 16,
+            acquire_timeout: Duration::from_secs(30),
+            recycle_after: Some(Duration::from_secs(1800)),
+            pre_ping: true,
+        }
+    }
+}
+
+pub(super) struct Postgres {
+    pool: PgPool,
+    places: Arc<Semaphore>,
+    on_commit: OnCommit,
+}
+
+impl Postgres {
+    pub async fn open(
+        url: &str,
+        options: &PoolOptions,
+        on_commit: OnCommit,
+        now_ms: i64,
+    ) -> Result<Self> {
+        let connect: PgConnectOptions = url
+            .parse()
+            .map_err(|_| Error::Unusable("the database URL is not a PostgreSQL URL".into()))?;
+        let pool = PgPoolOptions::new()
+            .max_connections(options.size)
+            .acquire_timeout(options.acquire_timeout)
+            .max_lifetime(options.recycle_after)
+            .test_before_acquire(options.pre_ping)
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    // Whatever the server's default: our 2xx means kept (P1).
+                    sqlx::Executor::execute(
+                        connection,
+                        "SET synchronous_commit = on; SET client_min_messages = warning",
+                    )
+                    .await?;
+                    Ok(())
+                })
+            })
+            .connect_with(connect)
+            .await
+            .map_err(|error| Error::Unusable(format!("cannot reach PostgreSQL: {error}")))?;
+        let version: String = sqlx::query_scalar("SHOW server_version_num")
+            .fetch_one(&pool)
+            .await?;
+        let major = version.parse::<i64>().unwrap_or(0) / 10_000;
+        if major < OLDEST {
+            return Err(Error::Unusable(format!(
+                "PostgreSQL {major} is too old: version {OLDEST} or newer is needed"
+            )));
+        }
+        let engine = Self {
+            pool,
+            places: Arc::new(Semaphore::new(options.size as usize)),
+            on_commit,
+        };
+        engine
+            .on_connection(move |connection, runtime| {
+                migrate::run(
+                    &mut TxConnection::Postgres {
+                        connection,
+                        runtime,
+                    },
+                    now_ms,
+                )
+            })
+            .await??;
+        Ok(engine)
+    }
+
+    /// Runs blocking work on a connection of its own.
+    async fn on_connection<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut sqlx::PgConnection, &Handle) -> T + Send + 'static,
+    {
+        // Never more blocking threads than connections they could use.
+        let permit = Arc::clone(&self.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| closed())?;
+        let mut connection = self.pool.acquire().await?;
+        tokio::task::spawn_blocking(move || {
+            let result = work(&mut connection, &Handle::current());
+            drop(connection);
+            drop(permit);
+            result
+        })
+        .await
+        .map_err(|_| panicked())
+    }
+
+    pub async fn read<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        self.on_connection(move |connection, runtime| {
+            let mut tx = Tx::new(TxConnection::Postgres {
+                connection,
+                runtime,
+            });
+            let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+                .unwrap_or_else(|_| Err(panicked()));
+            (result, tx.statements)
+        })
+        .await
+    }
+
+    pub async fn write<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
+    where
+        T: Send + 'static,
+        F: Fn(&mut Tx<'_>) -> Result<T> + Send + Sync + 'static,
+    {
+        let on_commit = Arc::clone(&self.on_commit);
+        self.on_connection(move |connection, runtime| {
+            let mut statements = 0;
+            for attempt in 1.. {
+                match attempt_write(connection, runtime, &work, &mut statements, &on_commit) {
+                    Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => {}
+                    result => return (result, statements),
+                }
+            }
+            unreachable!("the last attempt returns")
+        })
+        .await
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn attempt_write<T>(
+    connection: &mut sqlx::PgConnection,
+    runtime: &Handle,
+    work: &impl Fn(&mut Tx<'_>) -> Result<T>,
+    statements: &mut u64,
+    on_commit: &OnCommit,
+) -> Result<T> {
+    let mut transaction = runtime.block_on(sqlx::Connection::begin(connection))?;
+    let mut tx = Tx::new(TxConnection::Postgres {
+        connection: &mut transaction,
+        runtime,
+    });
+    let result =
+        catch_unwind(AssertUnwindSafe(|| work(&mut tx))).unwrap_or_else(|_| Err(panicked()));
+    *statements += tx.statements;
+    let effects = std::mem::take(&mut tx.effects);
+    match result {
+        Ok(value) => {
+            runtime.block_on(transaction.commit())?;
+            on_commit(&effects);
+            Ok(value)
+        }
+        Err(error) => {
+            runtime.block_on(transaction.rollback())?;
+            Err(error)
+        }
+    }
+}
+
+/// Serialization failure or deadlock: trying again is the cure.
+fn lost_a_race(error: &Error) -> bool {
+    let Error::Database(error) = error else {
+        return matches!(error, Error::Busy);
+    };
+    error
+        .0
+        .downcast_ref::<sqlx::Error>()
+        .and_then(sqlx::Error::as_database_error)
+        .and_then(sqlx::error::DatabaseError::code)
+        .is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+}
+
+fn closed() -> Error {
+    Error::Database(DatabaseError("the database is closed".into()))
+}

@@ -1,0 +1,317 @@
+//! SQLite: one writer thread with group commit, a few read-only connections.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking::Parking;
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use super::{Connection as TxConnection, OnCommit, Tx, migrate, panicked};
+use crate::cache::Effect;
+use crate::error::{DatabaseError, Error, Result};
+
+/// Mutations that one commit makes durable together, at most.
+const BATCH: usize = 256;
+/// Read-only connections.
+const READERS: usize = 4;
+/// Prepared statements each connection keeps.
+const STATEMENT_CACHE: usize = 256;
+
+pub(super) struct Sqlite {
+    writer: std::sync::Mutex<Option<mpsc::Sender<Job>>>,
+    thread: std::sync::Mutex<Option<JoinHandle<()>>>,
+    readers: Arc<Parking<Connection>>,
+}
+
+/// A mutation on its way to the writer.
+type Job = Box<dyn FnOnce(&Connection) -> Applied + Send>;
+
+/// A mutation that was applied (or refused) and waits for the commit.
+struct Applied {
+    keep: bool,
+    effects: Vec<Effect>,
+    /// Tells the caller; `Err` when the commit failed.
+    finish: Box<dyn FnOnce(Result<()>) + Send>,
+}
+
+impl Sqlite {
+    pub async fn open(path: PathBuf, on_commit: OnCommit, now_ms: i64) -> Result<Self> {
+        let opened = tokio::task::spawn_blocking(move || -> Result<Self> {
+            let writer = connect(
+                &path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            )?;
+            writer.pragma_update(None, "journal_mode", "WAL")?;
+            // FULL: a commit is on stable storage before it is acknowledged (P1).
+            writer.pragma_update(None, "synchronous", "FULL")?;
+            migrate::run(&mut TxConnection::Sqlite(&writer), now_ms)?;
+            let mut readers = Vec::new();
+            for _ in 0..READERS {
+                readers.push(connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?);
+            }
+            let (sender, jobs) = mpsc::channel();
+            let thread = std::thread::Builder::new()
+                .name("sqlite-writer".into())
+                .spawn(move || write_loop(&writer, &jobs, &on_commit))
+                .map_err(Error::io("starting the database writer"))?;
+            Ok(Self {
+                writer: std::sync::Mutex::new(Some(sender)),
+                thread: std::sync::Mutex::new(Some(thread)),
+                readers: Arc::new(Parking::new(readers)),
+            })
+        });
+        opened.await.map_err(|_| panicked())?
+    }
+
+    pub async fn read<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let place = self.readers.take().await?;
+        tokio::task::spawn_blocking(move || {
+            let connection = place.get();
+            // One snapshot for all statements of the read.
+            connection.execute_batch("BEGIN")?;
+            let mut tx = Tx::new(TxConnection::Sqlite(connection));
+            let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+                .unwrap_or_else(|_| Err(panicked()));
+            let statements = tx.statements;
+            connection.execute_batch("COMMIT")?;
+            Ok((result, statements))
+        })
+        .await
+        .map_err(|_| panicked())?
+    }
+
+    pub async fn write<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let mut tx = Tx::new(TxConnection::Sqlite(connection));
+            let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
+                .unwrap_or_else(|_| Err(panicked()));
+            let statements = tx.statements;
+            Applied {
+                keep: result.is_ok(),
+                effects: std::mem::take(&mut tx.effects),
+                finish: Box::new(move |committed| {
+                    let result = committed.and(result);
+                    // A caller that went away does not need to know.
+                    let _ = reply.send((result, statements));
+                }),
+            }
+        });
+        {
+            let sender = self.writer.lock().expect("no panic while held");
+            sender
+                .as_ref()
+                .ok_or_else(closed)?
+                .send(job)
+                .map_err(|_| closed())?;
+        }
+        answer.await.map_err(|_| closed())
+    }
+
+    pub async fn close(&self) {
+        drop(self.writer.lock().expect("no panic while held").take());
+        let thread = self.thread.lock().expect("no panic while held").take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+fn closed() -> Error {
+    Error::Database(DatabaseError("the database is closed".into()))
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -32_000)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.pragma_update(None, "mmap_size", 0)?;
+    Ok(connection)
+}
+
+/// Applies whatever waits inside one transaction, commits, then tells everyone.
+fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>, on_commit: &OnCommit) {
+    let mut poisoned = false;
+    while let Ok(first) = jobs.recv() {
+        let mut applied = Vec::new();
+        let mut outcome = if poisoned {
+            Err(after_failed_commit())
+        } else {
+            begin(connection)
+        };
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            if outcome.is_err() {
+                applied.push(refuse(job, connection));
+            } else {
+                let (done, still_open) = apply(connection, job);
+                applied.push(done);
+                outcome = still_open;
+            }
+            if applied.len() < BATCH {
+                next = jobs.try_recv().ok();
+            }
+        }
+        if outcome.is_ok() {
+            outcome = connection.execute_batch("COMMIT").map_err(Error::from);
+        }
+        if let Err(error) = &outcome {
+            if !connection.is_autocommit() {
+                let _ = connection.execute_batch("ROLLBACK");
+            }
+            // After a failed sync the pages in memory and on disk may differ in
+            // ways nobody can know; only a restart, which replays the log from
+            // disk, is safe. A full disk is not that: nothing was written.
+            if !poisoned && !matches!(error, Error::DiskFull) {
+                tracing::error!(%error, "a commit failed; no more writes until restart");
+                poisoned = true;
+            }
+        }
+        let committed = outcome.is_ok();
+        if committed {
+            for done in applied.iter().filter(|done| done.keep) {
+                on_commit(&done.effects);
+            }
+        }
+        for done in applied {
+            (done.finish)(if committed {
+                Ok(())
+            } else {
+                Err(failed(&outcome))
+            });
+        }
+    }
+    let _ = connection.execute_batch("PRAGMA optimize");
+}
+
+fn begin(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch("BEGIN IMMEDIATE")?)
+}
+
+/// Runs one mutation in a savepoint of its own, so that its failure is its own.
+fn apply(connection: &Connection, job: Job) -> (Applied, Result<()>) {
+    let run = |sql: &'static str| -> Result<()> {
+        connection.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    };
+    if let Err(error) = run("SAVEPOINT mutation") {
+        return (refuse(job, connection), Err(error));
+    }
+    let done = job(connection);
+    if connection.is_autocommit() {
+        // SQLite gave up the whole transaction (disk full, I/O error).
+        return (done, Err(Error::DiskFull));
+    }
+    let end = if done.keep {
+        run("RELEASE mutation")
+    } else {
+        run("ROLLBACK TO mutation").and_then(|()| run("RELEASE mutation"))
+    };
+    (done, end)
+}
+
+/// A mutation that cannot be tried, because the transaction is already lost.
+fn refuse(job: Job, _connection: &Connection) -> Applied {
+    // Dropping the job drops its reply channel: the caller sees "closed".
+    drop(job);
+    Applied {
+        keep: false,
+        effects: Vec::new(),
+        finish: Box::new(|_| ()),
+    }
+}
+
+fn failed(outcome: &Result<()>) -> Error {
+    match outcome {
+        Err(Error::DiskFull) => Error::DiskFull,
+        Err(error) => Error::Database(DatabaseError(format!("commit: {error}").into())),
+        Ok(()) => closed(),
+    }
+}
+
+fn after_failed_commit() -> Error {
+    Error::Database(DatabaseError(
+        "an earlier commit failed; restart the daemon".into(),
+    ))
+}
+
+mod parking {
+    //! A fixed number of connections, lent out one caller at a time.
+
+    use std::sync::{Arc, Mutex};
+
+    use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+    use super::closed;
+    use crate::error::Result;
+
+    pub(super) struct Parking<C> {
+        free: Mutex<Vec<C>>,
+        places: Arc<Semaphore>,
+    }
+
+    pub(super) struct Place<C> {
+        lot: Arc<Parking<C>>,
+        connection: Option<C>,
+        _permit: OwnedSemaphorePermit,
+    }
+
+    impl<C> Parking<C> {
+        pub fn new(connections: Vec<C>) -> Self {
+            let places = Arc::new(Semaphore::new(connections.len()));
+            Self {
+                free: Mutex::new(connections),
+                places,
+            }
+        }
+
+        pub async fn take(self: &Arc<Self>) -> Result<Place<C>> {
+            let permit = Arc::clone(&self.places)
+                .acquire_owned()
+                .await
+                .map_err(|_| closed())?;
+            let connection = self.free.lock().expect("no panic while held").pop();
+            Ok(Place {
+                lot: Arc::clone(self),
+                connection,
+                _permit: permit,
+            })
+        }
+    }
+
+    impl<C> Place<C> {
+        pub fn get(&self) -> &C {
+            self.connection
+                .as_ref()
+                .expect("a permit stands for a connection")
+        }
+    }
+
+    impl<C> Drop for Place<C> {
+        fn drop(&mut self) {
+            if let Some(connection) = self.connection.take() {
+                self.lot
+                    .free
+                    .lock()
+                    .expect("no panic while held")
+                    .push(connection);
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A drive: a tree with one quota, owned by one account.
+
+pub(crate) mod rows;
+
+use crate::caller::Caller;
+use crate::clock::World;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::id::{DriveId, NodeId, UserId};
+use crate::store::Store;
+
+/// Numbers of a drive; sizes are logical bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Charged for what is stored.
+    pub used_bytes: u64,
+    /// Promised to running uploads.
+    pub reserved_bytes: u64,
+    /// The most that may be charged.
+    pub limit_bytes: u64,
+    /// Files in the drive.
+    pub files: u64,
+}
+
+impl Usage {
+    /// What can still be promised.
+    pub fn free_bytes(&self) -> u64 {
+        self.limit_bytes
+            .saturating_sub(self.used_bytes)
+            .saturating_sub(self.reserved_bytes)
+    }
+}
+
+/// A drive's row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drive {
+    pub id: DriveId,
+    pub root: NodeId,
+    pub usage: Usage,
+    pub lock_count: u64,
+    pub change_number: i64,
+    pub change_floor: i64,
+}
+
+/// Makes the drive of a new account: an empty root and a limit.
+pub(crate) fn create(
+    tx: &mut Tx<'_>,
+    world: &World,
+    owner: UserId,
+    limit_bytes: u64,
+) -> Result<(DriveId, NodeId)> {
+    let (drive, root) = (DriveId::new(world), NodeId::new(world));
+    crate::node::rows::insert_folder(tx, root, drive, world.now_ns())?;
+    rows::insert(tx, drive, owner, root, limit_bytes, world.now_ms())?;
+    Ok((drive, root))
+}
+
+impl Store {
+    /// How full the caller's drive is.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`] when the account is gone.
+    pub async fn usage(&self, caller: &Caller) -> Result<Usage> {
+        Ok(self.drive(caller.drive).await?.usage)
+    }
+
+    /// The drive's row, from the cache where that is exact.
+    pub(crate) async fn drive(&self, id: DriveId) -> Result<Drive> {
+        let stamp = self.generations().of_drive(id);
+        if let Some(drive) = self.cached_drive(id, stamp) {
+            return Ok(drive);
+        }
+        let drive = self
+            .db()
+            .read(move |tx| rows::find(tx, id))
+            .await?
+            .ok_or(crate::Error::NotFound)?;
+        self.cache_drive(drive, stamp);
+        Ok(drive)
+    }
+}

@@ -1,0 +1,88 @@
+//! SQL of drives.
+
+use super::{Drive, Usage};
+use crate::cache::Effect;
+use crate::db::{Row, Tx, args};
+use crate::error::{Error, Result};
+use crate::id::{DriveId, NodeId, UserId};
+
+const COLUMNS_FROM: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
+     lock_count, change_number, change_floor FROM drive WHERE id = $1";
+const COLUMNS_FOR_UPDATE: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
+     lock_count, change_number, change_floor FROM drive WHERE id = $1 FOR UPDATE";
+
+fn read(row: &Row<'_>) -> Result<Drive> {
+    Ok(Drive {
+        id: row.get(0)?,
+        root: row.get(1)?,
+        usage: Usage {
+            limit_bytes: row.get(2)?,
+            used_bytes: row.get(3)?,
+            reserved_bytes: row.get(4)?,
+            files: row.get(5)?,
+        },
+        lock_count: row.get(6)?,
+        change_number: row.get(7)?,
+        change_floor: row.get(8)?,
+    })
+}
+
+pub(crate) fn find(tx: &mut Tx<'_>, id: DriveId) -> Result<Option<Drive>> {
+    tx.first(COLUMNS_FROM, args![id], read)
+}
+
+/// The drive, with all other writers to it kept away until the transaction ends.
+pub(crate) fn lock(tx: &mut Tx<'_>, id: DriveId) -> Result<Drive> {
+    let sql = if tx.needs_row_locks() {
+        COLUMNS_FOR_UPDATE
+    } else {
+        COLUMNS_FROM
+    };
+    tx.first(sql, args![id], read)?.ok_or(Error::NotFound)
+}
+
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    id: DriveId,
+    owner: UserId,
+    root: NodeId,
+    limit_bytes: u64,
+    now_ms: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
+             file_count, lock_count, change_number, change_floor, created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, $5)",
+        args![id, owner, root, limit_bytes, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Writes back the numbers of a drive that this transaction holds by [`lock`].
+pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
+    tx.execute(
+        "UPDATE drive SET used_bytes = $2, reserved_bytes = $3, file_count = $4, lock_count = $5, \
+             change_number = $6, change_floor = $7 WHERE id = $1",
+        args![
+            drive.id,
+            drive.usage.used_bytes,
+            drive.usage.reserved_bytes,
+            drive.usage.files,
+            drive.lock_count,
+            drive.change_number,
+            drive.change_floor,
+        ],
+    )?;
+    tx.effect(Effect::Drive(drive.id));
+    Ok(())
+}
+
+/// Sets the limit; what is stored above it stays, nothing more is taken.
+pub(crate) fn set_limit(tx: &mut Tx<'_>, id: DriveId, limit_bytes: u64) -> Result<()> {
+    tx.execute(
+        "UPDATE drive SET limit_bytes = $2 WHERE id = $1",
+        args![id, limit_bytes],
+    )?;
+    tx.effect(Effect::Drive(id));
+    Ok(())
+}

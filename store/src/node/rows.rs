@@ -1,0 +1,252 @@
+//! SQL of nodes and entries.
+
+use std::sync::{Arc, OnceLock};
+
+use super::{Body, Entry, FileContent, Kind, Node};
+use crate::db::{Row, Tx, Value, args};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::id::{DriveId, NodeId};
+use crate::path::{Name, Path};
+
+const FOLDER: i64 = 1;
+const FILE: i64 = 2;
+
+/// Columns of `node n`, in the order [`read`] takes them.
+macro_rules! columns {
+    () => {
+        "n.id, n.drive_id, n.kind, n.size_bytes, n.tag, n.sha256, n.blob_digest, n.manifest_id, \
+         n.child_number, n.property_count, n.created_ns, n.modified_ns"
+    };
+}
+
+/// Reads a node from columns that start at `at`.
+fn read(row: &Row<'_>, at: usize) -> Result<Node> {
+    let kind = match row.get::<i64>(at + 2)? {
+        FOLDER => Kind::Folder {
+            child_number: row.get(at + 8)?,
+        },
+        FILE => Kind::File(FileContent {
+            tag: row.get(at + 4)?,
+            sha256: row.get(at + 5)?,
+            body: match (row.get(at + 6)?, row.get(at + 7)?) {
+                (Some(digest), None) => Body::Blob(digest),
+                (None, Some(manifest)) => Body::Manifest(manifest),
+                (None, None) => Body::Empty,
+                (Some(_), Some(_)) => return Err(Error::malformed("node with two bodies")),
+            },
+        }),
+        _ => return Err(Error::malformed("node kind")),
+    };
+    Ok(Node {
+        id: row.get(at)?,
+        drive: row.get(at + 1)?,
+        kind,
+        size_bytes: row.get(at + 3)?,
+        property_count: row.get(at + 9)?,
+        created_ns: row.get(at + 10)?,
+        modified_ns: row.get(at + 11)?,
+    })
+}
+
+pub(crate) fn find(tx: &mut Tx<'_>, id: NodeId) -> Result<Option<Node>> {
+    tx.first(
+        concat!("SELECT ", columns!(), " FROM node n WHERE n.id = $1"),
+        args![id],
+        |row| read(row, 0),
+    )
+}
+
+/// The nodes along a path, the root first; fewer than `path.depth() + 1` when
+/// the path ends early. One statement, whatever the depth.
+pub(crate) fn walk(tx: &mut Tx<'_>, root: NodeId, path: &Path) -> Result<Vec<Node>> {
+    let mut args: Vec<Value<'_>> = Vec::with_capacity(path.depth() + 1);
+    args.push(root.into());
+    args.extend(path.names().map(|name| Value::from(name.nfc())));
+    tx.all(walk_sql(path.depth()), &args, |row| read(row, 0))
+}
+
+/// The statement for paths of `depth` names.
+fn walk_sql(depth: usize) -> &'static str {
+    static TEXTS: [OnceLock<String>; Path::MAX_DEPTH + 1] =
+        [const { OnceLock::new() }; Path::MAX_DEPTH + 1];
+    TEXTS[depth].get_or_init(|| {
+        if depth == 0 {
+            return concat!("SELECT ", columns!(), " FROM node n WHERE n.id = $1").to_owned();
+        }
+        let parts: Vec<String> = (1..=depth)
+            .map(|level| format!("({level}, ${})", level + 1))
+            .collect();
+        format!(
+            "WITH RECURSIVE part (level, name) AS (VALUES {}), \
+             walk (level, node_id) AS ( \
+                 SELECT 0, $1 \
+                 UNION ALL \
+                 SELECT p.level, e.node_id FROM walk w JOIN part p ON p.level = w.level + 1 \
+                     JOIN entry e ON e.parent_id = w.node_id AND e.name_nfc = p.name) \
+             SELECT {} FROM walk w JOIN node n ON n.id = w.node_id ORDER BY w.level",
+            parts.join(", "),
+            columns!()
+        )
+    })
+}
+
+/// One page of a folder, in the order of NFC names, starting after `after`.
+pub(crate) fn list(
+    tx: &mut Tx<'_>,
+    parent: NodeId,
+    after: &str,
+    limit: u32,
+) -> Result<Vec<(Entry, String)>> {
+    tx.all(
+        concat!(
+            "SELECT e.name, e.name_nfc, ",
+            columns!(),
+            " FROM entry e JOIN node n ON n.id = e.node_id \
+             WHERE e.parent_id = $1 AND e.name_nfc > $2 ORDER BY e.name_nfc LIMIT $3"
+        ),
+        args![parent, after, limit],
+        |row| {
+            let entry = Entry {
+                name: Arc::from(row.text(0)?),
+                node: read(row, 2)?,
+            };
+            Ok((entry, row.get(1)?))
+        },
+    )
+}
+
+/// Whether a folder has any member.
+pub(crate) fn has_members(tx: &mut Tx<'_>, parent: NodeId) -> Result<bool> {
+    let found = tx.first(
+        "SELECT 1 FROM entry WHERE parent_id = $1 LIMIT 1",
+        args![parent],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
+pub(crate) fn insert_folder(
+    tx: &mut Tx<'_>,
+    id: NodeId,
+    drive: DriveId,
+    now_ns: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO node (id, drive_id, kind, size_bytes, child_number, property_count, \
+             created_ns, modified_ns) VALUES ($1, $2, 1, 0, 0, 0, $3, $3)",
+        args![id, drive, now_ns],
+    )?;
+    Ok(())
+}
+
+/// The columns that say what a file holds.
+pub(crate) struct FileRow {
+    pub size_bytes: u64,
+    pub content: FileContent,
+    pub modified_ns: i64,
+}
+
+fn body_columns(body: Body) -> (Option<Digest>, Option<crate::id::ManifestId>) {
+    match body {
+        Body::Empty => (None, None),
+        Body::Blob(digest) => (Some(digest), None),
+        Body::Manifest(id) => (None, Some(id)),
+    }
+}
+
+pub(crate) fn insert_file(
+    tx: &mut Tx<'_>,
+    id: NodeId,
+    drive: DriveId,
+    file: &FileRow,
+    now_ns: i64,
+) -> Result<()> {
+    let (blob, manifest) = body_columns(file.content.body);
+    tx.execute(
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
+             child_number, property_count, created_ns, modified_ns) \
+         VALUES ($1, $2, 2, $3, $4, $5, $6, $7, 0, 0, $8, $9)",
+        args![
+            id,
+            drive,
+            file.size_bytes,
+            file.content.tag,
+            file.content.sha256,
+            blob,
+            manifest,
+            now_ns,
+            file.modified_ns,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn replace_content(tx: &mut Tx<'_>, id: NodeId, file: &FileRow) -> Result<()> {
+    let (blob, manifest) = body_columns(file.content.body);
+    tx.execute(
+        "UPDATE node SET size_bytes = $2, tag = $3, sha256 = $4, blob_digest = $5, \
+             manifest_id = $6, modified_ns = $7 WHERE id = $1",
+        args![
+            id,
+            file.size_bytes,
+            file.content.tag,
+            file.content.sha256,
+            blob,
+            manifest,
+            file.modified_ns,
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn set_times(
+    tx: &mut Tx<'_>,
+    id: NodeId,
+    created_ns: i64,
+    modified_ns: i64,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE node SET created_ns = $2, modified_ns = $3 WHERE id = $1",
+        args![id, created_ns, modified_ns],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn set_property_count(tx: &mut Tx<'_>, id: NodeId, count: u64) -> Result<()> {
+    tx.execute(
+        "UPDATE node SET property_count = $2 WHERE id = $1",
+        args![id, count],
+    )?;
+    Ok(())
+}
+
+/// A member came or went: the folder's validator and time move on.
+pub(crate) fn membership_changed(tx: &mut Tx<'_>, folder: NodeId, now_ns: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE node SET child_number = child_number + 1, modified_ns = $2 WHERE id = $1",
+        args![folder, now_ns],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn insert_entry(
+    tx: &mut Tx<'_>,
+    parent: NodeId,
+    name: &Name,
+    node: NodeId,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO entry (parent_id, name_nfc, name, node_id) VALUES ($1, $2, $3, $4)",
+        args![parent, name.nfc(), name.as_str(), node],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn remove_entry(tx: &mut Tx<'_>, parent: NodeId, name: &Name) -> Result<()> {
+    tx.execute(
+        "DELETE FROM entry WHERE parent_id = $1 AND name_nfc = $2",
+        args![parent, name.nfc()],
+    )?;
+    Ok(())
+}

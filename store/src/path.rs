@@ -1,0 +1,228 @@
+//! Names and paths a drive can hold.
+
+use std::fmt;
+use std::sync::Arc;
+
+use unicode_normalization::{UnicodeNormalization as _, is_nfc};
+
+use crate::error::{Error, Result};
+
+/// The name of an entry: kept as given, looked up by its NFC form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Name {
+    given: Arc<str>,
+    nfc: Arc<str>,
+}
+
+impl Name {
+    /// Longest name in bytes, in either form.
+    pub const MAX_BYTES: usize = 255;
+
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] when it is empty, `.`, `..`, over
+    /// [`Self::MAX_BYTES`], or holds `/` or a control character.
+    pub fn new(given: &str) -> Result<Self> {
+        if given.is_empty() {
+            return Err(Error::InvalidName("a name cannot be empty"));
+        }
+        if given == "." || given == ".." {
+            return Err(Error::InvalidName("a name cannot be . or .."));
+        }
+        if given.bytes().any(|byte| byte == b'/') {
+            return Err(Error::InvalidName("a name cannot hold a slash"));
+        }
+        if given.chars().any(char::is_control) {
+            return Err(Error::InvalidName("a name cannot hold control characters"));
+        }
+        let kept: Arc<str> = Arc::from(given);
+        let nfc = if is_nfc(given) {
+            Arc::clone(&kept)
+        } else {
+            given.nfc().collect::<String>().into()
+        };
+        if given.len() > Self::MAX_BYTES || nfc.len() > Self::MAX_BYTES {
+            return Err(Error::InvalidName("a name cannot be longer than 255 bytes"));
+        }
+        Ok(Self { given: kept, nfc })
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.given
+    }
+
+    /// In Unicode normalisation form C.
+    pub fn nfc(&self) -> &str {
+        &self.nfc
+    }
+}
+
+/// A path from a caller's root; no names at all is the root itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Path {
+    names: Vec<Name>,
+    /// `/a/b` in NFC, "" for the root: what caches and the journal go by.
+    key: String,
+}
+
+impl Path {
+    /// Most names on a path.
+    pub const MAX_DEPTH: usize = 256;
+    /// Longest path in bytes, slashes included.
+    pub const MAX_BYTES: usize = 4096;
+
+    /// The root.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// Reads `a/b`, with or without leading and trailing slash; empty parts do not count.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] when a part is no [`Name`] or the whole too long or deep.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut path = Self::default();
+        for part in text.split('/').filter(|part| !part.is_empty()) {
+            path.push(Name::new(part)?)?;
+        }
+        Ok(path)
+    }
+
+    /// Adds a name.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] when the path grows too long or deep.
+    pub fn push(&mut self, name: Name) -> Result<()> {
+        if self.names.len() >= Self::MAX_DEPTH {
+            return Err(Error::InvalidName("a path cannot have more than 256 names"));
+        }
+        if self.key.len() + 1 + name.nfc.len() > Self::MAX_BYTES {
+            return Err(Error::InvalidName(
+                "a path cannot be longer than 4096 bytes",
+            ));
+        }
+        self.key.push('/');
+        self.key.push_str(&name.nfc);
+        self.names.push(name);
+        Ok(())
+    }
+
+    /// This path and one more name.
+    ///
+    /// # Errors
+    /// As for [`Self::push`].
+    pub fn join(&self, name: Name) -> Result<Self> {
+        let mut path = self.clone();
+        path.push(name)?;
+        Ok(path)
+    }
+
+    /// The last name, unless this is the root.
+    pub fn name(&self) -> Option<&Name> {
+        self.names.last()
+    }
+
+    /// The folder that holds it, unless this is the root.
+    pub fn parent(&self) -> Option<Self> {
+        let (last, names) = self.names.split_last()?;
+        let key = self.key[..self.key.len() - last.nfc.len() - 1].to_owned();
+        Some(Self {
+            names: names.to_vec(),
+            key,
+        })
+    }
+
+    /// How many names it has.
+    pub fn depth(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether it has no names.
+    pub fn is_root(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Its names, the outermost first.
+    pub fn names(&self) -> impl Iterator<Item = &Name> {
+        self.names.iter()
+    }
+
+    /// `/a/b` in NFC, "" for the root. Two paths name one place exactly if their keys are equal.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether `other` is this path or lies below it.
+    pub fn contains(&self, other: &Self) -> bool {
+        other.names.len() >= self.names.len()
+            && self
+                .names
+                .iter()
+                .zip(&other.names)
+                .all(|(a, b)| a.nfc == b.nfc)
+    }
+}
+
+impl fmt::Display for Path {
+    /// `/a/b` as given; `/` for the root.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.names.is_empty() {
+            return f.write_str("/");
+        }
+        self.names
+            .iter()
+            .try_for_each(|name| write!(f, "/{}", name.given))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decomposed_names_are_kept_and_found_by_their_composed_form() {
+        let name = Name::new("u\u{308}.txt").unwrap();
+        assert_eq!(name.as_str(), "u\u{308}.txt");
+        assert_eq!(name.nfc(), "\u{fc}.txt");
+    }
+
+    #[test]
+    fn names_that_no_drive_can_hold_are_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "a/b",
+            "a\0",
+            "a\nb",
+            "a\u{7f}",
+            "a\u{85}",
+            &"x".repeat(256),
+        ] {
+            assert!(
+                matches!(Name::new(name), Err(Error::InvalidName(_))),
+                "{name:?}"
+            );
+        }
+        assert!(Name::new(&"x".repeat(255)).is_ok());
+    }
+
+    #[test]
+    fn paths_contain_themselves_and_what_lies_below_by_whole_names() {
+        let path = |text: &str| Path::parse(text).unwrap();
+        assert!(path("/doc").contains(&path("/doc/a")));
+        assert!(path("/doc").contains(&path("doc/")));
+        assert!(!path("/doc").contains(&path("/documents")));
+        assert!(path("/").contains(&path("/doc")));
+        assert_eq!(path("/a/b").parent(), Some(path("/a")));
+        assert_eq!(path("/a").parent(), Some(Path::root()));
+    }
+
+    #[test]
+    fn a_path_ends_at_256_names() {
+        assert!(Path::parse(&"a/".repeat(256)).is_ok());
+        assert!(Path::parse(&"a/".repeat(257)).is_err());
+    }
+}
