@@ -19,4 +19,9 @@ pub mod overwrite;
 pub mod path;
 pub mod timeout;
 
+pub mod lockinfo;
+pub mod propfind;
+pub mod proppatch;
+pub mod sync_collection;
+pub mod xml;
 pub use field::BadHeader;
