@@ -19,7 +19,10 @@ pub mod overwrite;
 pub mod path;
 pub mod timeout;
 
+pub mod error_body;
 pub mod lockinfo;
+pub mod multistatus;
+pub mod multistatus_read;
 pub mod propfind;
 pub mod proppatch;
 pub mod sync_collection;

@@ -90,6 +90,14 @@ impl Element {
         })
     }
 
+    /// The child elements, by value.
+    pub fn into_elements(self) -> impl Iterator<Item = Self> {
+        self.children.into_iter().filter_map(|node| match node {
+            Node::Element(element) => Some(element),
+            Node::Text(_) => None,
+        })
+    }
+
     /// The first child of that name in `DAV:`.
     pub fn dav_child(&self, local: &str) -> Option<&Self> {
         self.elements().find(|element| element.name.is_dav(local))
