@@ -20,6 +20,7 @@ pub mod path;
 pub mod timeout;
 
 pub mod error_body;
+pub mod if_header;
 pub mod lockinfo;
 pub mod multistatus;
 pub mod multistatus_read;
