@@ -8,24 +8,28 @@
     reason = "each `expect` here states an invariant that no caller can break"
 )]
 
+pub mod content_range;
 pub mod date;
 pub mod depth;
 pub mod destination;
+pub mod digest_field;
+pub mod error_body;
 pub mod etag;
 mod field;
-pub mod lock_token;
-pub mod namespace;
-pub mod overwrite;
-pub mod path;
-pub mod timeout;
-
-pub mod error_body;
 pub mod if_header;
+pub mod lock_token;
 pub mod lockinfo;
 pub mod multistatus;
 pub mod multistatus_read;
+pub mod namespace;
+pub mod overwrite;
+pub mod path;
 pub mod propfind;
 pub mod proppatch;
+pub mod range;
 pub mod sync_collection;
+pub mod timeout;
+pub mod update_range;
 pub mod xml;
+
 pub use field::BadHeader;
