@@ -91,7 +91,7 @@ impl<'x> Puller<'x> {
                     return Ok(Some(Event::End));
                 }
                 events::Event::Text(text) => {
-                    let text = text.xml10_content_owned();
+                    let text = normalise_lines(text.into_inner());
                     if self.inside(&text)? {
                         return Ok(Some(Event::Text(text)));
                     }
@@ -100,7 +100,7 @@ impl<'x> Puller<'x> {
                     if self.open.is_empty() {
                         return Err(XmlError::Malformed("text outside the root element"));
                     }
-                    return Ok(Some(Event::Text(text.xml10_content_owned())));
+                    return Ok(Some(Event::Text(normalise_lines(text.into_inner()))));
                 }
                 events::Event::GeneralRef(reference) => {
                     if self.open.is_empty() {
@@ -290,24 +290,7 @@ impl<'x> Puller<'x> {
     }
 }
 
-/// Normalised line ends, still borrowed from the document where nothing changed.
-trait Content<'x> {
-    fn xml10_content_owned(self) -> Cow<'x, str>;
-}
-
-impl<'x> Content<'x> for events::BytesText<'x> {
-    fn xml10_content_owned(self) -> Cow<'x, str> {
-        normalise_lines(self.into_inner())
-    }
-}
-
-impl<'x> Content<'x> for events::BytesCData<'x> {
-    fn xml10_content_owned(self) -> Cow<'x, str> {
-        normalise_lines(self.into_inner())
-    }
-}
-
-/// XML 1.0 §2.11.
+/// Line ends as XML 1.0 §2.11 wants them, still borrowed where nothing changed.
 fn normalise_lines(text: Cow<'_, str>) -> Cow<'_, str> {
     if text.contains('\r') {
         Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))

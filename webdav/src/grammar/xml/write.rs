@@ -30,14 +30,14 @@ pub fn escape_attribute(out: &mut Vec<u8>, value: &str) {
     });
 }
 
-fn escape(out: &mut Vec<u8>, text: &str, replacement: fn(u8) -> Option<&'static str>) {
+fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'static str>) {
     // 0xEF leads U+FFFE and U+FFFF; everything else illegal is a control character.
     let special = |byte: u8| byte < b' ' || byte == 0xEF || replacement(byte).is_some();
     let mut rest = text;
     while let Some(at) = rest.bytes().position(special) {
         out.extend_from_slice(&rest.as_bytes()[..at]);
         let c = rest[at..].chars().next().expect("a byte was found there");
-        if let Some(escaped) = u8::try_from(c).ok().and_then(replacement) {
+        if let Some(escaped) = u8::try_from(c).ok().and_then(&replacement) {
             out.extend_from_slice(escaped.as_bytes());
         } else {
             let c = if is_char(c) {
