@@ -87,6 +87,21 @@ impl FromStr for Digest {
     }
 }
 
+/// Computes a digest of bytes that come in pieces.
+#[derive(Default)]
+pub(crate) struct Hasher(Sha256);
+
+impl Hasher {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// Returns the digest of everything since the last call, and starts anew.
+    pub(crate) fn finish(&mut self) -> Digest {
+        Digest(self.0.finalize_reset().into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -96,6 +111,11 @@ mod tests {
         let digest = Digest::of(b"coffer");
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert_eq!(Digest::of(b""), Digest::EMPTY);
+        let mut hasher = Hasher::default();
+        hasher.update(b"cof");
+        hasher.update(b"fer");
+        assert_eq!(hasher.finish(), digest);
+        assert_eq!(hasher.finish(), Digest::EMPTY);
     }
 
     #[test]

@@ -1,0 +1,647 @@
+//! Blobs as files: `<blobs>/store/ab/abcdef…`, mode 0600 in folders of mode 0700.
+//!
+//! A blob is written to `<data>/incoming`, synced, renamed to its name, and the folder of the name is
+//! synced. So a crash leaves files in `incoming`, which the next start removes, or named files which
+//! nothing refers to, but never a name with bytes missing.
+
+use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, IoSlice, IoSliceMut, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use rustix::fs::{
+    Advice, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fadvise, fdatasync, fstat,
+    fstatvfs, fsync, open, openat, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
+};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use super::{Batch, BlobFile, BlobStore};
+use crate::content::Error;
+use crate::digest::Digest;
+use crate::manifest::ChunkRef;
+
+/// From so many blobs on, one sync of the file system is cheaper than one of each file and folder.
+/// It also bounds the files that a batch keeps open.
+const SYNC_TOGETHER: usize = 8;
+
+const FOLDER: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const CREATE: OFlags = OFlags::RDWR
+    .union(OFlags::CREATE)
+    .union(OFlags::EXCL)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+
+/// Blobs in a folder of this machine.
+pub(crate) struct LocalBlobs {
+    folders: Arc<Folders>,
+}
+
+struct Folders {
+    incoming: OwnedFd,
+    store: OwnedFd,
+    quarantine: OwnedFd,
+    store_path: PathBuf,
+    /// Temporary names are this and a number: no two processes share the folder, and the files of an
+    /// earlier one are gone, so this only keeps them from being guessed.
+    prefix: u64,
+    next: AtomicU64,
+}
+
+impl LocalBlobs {
+    /// Opens the place for blobs, creates what is missing and clears what a crash left behind.
+    ///
+    /// The caller holds the lock of the data folder, so nobody else uses `<data>/incoming`.
+    ///
+    /// # Errors
+    /// [`Error::Unusable`] when a folder cannot be used, or a file cannot be moved between the two.
+    pub(crate) fn open(data: &Path, blobs_root: &Path) -> Result<Self, Error> {
+        let store_path = blobs_root.join("store");
+        let folders = Folders {
+            incoming: folder(&data.join("incoming"))?,
+            store: folder(&store_path)?,
+            quarantine: folder(&blobs_root.join("quarantine"))?,
+            store_path,
+            prefix: RandomState::new().hash_one(std::process::id()),
+            next: AtomicU64::new(0),
+        };
+        folders.clear_incoming(&data.join("incoming"))?;
+        folders.try_a_move(data, blobs_root)?;
+        folders.create_shards()?;
+        Ok(Self {
+            folders: Arc::new(folders),
+        })
+    }
+}
+
+/// Opens a folder, and creates it durably, with its parents, when it is missing.
+fn folder(path: &Path) -> Result<OwnedFd, Error> {
+    let unusable = |error: io::Error| {
+        Error::Unusable(format!("cannot use folder {}: {error}", path.display()))
+    };
+    match open(path, FOLDER, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return opened.map_err(|errno| unusable(errno.into())),
+    }
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.exists()) {
+        folder(parent)?;
+    }
+    match std::fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(unusable(error)),
+        _ => {}
+    }
+    let parent = File::open(parent.unwrap_or(Path::new("."))).map_err(unusable)?;
+    parent.sync_all().map_err(unusable)?;
+    open(path, FOLDER, Mode::empty()).map_err(|errno| unusable(errno.into()))
+}
+
+impl Folders {
+    fn clear_incoming(&self, path: &Path) -> Result<(), Error> {
+        for entry in std::fs::read_dir(path).map_err(Error::io("list incoming files"))? {
+            let entry = entry.map_err(Error::io("list incoming files"))?;
+            unlinkat(&self.incoming, entry.file_name(), AtFlags::empty())
+                .map_err(|errno| Error::io("remove an incoming file")(errno.into()))?;
+        }
+        Ok(())
+    }
+
+    fn try_a_move(&self, data: &Path, blobs_root: &Path) -> Result<(), Error> {
+        let name = self.temp_name();
+        let file = openat(&self.incoming, &name, CREATE, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| Error::io("create an incoming file")(errno.into()))?;
+        drop(file);
+        let moved = renameat(&self.incoming, &name, &self.store, &name);
+        let last = if moved.is_ok() {
+            &self.store
+        } else {
+            &self.incoming
+        };
+        let removed = unlinkat(last, &name, AtFlags::empty());
+        moved.and(removed).map_err(|errno| {
+            let (from, to) = (data.join("incoming"), &self.store_path);
+            Error::Unusable(if errno == Errno::XDEV {
+                format!(
+                    "{} and {} are on different file systems; put the data folder {} on the file \
+                     system of the blobs {}, or move the blobs",
+                    from.display(),
+                    to.display(),
+                    data.display(),
+                    blobs_root.display(),
+                )
+            } else {
+                format!(
+                    "cannot move a file from {} to {}: {errno}",
+                    from.display(),
+                    to.display()
+                )
+            })
+        })
+    }
+
+    /// All 256 folders exist from the start, so that publishing never has to make one durable.
+    fn create_shards(&self) -> Result<(), Error> {
+        let mut created = false;
+        for shard in 0..=255u8 {
+            match rustix::fs::mkdirat(&self.store, format!("{shard:02x}"), Mode::RWXU) {
+                Ok(()) => created = true,
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(Error::io("create a folder for blobs")(errno.into())),
+            }
+        }
+        if created {
+            fsync(&self.store).map_err(|errno| Error::io("sync the store folder")(errno.into()))?;
+        }
+        Ok(())
+    }
+
+    fn temp_name(&self) -> String {
+        format!(
+            "{:016x}-{:x}",
+            self.prefix,
+            self.next.fetch_add(1, Ordering::Relaxed)
+        )
+    }
+}
+
+fn name_of(digest: &Digest) -> String {
+    let digest = digest.to_string();
+    format!("{}/{digest}", &digest[..2])
+}
+
+impl BlobStore for LocalBlobs {
+    fn stage(&self) -> Result<Box<dyn Batch>, Error> {
+        // Opened before the first byte is written: a sync through it then reports every failed
+        // write-back since, whichever file it hit (Linux 5.8).
+        let file_system = openat(&self.folders.store, ".", FOLDER, Mode::empty())
+            .map_err(|errno| Error::io("open the store folder")(errno.into()))?;
+        Ok(Box::new(LocalBatch {
+            folders: Arc::clone(&self.folders),
+            file_system,
+            open: None,
+            sealed: Vec::new(),
+            synced: 0,
+        }))
+    }
+
+    fn open(&self, blob: &ChunkRef) -> Result<Box<dyn BlobFile>, Error> {
+        let corrupt = |found: &str| {
+            tracing::error!(blob.digest = %blob.digest, "blob cannot be read: {found}");
+            Error::Corrupt {
+                digest: blob.digest,
+            }
+        };
+        let file = match openat(
+            &self.folders.store,
+            name_of(&blob.digest),
+            READ,
+            Mode::empty(),
+        ) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Err(corrupt("its file is missing")),
+            Err(errno) => return Err(Error::io("open a blob")(errno.into())),
+        };
+        let stat = fstat(&file).map_err(|errno| Error::io("open a blob")(errno.into()))?;
+        if stat.st_size == i64::from(blob.len_bytes) {
+            return Ok(Box::new(LocalFile(file)));
+        }
+        Err(corrupt(&format!(
+            "it has {} bytes, not {}",
+            stat.st_size, blob.len_bytes
+        )))
+    }
+
+    fn open_cached(&self, blob: &ChunkRef) -> Option<Box<dyn BlobFile>> {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::CACHED;
+        let file = openat2(
+            &self.folders.store,
+            name_of(&blob.digest),
+            READ,
+            Mode::empty(),
+            resolve,
+        );
+        let file = file.ok()?;
+        let stat = fstat(&file).ok()?;
+        (stat.st_size == i64::from(blob.len_bytes)).then(|| Box::new(LocalFile(file)) as _)
+    }
+
+    fn remove(&self, digest: &Digest) -> Result<bool, Error> {
+        match unlinkat(&self.folders.store, name_of(digest), AtFlags::empty()) {
+            Ok(()) => Ok(true),
+            Err(Errno::NOENT) => Ok(false),
+            Err(errno) => Err(Error::io("remove a blob")(errno.into())),
+        }
+    }
+
+    fn quarantine(&self, digest: &Digest) -> Result<(), Error> {
+        let Folders {
+            store, quarantine, ..
+        } = &*self.folders;
+        match renameat(store, name_of(digest), quarantine, digest.to_string()) {
+            // Somebody else was faster.
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(Error::io("move a blob to the quarantine")(errno.into())),
+        }
+    }
+
+    fn list(&self) -> Result<Box<dyn Iterator<Item = Result<(Digest, u64), Error>> + Send>, Error> {
+        let store = self.folders.store_path.clone();
+        Ok(Box::new((0..=255u8).flat_map(
+            move |shard| match std::fs::read_dir(store.join(format!("{shard:02x}"))) {
+                Ok(entries) => Listed::Entries(entries),
+                Err(error) => Listed::Failed(Some(error)),
+            },
+        )))
+    }
+
+    fn free_bytes(&self) -> Result<u64, Error> {
+        let stat = fstatvfs(&self.folders.store)
+            .map_err(|errno| Error::io("ask for free space")(errno.into()))?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn ping(&self) -> Result<(), Error> {
+        let mut temp = Temp::create(&self.folders)?;
+        temp.append(&[Bytes::from_static(b"ping")])?;
+        temp.sync()?;
+        let mut answer = [0; 4];
+        let file = temp.take_back();
+        match file.read_at(&mut answer, 0)? {
+            4 if answer == *b"ping" => Ok(()),
+            _ => Err(Error::io("read back what was written")(
+                io::ErrorKind::InvalidData.into(),
+            )),
+        }
+    }
+}
+
+/// The blobs of one folder, or why it cannot be listed.
+enum Listed {
+    Entries(std::fs::ReadDir),
+    Failed(Option<io::Error>),
+}
+
+impl Iterator for Listed {
+    type Item = Result<(Digest, u64), Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let failed = Error::io("list blobs");
+        let entries = match self {
+            Self::Entries(entries) => entries,
+            Self::Failed(error) => return error.take().map(|error| Err(failed(error))),
+        };
+        loop {
+            let entry = match entries.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(failed(error))),
+            };
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
+            match (digest, entry.metadata()) {
+                (Some(digest), Ok(data)) if data.is_file() => {
+                    return Some(Ok((digest, data.len())));
+                }
+                (_, Err(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                (_, Err(error)) => return Some(Err(failed(error))),
+                _ => tracing::warn!(name = ?name, "the store holds something that is no blob"),
+            }
+        }
+    }
+}
+
+struct LocalFile(OwnedFd);
+
+impl BlobFile for LocalFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        rustix::io::retry_on_intr(|| rustix::io::pread(&self.0, &mut *buffer, offset))
+            .map_err(|errno| Error::io("read a blob")(errno.into()))
+    }
+
+    fn read_cached(&self, buffer: &mut [u8], offset: u64) -> Result<Option<usize>, Error> {
+        let buffers = &mut [IoSliceMut::new(buffer)];
+        match preadv2(&self.0, buffers, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(Some(read)),
+            // Not every file system can tell.
+            Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP) => Ok(None),
+            Err(errno) => Err(Error::io("read a blob")(errno.into())),
+        }
+    }
+
+    fn will_be_read(&self) {
+        // Only a hint: where it cannot be given, reading is merely slower.
+        let _: Result<(), Errno> = fadvise(&self.0, 0, None, Advice::WillNeed);
+    }
+}
+
+/// A file in `incoming`, removed on drop unless it was given a name.
+struct Temp {
+    folders: Arc<Folders>,
+    name: String,
+    /// Closed early in large batches.
+    file: Option<File>,
+    len_bytes: u64,
+    named: bool,
+}
+
+impl Temp {
+    fn create(folders: &Arc<Folders>) -> Result<Self, Error> {
+        let name = folders.temp_name();
+        let file = openat(&folders.incoming, &name, CREATE, Mode::RUSR | Mode::WUSR)
+            .map_err(|errno| Error::io("create an incoming file")(errno.into()))?;
+        let file = Some(File::from(file));
+        Ok(Self {
+            folders: Arc::clone(folders),
+            name,
+            file,
+            len_bytes: 0,
+            named: false,
+        })
+    }
+
+    fn append(&mut self, parts: &[Bytes]) -> Result<(), Error> {
+        let file = self.file.as_mut().expect("only sealed files are closed");
+        write_all(file, parts).map_err(Error::io("write a blob"))?;
+        self.len_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let file = self
+            .file
+            .as_ref()
+            .expect("a file is open until it was synced");
+        fdatasync(file).map_err(|errno| Error::io("sync a blob")(errno.into()))
+    }
+
+    fn take_back(mut self) -> Box<dyn BlobFile> {
+        let file = self.file.take().expect("only sealed files are closed");
+        Box::new(LocalFile(file.into()))
+    }
+
+    /// Gives the file its name, unless the blob is there already.
+    fn publish(mut self, blob: &ChunkRef) -> Result<(), Error> {
+        let failed = |errno: Errno| Error::io("name a blob")(errno.into());
+        let Folders {
+            incoming, store, ..
+        } = &*self.folders;
+        let name = name_of(&blob.digest);
+        match renameat_with(incoming, &self.name, store, &name, RenameFlags::NOREPLACE) {
+            Ok(()) => self.named = true,
+            // Some file systems know no NOREPLACE; then ask first, as a race would only swap equals.
+            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
+                let exists = match statat(store, &name, AtFlags::SYMLINK_NOFOLLOW) {
+                    Ok(stat) => {
+                        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+                            && stat.st_size == i64::from(blob.len_bytes)
+                    }
+                    Err(Errno::NOENT) => false,
+                    Err(errno) => return Err(failed(errno)),
+                };
+                if !exists {
+                    renameat(incoming, &self.name, store, &name).map_err(failed)?;
+                    self.named = true;
+                }
+            }
+            Err(errno) => return Err(failed(errno)),
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        if !self.named
+            && let Err(errno) = unlinkat(&self.folders.incoming, &self.name, AtFlags::empty())
+        {
+            tracing::warn!(error = %errno, "an incoming file stays until the next start");
+        }
+    }
+}
+
+fn write_all(file: &mut File, parts: &[Bytes]) -> io::Result<()> {
+    // At most IOV_MAX slices can be given at once.
+    for parts in parts.chunks(1024) {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut slices = &mut slices[..];
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match file.write_vectored(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(())
+}
+
+struct LocalBatch {
+    folders: Arc<Folders>,
+    file_system: OwnedFd,
+    open: Option<Temp>,
+    sealed: Vec<(ChunkRef, Temp)>,
+    /// How many of the sealed blobs are durable.
+    synced: usize,
+}
+
+impl LocalBatch {
+    fn together(&self) -> bool {
+        self.sealed.len() >= SYNC_TOGETHER
+    }
+
+    fn sync_file_system(&self) -> Result<(), Error> {
+        syncfs(&self.file_system).map_err(|errno| Error::io("sync the blobs")(errno.into()))
+    }
+}
+
+impl Batch for LocalBatch {
+    fn append(&mut self, parts: &[Bytes]) -> Result<(), Error> {
+        let temp = match &mut self.open {
+            Some(temp) => temp,
+            none => none.insert(Temp::create(&self.folders)?),
+        };
+        temp.append(parts)
+    }
+
+    fn seal(&mut self, blob: ChunkRef) -> Result<(), Error> {
+        let temp = self
+            .open
+            .take()
+            .filter(|temp| temp.len_bytes == u64::from(blob.len_bytes));
+        let temp = temp.ok_or_else(|| {
+            Error::io("seal a blob of another length")(io::ErrorKind::InvalidInput.into())
+        })?;
+        self.sealed.push((blob, temp));
+        if self.together() {
+            for (_, temp) in self.sealed.iter_mut().rev().take(SYNC_TOGETHER) {
+                temp.file = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self) -> Result<Box<dyn BlobFile>, Error> {
+        let temp = self
+            .open
+            .take()
+            .map_or_else(|| Temp::create(&self.folders), Ok)?;
+        Ok(temp.take_back())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        if self.together() {
+            self.sync_file_system()?;
+        } else {
+            for (_, temp) in &self.sealed {
+                temp.sync()?;
+            }
+        }
+        self.synced = self.sealed.len();
+        Ok(())
+    }
+
+    fn publish(mut self: Box<Self>) -> Result<(), Error> {
+        if self.synced < self.sealed.len() {
+            self.sync()?;
+        }
+        let together = self.together();
+        let mut shards: Vec<u8> = self
+            .sealed
+            .iter()
+            .map(|(blob, _)| blob.digest.as_bytes()[0])
+            .collect();
+        for (blob, temp) in self.sealed.drain(..) {
+            temp.publish(&blob)?;
+        }
+        if together {
+            return self.sync_file_system();
+        }
+        // Also where the name was there before: whoever gave it may not have come to this step.
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in shards {
+            openat(
+                &self.folders.store,
+                format!("{shard:02x}"),
+                FOLDER,
+                Mode::empty(),
+            )
+            .and_then(|folder| fsync(folder.as_fd()))
+            .map_err(|errno| Error::io("sync a folder of blobs")(errno.into()))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::blob::{Blobs, conformance};
+
+    fn blobs(folder: &TempDir) -> Blobs {
+        Blobs::new(LocalBlobs::open(&folder.path().join("data"), folder.path()).unwrap())
+    }
+
+    #[test]
+    fn local_blobs_keep_the_contract() {
+        conformance::suite(|| {
+            let folder = TempDir::new().unwrap();
+            let blobs = blobs(&folder);
+            let path = folder.path().to_owned();
+            let damage = move |digest: &Digest, bytes: &[u8]| {
+                std::fs::write(path.join("store").join(name_of(digest)), bytes).unwrap();
+            };
+            (blobs, damage, folder)
+        });
+    }
+
+    #[test]
+    fn only_the_owner_can_read_blobs() {
+        let folder = TempDir::new().unwrap();
+        let blob = conformance::store(&blobs(&folder), b"secret");
+        let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+        let path = folder.path().join("store").join(name_of(&blob.digest));
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(mode(path.parent().unwrap()), 0o700);
+        assert_eq!(mode(&folder.path().join("store")), 0o700);
+        assert_eq!(mode(&folder.path().join("data/incoming")), 0o700);
+    }
+
+    #[test]
+    fn leftovers_of_a_crash_are_removed_at_the_next_start() {
+        let folder = TempDir::new().unwrap();
+        let mut batch = blobs(&folder).stage().unwrap();
+        batch.append(&[Bytes::from_static(b"half a b")]).unwrap();
+        std::mem::forget(batch);
+        let incoming = folder.path().join("data/incoming");
+        assert_eq!(incoming.read_dir().unwrap().count(), 1);
+        blobs(&folder);
+        assert_eq!(incoming.read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_blob_is_not_followed() {
+        let folder = TempDir::new().unwrap();
+        let blobs = blobs(&folder);
+        let blob = conformance::chunk(b"abc");
+        std::fs::write(folder.path().join("abc"), b"abc").unwrap();
+        let name = folder.path().join("store").join(name_of(&blob.digest));
+        std::os::unix::fs::symlink(folder.path().join("abc"), name).unwrap();
+        assert!(blobs.open(&blob).is_err());
+        assert!(blobs.open_cached(&blob).is_none());
+    }
+
+    #[test]
+    fn a_wrong_blob_is_kept_in_the_quarantine() {
+        let folder = TempDir::new().unwrap();
+        let blobs = blobs(&folder);
+        let blob = conformance::store(&blobs, b"good");
+        std::fs::write(
+            folder.path().join("store").join(name_of(&blob.digest)),
+            b"evil",
+        )
+        .unwrap();
+        assert!(matches!(blobs.read_all(&blob), Err(Error::Corrupt { .. })));
+        let kept = folder
+            .path()
+            .join("quarantine")
+            .join(blob.digest.to_string());
+        assert_eq!(std::fs::read(kept).unwrap(), b"evil");
+    }
+
+    #[test]
+    fn a_full_disk_is_told_apart() {
+        let mut full = File::options().write(true).open("/dev/full").unwrap();
+        let error = write_all(&mut full, &[Bytes::from_static(b"x")]).unwrap_err();
+        assert!(matches!(Error::io("write a blob")(error), Error::DiskFull));
+        let quota = io::Error::from(Errno::DQUOT);
+        assert!(matches!(Error::io("write a blob")(quota), Error::DiskFull));
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_used_is_named_in_the_error() {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("store"), b"a file").unwrap();
+        let Err(error) = LocalBlobs::open(folder.path(), folder.path()) else {
+            panic!("a file was taken for a folder");
+        };
+        assert!(error.to_string().contains("/store: "), "{error}");
+    }
+}

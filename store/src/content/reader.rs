@@ -1,0 +1,231 @@
+//! Gives bytes out.
+//!
+//! What is in the system's cache is read on the spot; what is not, or was not checked against its
+//! name lately, is read by a blocking job. Bytes leave only after their blob was found whole.
+
+use std::iter::Peekable;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::frame::{FRAME_BYTES, Frame};
+use super::{ContentBody, Error, Verified};
+use crate::blob::{BlobFile, Blobs};
+use crate::manifest::{ChunkRef, Span, Spans, spans};
+
+/// Reads a range of a content as frames of at most 256 KiB.
+pub(crate) struct ContentReader {
+    blobs: Blobs,
+    verified: Arc<Verified>,
+    spans: Peekable<Spans>,
+    left_bytes: u64,
+    /// Bytes that are ready to leave.
+    ready: Bytes,
+    open: Option<Open>,
+    job: Option<JoinHandle<Result<Fetched, Error>>>,
+    /// The next span is being checked while the last frame of this one is sent.
+    ahead: Option<JoinHandle<Result<Fetched, Error>>>,
+}
+
+/// The rest of a span whose blob is open and trusted.
+struct Open {
+    file: Box<dyn BlobFile>,
+    span: Span,
+}
+
+struct Fetched {
+    ready: Bytes,
+    open: Option<Open>,
+}
+
+impl ContentReader {
+    /// Begins to read `range` of a content. The range lies within the content; an empty one opens
+    /// nothing.
+    pub(crate) fn new(
+        blobs: Blobs,
+        body: ContentBody,
+        range: Range<u64>,
+        verified: Arc<Verified>,
+    ) -> Self {
+        let mut ready = Bytes::new();
+        let chunks = match body {
+            ContentBody::Empty => Vec::new(),
+            ContentBody::Blob(blob) => vec![blob],
+            ContentBody::Chunks(chunks) => chunks,
+            ContentBody::Small(data) => {
+                let end = range.end.min(data.len() as u64);
+                let start = range.start.min(end);
+                // Both are at most the length of something in memory.
+                ready = data
+                    .slice(usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0));
+                Vec::new()
+            }
+        };
+        let left_bytes = range.end.saturating_sub(range.start);
+        let spans = spans(chunks, range).peekable();
+        Self {
+            blobs,
+            verified,
+            spans,
+            left_bytes,
+            ready,
+            open: None,
+            job: None,
+            ahead: None,
+        }
+    }
+
+    /// Bytes that have not left yet.
+    pub(crate) fn left_bytes(&self) -> u64 {
+        self.left_bytes
+    }
+
+    /// The next frame, or `None` when all bytes have left.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] and [`Error::Io`]; the content must not be taken for complete then, and
+    /// nothing more comes.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if self.left_bytes == 0 {
+            return Poll::Ready(None);
+        }
+        let next = ready!(self.poll_frame(cx));
+        match &next {
+            Ok(frame) => self.left_bytes -= (frame.len() as u64).min(self.left_bytes),
+            Err(_) => self.left_bytes = 0,
+        }
+        Poll::Ready(Some(next))
+    }
+
+    /// As [`ContentReader::poll_next`].
+    #[cfg(test)]
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        std::future::poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
+        loop {
+            if !self.ready.is_empty() {
+                let frame = self.ready.split_to(self.ready.len().min(FRAME_BYTES));
+                if self.ready.is_empty() && self.open.is_none() {
+                    self.look_ahead();
+                }
+                return Poll::Ready(Ok(frame));
+            }
+            if let Some(job) = &mut self.job {
+                let done = ready!(Pin::new(job).poll(cx));
+                self.job = None;
+                let fetched = done.map_err(Error::job)??;
+                self.ready = fetched.ready;
+                self.open = fetched.open;
+            } else if let Some(mut open) = self.open.take() {
+                if let Some(frame) = open.read_cached()? {
+                    self.ready = frame;
+                    self.open = open.unless_done();
+                } else {
+                    let next = self.spans.peek().map(|span| span.blob);
+                    let blobs = self.blobs.clone();
+                    self.job = Some(spawn_blocking(move || read_on(&blobs, open, next)));
+                }
+            } else if let Some(job) = self.ahead.take() {
+                self.spans.next();
+                self.job = Some(job);
+            } else if let Some(span) = self.spans.next() {
+                self.begin(span);
+            } else {
+                let short = std::io::ErrorKind::UnexpectedEof.into();
+                return Poll::Ready(Err(Error::io("read beyond the end of a content")(short)));
+            }
+        }
+    }
+
+    fn begin(&mut self, span: Span) {
+        if self.verified.is_trusted(&span.blob.digest)
+            && let Some(file) = self.blobs.open_cached(&span.blob)
+        {
+            self.open = Some(Open { file, span });
+        } else {
+            self.job = Some(self.fetch(span));
+        }
+    }
+
+    /// Only the last frame of a span leaves while the next span is fetched, so a slow reader never
+    /// holds much more than one blob.
+    fn look_ahead(&mut self) {
+        if let Some(&span) = self.spans.peek()
+            && self.ahead.is_none()
+            && !self.verified.is_trusted(&span.blob.digest)
+        {
+            self.ahead = Some(self.fetch(span));
+        }
+    }
+
+    fn fetch(&self, span: Span) -> JoinHandle<Result<Fetched, Error>> {
+        let (blobs, verified) = (self.blobs.clone(), Arc::clone(&self.verified));
+        spawn_blocking(move || {
+            if verified.is_trusted(&span.blob.digest) {
+                let file = blobs.open(&span.blob)?;
+                return read_on(&blobs, Open { file, span }, None);
+            }
+            let data = blobs.read_all(&span.blob)?;
+            verified.mark(span.blob.digest);
+            Ok(Fetched {
+                ready: data.slice(span.start as usize..span.end as usize),
+                open: None,
+            })
+        })
+    }
+}
+
+/// Reads the next frame from disk, and lets the system read the rest and the next blob meanwhile.
+fn read_on(blobs: &Blobs, mut open: Open, next: Option<ChunkRef>) -> Result<Fetched, Error> {
+    open.file.will_be_read();
+    let ready = open.read()?;
+    if let Some(next) = next.and_then(|next| blobs.open(&next).ok()) {
+        next.will_be_read();
+    }
+    Ok(Fetched {
+        ready,
+        open: open.unless_done(),
+    })
+}
+
+impl Open {
+    fn read_cached(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut frame = Frame::for_bytes((self.span.end - self.span.start) as usize);
+        match self
+            .file
+            .read_cached(frame.buffer(), u64::from(self.span.start))?
+        {
+            Some(read) => self.took(frame, read).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn read(&mut self) -> Result<Bytes, Error> {
+        let mut frame = Frame::for_bytes((self.span.end - self.span.start) as usize);
+        let read = self
+            .file
+            .read_at(frame.buffer(), u64::from(self.span.start))?;
+        self.took(frame, read)
+    }
+
+    fn took(&mut self, frame: Frame, read: usize) -> Result<Bytes, Error> {
+        if read == 0 {
+            let digest = self.span.blob.digest;
+            tracing::error!(blob.digest = %digest, "blob became shorter while it was read");
+            return Err(Error::Corrupt { digest });
+        }
+        let frame = frame.filled(read);
+        self.span.start += u32::try_from(frame.len()).expect("frames are short");
+        Ok(frame)
+    }
+
+    fn unless_done(self) -> Option<Self> {
+        (self.span.start < self.span.end).then_some(self)
+    }
+}

@@ -1,0 +1,234 @@
+//! Replaces a range of a content.
+//!
+//! Short content is written anew. Of long content, the chunks which the range does not touch are
+//! kept as they are; those at its ends are read, and everything between them is cut again.
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+
+use super::writer::Form;
+use super::{Announce, Content, ContentBody, ContentWriter, Error, MemoryPool};
+use crate::blob::Blobs;
+use crate::digest::{Digest, Hasher};
+use crate::manifest::ChunkRef;
+
+/// Up to this length the digest of the result is computed, by reading it all.
+const HASHED_BYTES: u64 = 64 << 20;
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+
+/// Takes in bytes that replace those of `old` from an offset on.
+///
+/// What is kept of the old content is not announced: the caller makes sure, in the transaction that
+/// refers to the result, that the version it came from is still there.
+pub(crate) struct Splice {
+    blobs: Blobs,
+    writer: ContentWriter,
+    old: Old,
+    old_size_bytes: u64,
+    /// Length of the result so far.
+    position: u64,
+    /// Zeros between the end of the old content and the offset.
+    gap_bytes: u64,
+    expected_bytes: Option<u64>,
+    written_bytes: u64,
+}
+
+enum Old {
+    /// All of it, written anew.
+    Data(Bytes),
+    /// Its chunks; the first `kept` of them stay.
+    Chunks { chunks: Vec<ChunkRef>, kept: usize },
+}
+
+impl Splice {
+    /// Begins to replace bytes from `offset_bytes` on; beyond the end, zeros fill the gap.
+    /// `expected_bytes` promises how many new ones come.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a writer's, and what it writes into"
+    )]
+    pub(crate) async fn new(
+        blobs: Blobs,
+        pool: &MemoryPool,
+        old: ContentBody,
+        old_size_bytes: u64,
+        offset_bytes: u64,
+        expected_bytes: Option<u64>,
+        small_limit: usize,
+        announce: Announce,
+    ) -> Result<Self, Error> {
+        let start = offset_bytes.min(old_size_bytes);
+        let (old, head, form) = if old_size_bytes <= u64::from(blobs.cutting().max_bytes) {
+            let data = read_short(&blobs, old).await?;
+            let head = data.slice(..length(start).min(data.len()));
+            (Old::Data(data), head, Form::Whole)
+        } else {
+            let chunks = match old {
+                ContentBody::Chunks(chunks) => chunks,
+                ContentBody::Blob(blob) => vec![blob],
+                ContentBody::Empty | ContentBody::Small(_) => Vec::new(),
+            };
+            // The last chunk ends where the content did, so what is appended is cut together with it.
+            let (kept, kept_bytes) = locate(&chunks, start, chunks.len().saturating_sub(1));
+            let head = match chunks.get(kept) {
+                Some(chunk) if kept_bytes < start => read(&blobs, *chunk)
+                    .await?
+                    .slice(..length(start - kept_bytes)),
+                _ => Bytes::new(),
+            };
+            (Old::Chunks { chunks, kept }, head, Form::Middle)
+        };
+        let mut writer =
+            ContentWriter::with_form(blobs.clone(), pool, None, small_limit, announce, form).await;
+        writer.write(head).await?;
+        Ok(Self {
+            blobs,
+            writer,
+            old,
+            old_size_bytes,
+            position: start,
+            gap_bytes: offset_bytes - start,
+            expected_bytes,
+            written_bytes: 0,
+        })
+    }
+
+    /// Takes the next bytes; returns when there is room for more.
+    ///
+    /// # Errors
+    /// As [`ContentWriter::write`].
+    pub(crate) async fn write(&mut self, frame: Bytes) -> Result<(), Error> {
+        if frame.is_empty() {
+            return Ok(());
+        }
+        self.written_bytes += frame.len() as u64;
+        if self
+            .expected_bytes
+            .is_some_and(|expected| self.written_bytes > expected)
+        {
+            return Err(self.mismatch());
+        }
+        // Only now, as a write of nothing changes nothing.
+        while self.gap_bytes > 0 {
+            let zeros = Bytes::from_static(&ZEROS[..length(self.gap_bytes).min(ZEROS.len())]);
+            self.gap_bytes -= zeros.len() as u64;
+            self.position += zeros.len() as u64;
+            self.writer.write(zeros).await?;
+        }
+        self.position += frame.len() as u64;
+        self.writer.write(frame).await
+    }
+
+    /// Ends the content. All its blobs are durable under their names when this returns.
+    ///
+    /// # Errors
+    /// As [`ContentWriter::write`], and [`Error::Corrupt`] when an old chunk is damaged.
+    pub(crate) async fn finish(mut self) -> Result<Content, Error> {
+        if self
+            .expected_bytes
+            .is_some_and(|expected| self.written_bytes != expected)
+        {
+            return Err(self.mismatch());
+        }
+        let (mut chunks, kept) = match self.old {
+            Old::Data(data) => {
+                let tail = data.slice(length(self.position).min(data.len())..);
+                self.writer.write(tail).await?;
+                return self.writer.finish().await;
+            }
+            Old::Chunks { chunks, kept } => (chunks, kept),
+        };
+        let size_bytes = self.position.max(self.old_size_bytes);
+        if self.written_bytes > 0 {
+            let (mut next, next_start) = locate(&chunks, self.position, chunks.len());
+            let mut skip = length(self.position - next_start);
+            let mut tail_bytes = 0;
+            // Chunks shorter than the minimum would pile up if each splice left one behind.
+            let enough = self.blobs.cutting().min_bytes as usize;
+            while let Some(chunk) = chunks.get(next)
+                && (skip > 0 || (tail_bytes > 0 && tail_bytes < enough))
+            {
+                let tail = read(&self.blobs, *chunk).await?.slice(skip..);
+                tail_bytes += tail.len();
+                self.writer.write(tail).await?;
+                skip = 0;
+                next += 1;
+            }
+            let ContentBody::Chunks(middle) = self.writer.finish().await?.body else {
+                unreachable!("a middle is never empty here, and always chunks");
+            };
+            chunks.splice(kept..next, middle);
+        }
+        let sha256 = if size_bytes <= HASHED_BYTES {
+            Some(digest_of(self.blobs, chunks.clone()).await?)
+        } else {
+            None
+        };
+        Ok(Content {
+            sha256,
+            size_bytes,
+            body: ContentBody::Chunks(chunks),
+        })
+    }
+
+    fn mismatch(&self) -> Error {
+        let got_bytes = self.written_bytes;
+        let expected_bytes = self.expected_bytes.unwrap_or(got_bytes);
+        Error::LengthMismatch {
+            expected_bytes,
+            got_bytes,
+        }
+    }
+}
+
+/// A length of something that is in memory.
+fn length(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Finds the chunk, at most that of index `last`, which holds the byte at `position`, and where this
+/// chunk begins; past the end, one past the last chunk.
+fn locate(chunks: &[ChunkRef], position: u64, last: usize) -> (usize, u64) {
+    let mut start = 0;
+    for (index, chunk) in chunks.iter().enumerate() {
+        let end = start + u64::from(chunk.len_bytes);
+        if position < end || index == last {
+            return (index, start);
+        }
+        start = end;
+    }
+    (chunks.len(), position)
+}
+
+async fn read(blobs: &Blobs, chunk: ChunkRef) -> Result<Bytes, Error> {
+    let blobs = blobs.clone();
+    spawn_blocking(move || blobs.read_all(&chunk))
+        .await
+        .map_err(Error::job)?
+}
+
+async fn read_short(blobs: &Blobs, body: ContentBody) -> Result<Bytes, Error> {
+    match body {
+        ContentBody::Empty => Ok(Bytes::new()),
+        ContentBody::Small(data) => Ok(data),
+        ContentBody::Blob(blob) => read(blobs, blob).await,
+        ContentBody::Chunks(chunks) => {
+            let mut data = Vec::new();
+            for chunk in chunks {
+                data.extend_from_slice(&read(blobs, chunk).await?);
+            }
+            Ok(data.into())
+        }
+    }
+}
+
+async fn digest_of(blobs: Blobs, chunks: Vec<ChunkRef>) -> Result<Digest, Error> {
+    let job = spawn_blocking(move || {
+        let mut hasher = Hasher::default();
+        for chunk in chunks {
+            hasher.update(&blobs.read_all(&chunk)?);
+        }
+        Ok(hasher.finish())
+    });
+    job.await.map_err(Error::job)?
+}

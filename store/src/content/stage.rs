@@ -1,0 +1,215 @@
+//! The second half of an upload's work: hash each chunk and write it down, still without a name.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
+use super::pool::Seat;
+use super::{Announce, ContentBody, Error};
+use crate::blob::{Batch, BlobFile, Blobs};
+use crate::chunk::Piece;
+use crate::digest::{Digest, Hasher};
+use crate::manifest::ChunkRef;
+
+/// Blobs are given their names after so many bytes: a long upload then neither needs its space
+/// twice nor ends with a long sync.
+const BATCH_BYTES: u64 = 64 << 20;
+
+/// Writes the blobs of one content. Blocking.
+pub(super) struct Stage {
+    blobs: Blobs,
+    /// While all of the content may be one blob: where it would be cut otherwise.
+    head: Option<Vec<u32>>,
+    current: Current,
+    batch: Option<Staged>,
+    full: Option<Staged>,
+    /// What this content has staged; a chunk that repeats is written down once.
+    seen: HashSet<Digest>,
+    chunks: Vec<ChunkRef>,
+}
+
+/// The blob being written.
+#[derive(Default)]
+struct Current {
+    hasher: Hasher,
+    len_bytes: u32,
+}
+
+/// Blobs that wait for their names.
+pub(super) struct Staged {
+    batch: Box<dyn Batch>,
+    blobs: Vec<ChunkRef>,
+    size_bytes: u64,
+}
+
+impl Stage {
+    /// With `head`, content that turns out short becomes one blob instead of chunks.
+    pub(super) fn new(blobs: Blobs, head: bool) -> Self {
+        Self {
+            blobs,
+            head: head.then(Vec::new),
+            current: Current::default(),
+            batch: None,
+            full: None,
+            seen: HashSet::new(),
+            chunks: Vec::new(),
+        }
+    }
+
+    /// Writes the next pieces.
+    pub(super) fn take(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
+        let mut data = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            match piece {
+                Piece::Data(bytes) => data.push(bytes),
+                Piece::End => {
+                    self.append(&data)?;
+                    data.clear();
+                    self.end()?;
+                }
+            }
+        }
+        self.append(&data)
+    }
+
+    /// A batch that is large enough to be published, once after each [`Stage::take`].
+    pub(super) fn take_full(&mut self) -> Option<Staged> {
+        self.full.take()
+    }
+
+    /// Ends the content with this digest and returns it, and what is not published yet.
+    pub(super) fn finish(
+        mut self,
+        whole: Option<Digest>,
+    ) -> Result<(ContentBody, Vec<Staged>), Error> {
+        let body = match (self.head.take(), whole) {
+            (Some(_), Some(digest)) => {
+                let blob = ChunkRef {
+                    digest,
+                    len_bytes: self.current.len_bytes,
+                };
+                self.seal(blob)?;
+                ContentBody::Blob(blob)
+            }
+            _ => ContentBody::Chunks(self.chunks),
+        };
+        let rest = self.full.into_iter().chain(self.batch);
+        Ok((
+            body,
+            rest.filter(|staged| !staged.blobs.is_empty()).collect(),
+        ))
+    }
+
+    fn append(&mut self, data: &[Bytes]) -> Result<(), Error> {
+        let added: u64 = data.iter().map(|bytes| bytes.len() as u64).sum();
+        if added == 0 {
+            return Ok(());
+        }
+        if self.head.is_some()
+            && u64::from(self.current.len_bytes) + added > u64::from(self.blobs.cutting().max_bytes)
+        {
+            self.cut_head()?;
+        }
+        if self.head.is_none() {
+            for bytes in data {
+                self.current.hasher.update(bytes);
+            }
+        }
+        self.batch()?.append(data)?;
+        self.current.len_bytes += u32::try_from(added).expect("chunks and steps are small");
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), Error> {
+        if let Some(ends) = &mut self.head {
+            ends.push(self.current.len_bytes);
+            return Ok(());
+        }
+        let digest = self.current.hasher.finish();
+        let blob = ChunkRef {
+            digest,
+            len_bytes: self.current.len_bytes,
+        };
+        self.chunks.push(blob);
+        if self.seen.insert(digest) {
+            self.seal(blob)?;
+        } else {
+            self.batch()?.take_back()?;
+            self.current.len_bytes = 0;
+        }
+        Ok(())
+    }
+
+    fn seal(&mut self, blob: ChunkRef) -> Result<(), Error> {
+        self.batch()?.seal(blob)?;
+        self.current.len_bytes = 0;
+        if let Some(staged) = &mut self.batch {
+            staged.blobs.push(blob);
+            staged.size_bytes += u64::from(blob.len_bytes);
+            if staged.size_bytes >= BATCH_BYTES {
+                debug_assert!(self.full.is_none(), "one step fills no two batches");
+                self.full = self.batch.take();
+            }
+        }
+        Ok(())
+    }
+
+    fn batch(&mut self) -> Result<&mut dyn Batch, Error> {
+        let staged = match &mut self.batch {
+            Some(staged) => staged,
+            none => none.insert(Staged {
+                batch: self.blobs.stage()?,
+                blobs: Vec::new(),
+                size_bytes: 0,
+            }),
+        };
+        Ok(&mut *staged.batch)
+    }
+
+    /// The content is too long for one blob: what was written as such is written again as chunks.
+    /// Only content of unknown length comes here, and at most 4 MiB of it.
+    fn cut_head(&mut self) -> Result<(), Error> {
+        let ends = self.head.take().unwrap_or_default();
+        let whole = std::mem::take(&mut self.current).len_bytes;
+        let head = self.batch()?.take_back()?;
+        let mut at = 0;
+        for end in ends {
+            self.copy(&*head, at, end)?;
+            self.end()?;
+            at = end;
+        }
+        self.copy(&*head, at, whole)
+    }
+
+    fn copy(&mut self, from: &dyn BlobFile, start: u32, end: u32) -> Result<(), Error> {
+        if start == end {
+            return Ok(());
+        }
+        let mut data = vec![0; (end - start) as usize];
+        let mut at = 0;
+        while at < data.len() {
+            match from.read_at(&mut data[at..], u64::from(start) + at as u64)? {
+                0 => {
+                    let short = std::io::ErrorKind::UnexpectedEof.into();
+                    return Err(Error::io("read back what was written")(short));
+                }
+                read => at += read,
+            }
+        }
+        self.append(&[data.into()])
+    }
+}
+
+impl Staged {
+    /// Makes the blobs durable, announces them, and then gives them their names.
+    pub(super) async fn publish(self, seat: &Seat, announce: &Announce) -> Result<(), Error> {
+        let Self {
+            mut batch, blobs, ..
+        } = self;
+        // The announcement is itself a durable write; the two need not wait for each other.
+        let syncing = seat.run(move || batch.sync().map(|()| batch)).await;
+        announce(blobs).await?;
+        let batch = syncing.wait().await?;
+        seat.run(move || batch.publish()).await.wait().await
+    }
+}
