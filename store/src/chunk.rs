@@ -180,7 +180,7 @@ impl Cutter {
 
 fn table(gear: &Cow<'static, [u64]>) -> &'static [u64; 256] {
     match gear {
-        Cow::Borrowed(gear) => gear
+        Cow::Borrowed(gear) => (*gear)
             .try_into()
             .expect("a gear table has one entry per byte"),
         Cow::Owned(_) => unreachable!("without a seed the tables are the crate's own"),

@@ -75,6 +75,7 @@ impl Rig {
             blobs,
             faults,
             pool: MemoryPool::new(pool_bytes),
+            pool_bytes,
             announced,
         }
     }
