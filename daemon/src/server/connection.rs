@@ -1,0 +1,314 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::body::{LEAST_PROGRESS_BYTES, Recorded, RequestBody};
+use super::guard::Guard;
+use super::head::Verdict;
+use super::peer::Peer;
+use super::problem::{Problem, code};
+use super::trace::Record;
+use super::wire::Wire;
+use super::{Phase, State, route};
+use crate::config::Config;
+
+/// What is known of a connection before its first request.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub peer: Peer,
+    /// Whether its `X-Forwarded-…` headers are believed.
+    pub trusted: bool,
+    /// What was agreed on in the TLS handshake; without one the first bytes tell.
+    pub protocol: Protocol,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Detect,
+    Http1,
+    Http2,
+}
+
+/// hyper's settings, made once.
+pub struct Builders {
+    detect: Builder<TokioExecutor>,
+    http1: Builder<TokioExecutor>,
+    http2: Builder<TokioExecutor>,
+}
+
+impl Builders {
+    pub fn new(config: &Config) -> Self {
+        let mut builder = Builder::new(TokioExecutor::new());
+        let header_bytes = u32::try_from(config.limits.header_bytes.0).unwrap_or(u32::MAX);
+        // Never `pipeline_flush`: it makes hyper copy every frame into a buffer of its own.
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(config.server.header_timeout.0);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            // An upload over a long line fills no more than a window in each round trip.
+            .initial_stream_window_size(4 << 20)
+            .initial_connection_window_size(16 << 20)
+            .max_frame_size(64 << 10)
+            .max_send_buf_size(1 << 20)
+            .max_concurrent_streams(128)
+            .max_header_list_size(header_bytes)
+            // Rapid reset, from either side (CVE-2023-44487, CVE-2025-8671).
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(128)
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        Self {
+            http1: builder.clone().http1_only(),
+            http2: builder.clone().http2_only(),
+            detect: builder,
+        }
+    }
+
+    fn of(&self, protocol: Protocol) -> &Builder<TokioExecutor> {
+        match protocol {
+            Protocol::Detect => &self.detect,
+            Protocol::Http1 => &self.http1,
+            Protocol::Http2 => &self.http2,
+        }
+    }
+}
+
+/// Serves a connection until either side ends it.
+pub async fn serve<S>(
+    stream: S,
+    origin: Origin,
+    state: Arc<State>,
+    mut phase: watch::Receiver<Phase>,
+) where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let wire = Arc::new(Wire::default());
+    let head_limit = usize::try_from(state.config.limits.header_bytes.0).unwrap_or(usize::MAX);
+    let http2 = origin.protocol == Protocol::Http2;
+    let io = TokioIo::new(Guard::new(stream, Arc::clone(&wire), head_limit, http2));
+    let service = service_fn(|request: Request<Incoming>| {
+        // Now, not when the answer is first polled: the stream waits for the framing.
+        let verdict = wire.admit(request.body());
+        let record_wire = Arc::clone(&wire);
+        answer(Arc::clone(&state), origin, record_wire, verdict, request).map(Ok::<_, Infallible>)
+    });
+    let mut connection = pin!(
+        state
+            .builders
+            .of(origin.protocol)
+            .serve_connection(io, service)
+    );
+    let mut watch = Watch::new(&state.config);
+    let mut ticks = interval_at(Instant::now() + watch.period, watch.period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(peer = %origin.peer.address, ?error, "connection broke");
+                }
+                return;
+            }
+            changed = phase.changed() => {
+                if changed.is_err() || *phase.borrow_and_update() == Phase::Closing {
+                    return;
+                }
+                connection.as_mut().graceful_shutdown();
+            }
+            _ = ticks.tick() => match watch.look(&wire) {
+                Finding::Well => {}
+                Finding::Idle => connection.as_mut().graceful_shutdown(),
+                Finding::Stalled => {
+                    tracing::debug!(peer = %origin.peer.address, "stalled connection closed");
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Looks at a connection from time to time; what hyper's own timers do not cover is decided here.
+struct Watch {
+    period: Duration,
+    header: Duration,
+    stall: Duration,
+    idle: Duration,
+    opened: Instant,
+    /// The last time when nothing was waiting for the client, or enough had moved.
+    moved_at: Instant,
+    written: u64,
+    /// The last time when a request was under way or had come since.
+    busy_at: Instant,
+    requests: u64,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Finding {
+    Well,
+    /// Nothing asked for a long time.
+    Idle,
+    /// The client takes nothing, or has never begun.
+    Stalled,
+}
+
+impl Watch {
+    fn new(config: &Config) -> Self {
+        let server = &config.server;
+        let (header, stall, idle) = (
+            server.header_timeout.0,
+            server.stall_timeout.0,
+            server.idle_timeout.0,
+        );
+        let now = Instant::now();
+        Self {
+            period: header.min(stall).min(idle) / 2,
+            header,
+            stall,
+            idle,
+            opened: now,
+            moved_at: now,
+            written: 0,
+            busy_at: now,
+            requests: 0,
+        }
+    }
+
+    fn look(&mut self, wire: &Wire) -> Finding {
+        let now = Instant::now();
+        let requests = wire.requests.load(Ordering::Relaxed);
+        if requests == 0 {
+            let begun = now - self.opened < self.header;
+            return if begun {
+                Finding::Well
+            } else {
+                Finding::Stalled
+            };
+        }
+        let written = wire.written.load(Ordering::Relaxed);
+        let owing =
+            wire.blocked.load(Ordering::Relaxed) || wire.waiting.load(Ordering::Relaxed) > 0;
+        if !owing || written - self.written >= LEAST_PROGRESS_BYTES {
+            self.moved_at = now;
+            self.written = written;
+        } else if now - self.moved_at >= self.stall {
+            return Finding::Stalled;
+        }
+        if wire.open.load(Ordering::Relaxed) > 0 || requests != self.requests {
+            self.busy_at = now;
+            self.requests = requests;
+        } else if now - self.busy_at >= self.idle {
+            return Finding::Idle;
+        }
+        Finding::Well
+    }
+}
+
+/// Answers one request; whatever happens, there is an answer and a line in the log.
+async fn answer(
+    state: Arc<State>,
+    origin: Origin,
+    wire: Arc<Wire>,
+    verdict: Verdict,
+    request: Request<Incoming>,
+) -> Response<Recorded> {
+    let proxies = &state.config.listen.trusted_proxies;
+    let peer = origin
+        .peer
+        .of_request(origin.trusted, request.headers(), proxies);
+    let mut record = Record::begin(request.method(), peer, wire);
+    let stats = Arc::clone(&record.stats);
+    let response = match refusal(verdict, &request) {
+        Some(problem) => {
+            let mut response = problem.into_response();
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        None => {
+            let stall = state.config.server.stall_timeout.0;
+            let body_stats = Arc::clone(&stats);
+            let mut request = request.map(|body| RequestBody::new(body, body_stats, stall));
+            request.extensions_mut().insert(Arc::clone(&stats));
+            AssertUnwindSafe(route(&state, request, peer))
+                .catch_unwind()
+                .await
+                .unwrap_or_else(|_| {
+                    tracing::error!(request.id = %stats.id, "a request handler panicked");
+                    Problem::internal().into_response()
+                })
+        }
+    };
+    record.set_status(response.status());
+    let (mut parts, body) = response.into_parts();
+    if (parts.status.is_client_error() || parts.status.is_server_error())
+        && let Ok(id) = HeaderValue::try_from(stats.id.to_string())
+    {
+        parts.headers.insert("x-request-id", id);
+    }
+    Response::from_parts(parts, Recorded::new(body, record))
+}
+
+/// What no handler should see.
+fn refusal(verdict: Verdict, request: &Request<Incoming>) -> Option<Problem> {
+    let bad = |detail| {
+        Some(Problem::new(
+            StatusCode::BAD_REQUEST,
+            code::BAD_REQUEST,
+            detail,
+        ))
+    };
+    match verdict {
+        Verdict::Fine => {}
+        Verdict::Fragment => {
+            return bad("The request target holds a raw `#`; write it as %23.");
+        }
+        Verdict::TwoLengths => {
+            return bad("The request tells the length of its body twice.");
+        }
+        Verdict::TooLong => {
+            let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+            return Some(Problem::new(
+                status,
+                code::HEADERS_TOO_LARGE,
+                "The request line and headers are too long.",
+            ));
+        }
+    }
+    // RFC 9112 §3.2: exactly one Host in HTTP/1.1; more than one in no version.
+    let hosts = request.headers().get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && request.version() == Version::HTTP_11) {
+        return bad("The request must have exactly one Host header.");
+    }
+    let coding = request.headers().get(header::TRANSFER_ENCODING);
+    if coding.is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Some(Problem::new(
+            StatusCode::NOT_IMPLEMENTED,
+            code::NOT_IMPLEMENTED,
+            "Of transfer codings only `chunked` is understood.",
+        ));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests;
