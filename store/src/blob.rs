@@ -87,6 +87,7 @@ impl dyn BlobStore {
     /// [`Error::Corrupt`] when it is missing or wrong.
     pub(crate) fn read_all(&self, blob: &ChunkRef) -> Result<Bytes, Error> {
         let file = self.open(blob)?;
+        file.will_be_read();
         let mut data = vec![0; blob.len_bytes as usize];
         file.read_exact_at(&mut data, 0, blob)?;
         if Digest::of(&data) == blob.digest {

@@ -66,7 +66,9 @@ struct Masks {
 impl Cutter {
     pub(crate) fn new(cutting: Cutting) -> Self {
         let (early, late) = select_masks(cutting.average_bytes as usize, Normalization::Level1);
-        let (gear, gear_shifted) = get_gear_with_seed(0);
+        let (Cow::Borrowed(gear), Cow::Borrowed(gear_shifted)) = get_gear_with_seed(0) else {
+            unreachable!("without a seed the tables are the crate's own");
+        };
         Self {
             min: cutting.min_bytes as usize,
             average: cutting.average_bytes as usize,
@@ -79,8 +81,8 @@ impl Cutter {
                 first: late << 1,
                 second: late,
             },
-            gear: table(&gear),
-            gear_shifted: table(&gear_shifted),
+            gear: table(gear),
+            gear_shifted: table(gear_shifted),
             position: 0,
             hash: 0,
             carry: None,
@@ -178,13 +180,9 @@ impl Cutter {
     }
 }
 
-fn table(gear: &Cow<'static, [u64]>) -> &'static [u64; 256] {
-    match gear {
-        Cow::Borrowed(gear) => (*gear)
-            .try_into()
-            .expect("a gear table has one entry per byte"),
-        Cow::Owned(_) => unreachable!("without a seed the tables are the crate's own"),
-    }
+fn table(gear: &'static [u64]) -> &'static [u64; 256] {
+    gear.try_into()
+        .expect("a gear table has one entry per byte")
 }
 
 #[cfg(test)]

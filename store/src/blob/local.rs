@@ -308,7 +308,11 @@ impl Iterator for Listed {
                 Err(error) => return Some(Err(failed(error))),
             };
             let name = entry.file_name();
-            let digest = name.to_str().and_then(|name| name.parse::<Digest>().ok());
+            let digest = name.to_str().and_then(|name| {
+                name.parse()
+                    .ok()
+                    .filter(|digest: &Digest| digest.to_string() == name)
+            });
             match (digest, entry.metadata()) {
                 (Some(digest), Ok(data)) if data.is_file() => {
                     return Some(Ok((digest, data.len())));

@@ -185,7 +185,7 @@ impl ContentReader {
 fn read_on(blobs: &Blobs, mut open: Open, next: Option<ChunkRef>) -> Result<Fetched, Error> {
     open.file.will_be_read();
     let ready = open.read()?;
-    if let Some(next) = next.and_then(|next| blobs.open(&next).ok()) {
+    if let Some(next) = next.and_then(|next| blobs.open_cached(&next)) {
         next.will_be_read();
     }
     Ok(Fetched {

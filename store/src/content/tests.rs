@@ -4,7 +4,7 @@ mod reading;
 mod splicing;
 mod writing;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,7 +56,12 @@ impl Rig {
     }
 
     fn with(cutting: Cutting, pool_bytes: usize) -> Self {
-        let folder = TempDir::new().unwrap();
+        // Many tiny files, and nothing here is about the disk.
+        let memory = Path::new("/dev/shm");
+        let folder = match cutting {
+            TINY | MEDIUM if memory.is_dir() => TempDir::new_in(memory).unwrap(),
+            _ => TempDir::new().unwrap(),
+        };
         let local = LocalBlobs::open(folder.path(), folder.path()).unwrap();
         let faults = Arc::new(Faults {
             cutting,
