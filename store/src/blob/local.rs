@@ -4,6 +4,8 @@
 //! synced. So a crash leaves files in `incoming`, which the next start removes, or named files which
 //! nothing refers to, but never a name with bytes missing.
 
+mod batch;
+
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, IoSliceMut, Write};
@@ -20,14 +22,11 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
+use self::batch::{LocalBatch, Temp};
 use super::{Batch, BlobFile, BlobStore};
 use crate::content::Error;
 use crate::digest::Digest;
 use crate::manifest::ChunkRef;
-
-/// From so many blobs on, one sync of the file system is cheaper than one of each file and folder.
-/// It also bounds the files that a batch keeps open.
-const SYNC_TOGETHER: usize = 8;
 
 const FOLDER: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
@@ -183,17 +182,7 @@ fn name_of(digest: &Digest) -> String {
 
 impl BlobStore for LocalBlobs {
     fn stage(&self) -> Result<Box<dyn Batch>, Error> {
-        // Opened before the first byte is written: a sync through it then reports every failed
-        // write-back since, whichever file it hit (Linux 5.8).
-        let file_system = openat(&self.folders.store, ".", FOLDER, Mode::empty())
-            .map_err(|errno| Error::io("open the store folder")(errno.into()))?;
-        Ok(Box::new(LocalBatch {
-            folders: Arc::clone(&self.folders),
-            file_system,
-            open: None,
-            sealed: Vec::new(),
-            synced: 0,
-        }))
+        Ok(Box::new(LocalBatch::new(&self.folders)?))
     }
 
     fn open(&self, blob: &ChunkRef) -> Result<Box<dyn BlobFile>, Error> {
@@ -349,207 +338,6 @@ impl BlobFile for LocalFile {
     }
 }
 
-/// A file in `incoming`, removed on drop unless it was given a name.
-struct Temp {
-    folders: Arc<Folders>,
-    name: String,
-    /// Closed early in large batches.
-    file: Option<File>,
-    len_bytes: u64,
-    named: bool,
-}
-
-impl Temp {
-    fn create(folders: &Arc<Folders>) -> Result<Self, Error> {
-        let name = folders.temp_name();
-        let file = openat(&folders.incoming, &name, CREATE, Mode::RUSR | Mode::WUSR)
-            .map_err(|errno| Error::io("create an incoming file")(errno.into()))?;
-        let file = Some(File::from(file));
-        Ok(Self {
-            folders: Arc::clone(folders),
-            name,
-            file,
-            len_bytes: 0,
-            named: false,
-        })
-    }
-
-    fn append(&mut self, parts: &[Bytes]) -> Result<(), Error> {
-        let file = self.file.as_mut().expect("only sealed files are closed");
-        write_all(file, parts).map_err(Error::io("write a blob"))?;
-        self.len_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<(), Error> {
-        let file = self
-            .file
-            .as_ref()
-            .expect("a file is open until it was synced");
-        fdatasync(file).map_err(|errno| Error::io("sync a blob")(errno.into()))
-    }
-
-    fn take_back(mut self) -> Box<dyn BlobFile> {
-        let file = self.file.take().expect("only sealed files are closed");
-        Box::new(LocalFile(file.into()))
-    }
-
-    /// Gives the file its name, unless the blob is there already.
-    fn publish(mut self, blob: &ChunkRef) -> Result<(), Error> {
-        let failed = |errno: Errno| Error::io("name a blob")(errno.into());
-        let Folders {
-            incoming, store, ..
-        } = &*self.folders;
-        let name = name_of(&blob.digest);
-        match renameat_with(incoming, &self.name, store, &name, RenameFlags::NOREPLACE) {
-            Ok(()) => self.named = true,
-            // Some file systems know no NOREPLACE; then ask first, as a race would only swap equals.
-            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
-                let exists = match statat(store, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => {
-                        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                            && stat.st_size == i64::from(blob.len_bytes)
-                    }
-                    Err(Errno::NOENT) => false,
-                    Err(errno) => return Err(failed(errno)),
-                };
-                if !exists {
-                    renameat(incoming, &self.name, store, &name).map_err(failed)?;
-                    self.named = true;
-                }
-            }
-            Err(errno) => return Err(failed(errno)),
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Temp {
-    fn drop(&mut self) {
-        if !self.named
-            && let Err(errno) = unlinkat(&self.folders.incoming, &self.name, AtFlags::empty())
-        {
-            tracing::warn!(error = %errno, "an incoming file stays until the next start");
-        }
-    }
-}
-
-fn write_all(file: &mut File, parts: &[Bytes]) -> io::Result<()> {
-    // At most IOV_MAX slices can be given at once.
-    for parts in parts.chunks(1024) {
-        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
-        let mut slices = &mut slices[..];
-        IoSlice::advance_slices(&mut slices, 0);
-        while !slices.is_empty() {
-            match file.write_vectored(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    Ok(())
-}
-
-struct LocalBatch {
-    folders: Arc<Folders>,
-    file_system: OwnedFd,
-    open: Option<Temp>,
-    sealed: Vec<(ChunkRef, Temp)>,
-    /// How many of the sealed blobs are durable.
-    synced: usize,
-}
-
-impl LocalBatch {
-    fn together(&self) -> bool {
-        self.sealed.len() >= SYNC_TOGETHER
-    }
-
-    fn sync_file_system(&self) -> Result<(), Error> {
-        syncfs(&self.file_system).map_err(|errno| Error::io("sync the blobs")(errno.into()))
-    }
-}
-
-impl Batch for LocalBatch {
-    fn append(&mut self, parts: &[Bytes]) -> Result<(), Error> {
-        let temp = match &mut self.open {
-            Some(temp) => temp,
-            none => none.insert(Temp::create(&self.folders)?),
-        };
-        temp.append(parts)
-    }
-
-    fn seal(&mut self, blob: ChunkRef) -> Result<(), Error> {
-        let temp = self
-            .open
-            .take()
-            .filter(|temp| temp.len_bytes == u64::from(blob.len_bytes));
-        let temp = temp.ok_or_else(|| {
-            Error::io("seal a blob of another length")(io::ErrorKind::InvalidInput.into())
-        })?;
-        self.sealed.push((blob, temp));
-        if self.together() {
-            for (_, temp) in self.sealed.iter_mut().rev().take(SYNC_TOGETHER) {
-                temp.file = None;
-            }
-        }
-        Ok(())
-    }
-
-    fn take_back(&mut self) -> Result<Box<dyn BlobFile>, Error> {
-        let temp = self
-            .open
-            .take()
-            .map_or_else(|| Temp::create(&self.folders), Ok)?;
-        Ok(temp.take_back())
-    }
-
-    fn sync(&mut self) -> Result<(), Error> {
-        if self.together() {
-            self.sync_file_system()?;
-        } else {
-            for (_, temp) in &self.sealed {
-                temp.sync()?;
-            }
-        }
-        self.synced = self.sealed.len();
-        Ok(())
-    }
-
-    fn publish(mut self: Box<Self>) -> Result<(), Error> {
-        if self.synced < self.sealed.len() {
-            self.sync()?;
-        }
-        let together = self.together();
-        let mut shards: Vec<u8> = self
-            .sealed
-            .iter()
-            .map(|(blob, _)| blob.digest.as_bytes()[0])
-            .collect();
-        for (blob, temp) in self.sealed.drain(..) {
-            temp.publish(&blob)?;
-        }
-        if together {
-            return self.sync_file_system();
-        }
-        // Also where the name was there before: whoever gave it may not have come to this step.
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
-            openat(
-                &self.folders.store,
-                format!("{shard:02x}"),
-                FOLDER,
-                Mode::empty(),
-            )
-            .and_then(|folder| fsync(folder.as_fd()))
-            .map_err(|errno| Error::io("sync a folder of blobs")(errno.into()))?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -628,15 +416,6 @@ mod tests {
             .join("quarantine")
             .join(blob.digest.to_string());
         assert_eq!(std::fs::read(kept).unwrap(), b"evil");
-    }
-
-    #[test]
-    fn a_full_disk_is_told_apart() {
-        let mut full = File::options().write(true).open("/dev/full").unwrap();
-        let error = write_all(&mut full, &[Bytes::from_static(b"x")]).unwrap_err();
-        assert!(matches!(Error::io("write a blob")(error), Error::DiskFull));
-        let quota = io::Error::from(Errno::DQUOT);
-        assert!(matches!(Error::io("write a blob")(quota), Error::DiskFull));
     }
 
     #[test]
