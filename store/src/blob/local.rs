@@ -8,8 +8,8 @@ mod batch;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, IoSlice, IoSliceMut, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::{self, IoSliceMut};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use rustix::fs::{
-    Advice, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, fadvise, fdatasync, fstat,
-    fstatvfs, fsync, open, openat, openat2, renameat, renameat_with, statat, syncfs, unlinkat,
+    Advice, AtFlags, Mode, OFlags, ResolveFlags, fadvise, fstat, fstatvfs, fsync, open, openat,
+    openat2, renameat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
