@@ -133,7 +133,6 @@ CREATE TABLE manifest (
     id BYTEA NOT NULL PRIMARY KEY,
     size_bytes BIGINT NOT NULL,
     reference_count BIGINT NOT NULL,
-    chunking TEXT NOT NULL,
     chunks BYTEA NOT NULL
 );
 

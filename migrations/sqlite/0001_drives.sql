@@ -134,7 +134,6 @@ CREATE TABLE manifest (
     id BLOB NOT NULL PRIMARY KEY,
     size_bytes BIGINT NOT NULL,
     reference_count BIGINT NOT NULL,
-    chunking TEXT NOT NULL,
     chunks BLOB NOT NULL
 );
 

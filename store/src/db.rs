@@ -254,29 +254,66 @@ impl<'c> Tx<'c> {
         }
     }
 
-    /// Runs one statement for each row of arguments, in order.
+    /// Rows for each of many keys: `one_sql` asks for one key (`= $1`),
+    /// `many_sql` for an array of them (`= ANY($1)`). Counts as one statement.
+    pub fn all_of<T>(
+        &mut self,
+        one_sql: &'static str,
+        many_sql: &'static str,
+        keys: &[Value<'_>],
+        mut read: impl FnMut(&Row<'_>) -> Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut found = Vec::with_capacity(keys.len());
+        if keys.is_empty() {
+            return Ok(found);
+        }
+        self.statements += 1;
+        match &mut self.connection {
+            Connection::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(one_sql)?;
+                for key in keys {
+                    let mut rows = statement.query([key])?;
+                    while let Some(row) = rows.next()? {
+                        found.push(read(&Row::Sqlite(row))?);
+                    }
+                }
+            }
+            Connection::Postgres {
+                connection,
+                runtime,
+            } => {
+                let rows: Vec<Vec<Value<'_>>> = keys.iter().map(|key| vec![key.clone()]).collect();
+                let rows = runtime
+                    .block_on(value::bind_columns(many_sql, &rows).fetch_all(&mut **connection))?;
+                for row in &rows {
+                    found.push(read(&Row::Postgres(row))?);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Runs one statement for each row of arguments; the number of rows touched.
     ///
     /// For the many-row work of copying and purging trees. On SQLite a prepared
-    /// statement per row is cheap; on PostgreSQL the calls are pipelined by
-    /// `batch_sql`, the same statement written over arrays
+    /// statement per row is cheap; PostgreSQL takes them thousands at a time by
+    /// `batch_sql`, the same statement over arrays
     /// (`… FROM UNNEST($1::bytea[], $2::bigint[]) …`).
     pub fn execute_many(
         &mut self,
         row_sql: &'static str,
         batch_sql: &'static str,
         rows: &[Vec<Value<'_>>],
-    ) -> Result<()> {
-        if rows.is_empty() {
-            return Ok(());
-        }
+    ) -> Result<u64> {
+        let mut touched = 0;
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                self.statements += 1;
+                self.statements += u64::from(!rows.is_empty());
                 let mut statement = connection.prepare_cached(row_sql)?;
                 for row in rows {
-                    statement.execute(rusqlite::params_from_iter(row))?;
+                    let changed = statement.execute(rusqlite::params_from_iter(row))?;
+                    touched += u64::try_from(changed).unwrap_or(0);
                 }
-                Ok(())
             }
             Connection::Postgres {
                 connection,
@@ -284,13 +321,13 @@ impl<'c> Tx<'c> {
             } => {
                 for part in rows.chunks(5_000) {
                     self.statements += 1;
-                    runtime.block_on(
-                        value::bind_columns(batch_sql, part).execute(&mut **connection),
-                    )?;
+                    touched += runtime
+                        .block_on(value::bind_columns(batch_sql, part).execute(&mut **connection))?
+                        .rows_affected();
                 }
-                Ok(())
             }
         }
+        Ok(touched)
     }
 }
 

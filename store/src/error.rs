@@ -211,3 +211,23 @@ impl From<sqlx::Error> for Error {
         }
     }
 }
+
+impl From<crate::content::Error> for Error {
+    fn from(error: crate::content::Error) -> Self {
+        use crate::content::Error as Content;
+        match error {
+            Content::DiskFull => Self::DiskFull,
+            Content::Corrupt { digest } => Self::Corrupt { digest },
+            Content::LengthMismatch { .. } => Self::ContentMismatch("length"),
+            Content::Unusable(sentence) => Self::Unusable(sentence),
+            Content::Announce(error) => match error.downcast::<Self>() {
+                Ok(error) => *error,
+                Err(error) => Self::Database(DatabaseError(error)),
+            },
+            Content::Io { doing, source } => Self::Io {
+                what: doing,
+                source,
+            },
+        }
+    }
+}

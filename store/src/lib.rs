@@ -7,53 +7,53 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "uploads and downloads land in steps"
-)]
+mod access;
 mod blob;
 mod cache;
 mod caller;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "uploads and downloads land in steps"
-)]
+mod change;
 mod chunk;
 mod clock;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "uploads and downloads land in steps"
-)]
+mod condition;
 mod content;
 mod db;
 mod digest;
+mod download;
 mod drive;
 mod error;
 mod id;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "uploads and downloads land in steps"
-)]
+mod lock;
 mod manifest;
+mod mutation;
 mod node;
 mod path;
+mod property;
+mod quota;
+mod reference;
 mod store;
+mod sweep;
+mod tree;
+mod upload;
 
 pub use self::caller::{Access, Caller};
+pub use self::change::{Change, Changes, Now};
 pub use self::clock::{Clock, Random, SystemClock, SystemRandom, World};
+pub use self::condition::{Check, Condition, State};
 pub use self::content::VerifyReads;
 pub use self::db::{Database, PoolOptions, count_statements};
 pub use self::digest::Digest;
+pub use self::download::{Download, Found, PAGE, Page, Stored};
 pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Result};
 pub use self::id::{
     AppPasswordId, DriveId, InstanceId, InvalidId, LoginId, ManifestId, NodeId, ReservationId,
     UserId,
 };
+pub use self::lock::{DriveLocks, Lock, NewLock};
 pub use self::node::{Entry, FileContent, Kind, Node};
 pub use self::path::{Name, Path};
+pub use self::property::{Property, PropertyChange};
 pub use self::store::{AccountOptions, Limits, Options, Store};
+pub use self::sweep::Swept;
+pub use self::tree::{TransferOptions, Transferred};
+pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};

@@ -4,14 +4,32 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::sync::Cache;
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use moka::sync::Cache;
+use tokio::sync::Semaphore;
+
+use crate::blob::Blobs;
+use crate::blob::local::LocalBlobs;
 use crate::cache::{Effect, Generations, Stamp};
+use crate::caller::Caller;
 use crate::clock::World;
+use crate::content::{MemoryPool, Verified, VerifyReads};
 use crate::db::{Database, Db};
+use crate::download::{Found, Stored};
 use crate::drive::Drive;
-use crate::error::Result;
-use crate::id::{DriveId, InstanceId};
+use crate::error::{Error, Result};
+use crate::id::{DriveId, InstanceId, UserId};
+use crate::path::Path;
+use crate::quota;
+use crate::upload::UploadPlace;
+
+/// Memory for what warm requests read instead of the database.
+const NODE_CACHE_BYTES: u64 = 64 << 20;
+/// How long a measurement of free disk space is believed.
+const DISK_CHECK_MS: i64 = 1000;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -24,6 +42,8 @@ pub struct Options {
     pub blobs: Option<PathBuf>,
     /// Content up to this many bytes lives in the database; 0 turns it off.
     pub small_limit_bytes: usize,
+    /// How often stored bytes are checked against their digest when read.
+    pub verify_reads: VerifyReads,
     /// Numbers that bound what clients may do.
     pub limits: Limits,
     /// Rules of accounts.
@@ -98,31 +118,68 @@ struct Inner {
     db: Db,
     options: Options,
     instance: InstanceId,
+    blobs: Blobs,
+    pool: MemoryPool,
+    verified: Arc<Verified>,
     generations: Arc<Generations>,
     drives: Cache<DriveId, (Stamp, Drive)>,
+    nodes: Cache<Vec<u8>, CachedNode>,
+    uploads: Mutex<HashMap<UserId, Arc<Semaphore>>>,
+    disk_checked_at: AtomicU64,
+}
+
+/// What a path led to when it was last read.
+#[derive(Clone)]
+pub(crate) struct CachedNode {
+    pub stamp: Stamp,
+    pub found: Arc<Found>,
+    pub stored: Option<Stored>,
 }
 
 impl Store {
     /// Opens the store, making or upgrading what is needed.
     ///
     /// # Errors
-    /// [`crate::Error::Unusable`] with a sentence for people when it cannot be opened.
+    /// [`Error::Unusable`] with a sentence for people when it cannot be opened.
     pub async fn open(options: Options) -> Result<Self> {
         let generations = Generations::new();
         let raise = Arc::clone(&generations);
         let on_commit = Arc::new(move |effects: &[Effect]| raise.raise(effects));
         let db = Db::open(&options.database, on_commit, options.world.now_ms()).await?;
+        let root = options.blobs.as_ref().unwrap_or(&options.data);
+        let blobs = Blobs::new(LocalBlobs::open(&options.data, root)?);
         let instance = InstanceId::new(&options.world);
-        let drives = Cache::new(10_000);
-        Ok(Self {
+        let verified = Arc::new(Verified::new(options.verify_reads));
+        let nodes = Cache::builder()
+            .max_capacity(NODE_CACHE_BYTES)
+            .weigher(|key: &Vec<u8>, cached: &CachedNode| {
+                let content = cached.stored.as_ref().map_or(0, Stored::weight);
+                u32::try_from(500 + key.len() + content).unwrap_or(u32::MAX)
+            })
+            .build();
+        let store = Self {
             inner: Arc::new(Inner {
                 db,
                 options,
                 instance,
+                blobs,
+                pool: MemoryPool::new(MemoryPool::BYTES),
+                verified,
                 generations,
-                drives,
+                drives: Cache::new(10_000),
+                nodes,
+                uploads: Mutex::default(),
+                disk_checked_at: AtomicU64::new(0),
             }),
-        })
+        };
+        store.drop_left_reservations().await?;
+        if let Some(limit_bytes) = store.options().capacity_bytes {
+            store
+                .db()
+                .write(move |tx| quota::rows::set_capacity(tx, limit_bytes))
+                .await?;
+        }
+        Ok(store)
     }
 
     pub(crate) fn db(&self) -> &Db {
@@ -145,17 +202,103 @@ impl Store {
         &self.inner.generations
     }
 
+    pub(crate) fn blobs(&self) -> &Blobs {
+        &self.inner.blobs
+    }
+
+    pub(crate) fn pool(&self) -> &MemoryPool {
+        &self.inner.pool
+    }
+
+    pub(crate) fn verified(&self) -> Arc<Verified> {
+        Arc::clone(&self.inner.verified)
+    }
+
     pub(crate) fn cached_drive(&self, id: DriveId, stamp: Stamp) -> Option<Drive> {
+        if !self.db().is_exclusive() {
+            return None;
+        }
         let (of, drive) = self.inner.drives.get(&id)?;
-        (self.db().is_exclusive() && of == stamp).then_some(drive)
+        (of == stamp).then_some(drive)
     }
 
     pub(crate) fn cache_drive(&self, drive: Drive, stamp: Stamp) {
-        self.inner.drives.insert(drive.id, (stamp, drive));
+        if self.db().is_exclusive() {
+            self.inner.drives.insert(drive.id, (stamp, drive));
+        }
+    }
+
+    /// What is remembered of a path, if it is still true.
+    pub(crate) fn cached_node(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        stamp: Stamp,
+    ) -> Option<CachedNode> {
+        if !self.db().is_exclusive() || !caller.whole_drive {
+            return None;
+        }
+        self.inner
+            .nodes
+            .get(&node_key(caller, path))
+            .filter(|cached| cached.stamp == stamp)
+    }
+
+    pub(crate) fn cache_node(&self, caller: &Caller, path: &Path, cached: &CachedNode) {
+        if self.db().is_exclusive() && caller.whole_drive {
+            self.inner
+                .nodes
+                .insert(node_key(caller, path), cached.clone());
+        }
+    }
+
+    /// A place among the user's uploads.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when all are taken.
+    pub(crate) fn upload_place(&self, caller: &Caller) -> Result<UploadPlace> {
+        let most = self.options().limits.uploads_per_user;
+        let mut uploads = self.inner.uploads.lock().expect("no panic while held");
+        // Users without uploads are forgotten before the table grows.
+        if uploads.len() > 1000 {
+            uploads.retain(|_, places| places.available_permits() < most);
+        }
+        let places = uploads
+            .entry(caller.user)
+            .or_insert_with(|| Arc::new(Semaphore::new(most)));
+        Arc::clone(places)
+            .try_acquire_owned()
+            .map_err(|_| Error::Limit {
+                what: "uploads at a time",
+                limit: most as u64,
+            })
+    }
+
+    /// Refuses when the disk has less than its reserve left.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub(crate) fn require_disk(&self) -> Result<()> {
+        let now_ms = self.world().now_ms();
+        let checked_at = self.inner.disk_checked_at.load(Ordering::Relaxed);
+        if now_ms.saturating_sub_unsigned(checked_at) < DISK_CHECK_MS {
+            return Ok(());
+        }
+        if self.blobs().free_bytes()? < self.options().reserve_bytes {
+            return Err(Error::DiskFull);
+        }
+        self.inner
+            .disk_checked_at
+            .store(u64::try_from(now_ms).unwrap_or(0), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Closes the database after what has begun is finished.
     pub async fn close(&self) {
         self.db().close().await;
     }
+}
+
+fn node_key(caller: &Caller, path: &Path) -> Vec<u8> {
+    [caller.drive.as_bytes(), path.key().as_bytes()].concat()
 }

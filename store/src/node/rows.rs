@@ -20,8 +20,10 @@ macro_rules! columns {
     };
 }
 
+pub(crate) use columns;
+
 /// Reads a node from columns that start at `at`.
-fn read(row: &Row<'_>, at: usize) -> Result<Node> {
+pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
     let kind = match row.get::<i64>(at + 2)? {
         FOLDER => Kind::Folder {
             child_number: row.get(at + 8)?,
@@ -64,6 +66,31 @@ pub(crate) fn walk(tx: &mut Tx<'_>, root: NodeId, path: &Path) -> Result<Vec<Nod
     args.push(root.into());
     args.extend(path.names().map(|name| Value::from(name.nfc())));
     tx.all(walk_sql(path.depth()), &args, |row| read(row, 0))
+}
+
+/// The nodes of these ids, in no order. One statement.
+pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<Node>> {
+    let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
+    tx.all_of(
+        concat!("SELECT ", columns!(), " FROM node n WHERE n.id = $1"),
+        concat!("SELECT ", columns!(), " FROM node n WHERE n.id = ANY($1)"),
+        &keys,
+        |row| read(row, 0),
+    )
+}
+
+/// The folders above a node, nearest first, each with the name that leads
+/// down from it. Empty for a root and for what is no longer reachable.
+pub(crate) fn ancestors(tx: &mut Tx<'_>, id: NodeId) -> Result<Vec<(NodeId, Name)>> {
+    tx.all(
+        "WITH RECURSIVE up (level, parent_id, name) AS ( \
+             SELECT 0, e.parent_id, e.name FROM entry e WHERE e.node_id = $1 \
+             UNION ALL \
+             SELECT up.level + 1, e.parent_id, e.name FROM up JOIN entry e ON e.node_id = up.parent_id) \
+         SELECT parent_id, name FROM up ORDER BY level",
+        args![id],
+        |row| Ok((row.get(0)?, Name::new(row.text(1)?)?)),
+    )
 }
 
 /// The statement for paths of `depth` names.
@@ -147,7 +174,8 @@ pub(crate) struct FileRow {
     pub modified_ns: i64,
 }
 
-fn body_columns(body: Body) -> (Option<Digest>, Option<crate::id::ManifestId>) {
+/// The two columns that say where a file's content is.
+pub(crate) fn body_columns(body: Body) -> (Option<Digest>, Option<crate::id::ManifestId>) {
     match body {
         Body::Empty => (None, None),
         Body::Blob(digest) => (Some(digest), None),
@@ -240,6 +268,20 @@ pub(crate) fn insert_entry(
         "INSERT INTO entry (parent_id, name_nfc, name, node_id) VALUES ($1, $2, $3, $4)",
         args![parent, name.nfc(), name.as_str(), node],
     )?;
+    Ok(())
+}
+
+/// The same place under another spelling of its name.
+pub(crate) fn respell_entry(tx: &mut Tx<'_>, parent: NodeId, name: &Name) -> Result<()> {
+    tx.execute(
+        "UPDATE entry SET name = $3 WHERE parent_id = $1 AND name_nfc = $2",
+        args![parent, name.nfc(), name.as_str()],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn remove(tx: &mut Tx<'_>, id: NodeId) -> Result<()> {
+    tx.execute("DELETE FROM node WHERE id = $1", args![id])?;
     Ok(())
 }
 

@@ -1,0 +1,266 @@
+//! The change journal: a drive's ordered history, which feeds synchronisation.
+
+pub(crate) mod rows;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::caller::Caller;
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::node::Node;
+use crate::path::Path;
+use crate::store::Store;
+
+/// What happened to a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    /// A node was made or changed.
+    Changed,
+    /// Whatever was there, and below, went away.
+    Removed,
+    /// A folder appeared with everything in it.
+    Tree,
+}
+
+impl ChangeKind {
+    fn code(self) -> i64 {
+        match self {
+            Self::Changed => 1,
+            Self::Removed => 2,
+            Self::Tree => 3,
+        }
+    }
+
+    fn from_code(code: i64) -> Result<Self> {
+        match code {
+            1 => Ok(Self::Changed),
+            2 => Ok(Self::Removed),
+            3 => Ok(Self::Tree),
+            _ => Err(Error::malformed("change kind")),
+        }
+    }
+}
+
+/// One line of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Path from the folder that was asked about, `/a/b`; "" is the folder itself.
+    pub path: String,
+    /// What is there now.
+    pub now: Now,
+}
+
+/// What a changed path holds now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Now {
+    /// Nothing; anything below went with it.
+    Gone,
+    /// This node.
+    Present(Node),
+    /// This folder, new with all it holds: every member counts as changed.
+    Tree(Node),
+}
+
+/// What changed in a folder since a cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changes {
+    /// At most one line per path.
+    pub items: Vec<Change>,
+    /// Where to go on.
+    pub cursor: i64,
+    /// Whether there is more after `cursor`.
+    pub is_truncated: bool,
+}
+
+/// A line as it stands in the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Line {
+    pub number: i64,
+    pub kind: ChangeKind,
+    pub node: NodeId,
+    pub path: String,
+}
+
+impl Store {
+    /// The cursor of this moment.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn change_cursor(&self, caller: &Caller) -> Result<i64> {
+        Ok(self.drive(caller.drive).await?.change_number)
+    }
+
+    /// What changed below the folder at `path` since `cursor`, from at most `limit` lines.
+    ///
+    /// # Errors
+    /// [`Error::CursorExpired`] when the history no longer reaches back that far
+    /// or never reached that far; [`Error::NotFound`], [`Error::NotFolder`].
+    pub async fn changes(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        cursor: i64,
+        limit: u32,
+    ) -> Result<Changes> {
+        let (caller, path) = (caller.clone(), path.clone());
+        self.db()
+            .read(move |tx| {
+                let drive = crate::drive::rows::find(tx, caller.drive)?.ok_or(Error::NotFound)?;
+                if cursor < drive.change_floor || cursor > drive.change_number {
+                    return Err(Error::CursorExpired);
+                }
+                let chain = crate::node::rows::walk(tx, caller.root, &path)?;
+                let folder = chain.get(path.depth()).ok_or(Error::NotFound)?;
+                if !folder.is_folder() {
+                    return Err(Error::NotFolder);
+                }
+                let mut prefix = path.key().to_owned();
+                if !caller.whole_drive {
+                    for (_, name) in crate::node::rows::ancestors(tx, caller.root)? {
+                        prefix.insert_str(0, &format!("/{}", name.nfc()));
+                    }
+                }
+                let mut lines = rows::since(tx, drive.id, cursor, limit.saturating_add(1))?;
+                let is_truncated = lines.len() > limit as usize;
+                lines.truncate(limit as usize);
+                let cursor = match lines.last() {
+                    Some(line) if is_truncated => line.number,
+                    _ => drive.change_number,
+                };
+                let latest = latest_by_path(lines, &prefix)?;
+                let ids: Vec<NodeId> = latest
+                    .iter()
+                    .filter(|line| line.kind != ChangeKind::Removed)
+                    .map(|line| line.node)
+                    .collect();
+                let mut nodes: HashMap<NodeId, Node> = crate::node::rows::find_many(tx, &ids)?
+                    .into_iter()
+                    .map(|node| (node.id, node))
+                    .collect();
+                let items = latest
+                    .into_iter()
+                    .map(|line| Change {
+                        now: match (line.kind, nodes.remove(&line.node)) {
+                            (ChangeKind::Removed, _) | (_, None) => Now::Gone,
+                            (ChangeKind::Changed, Some(node)) => Now::Present(node),
+                            (ChangeKind::Tree, Some(node)) => Now::Tree(node),
+                        },
+                        path: line.path[prefix.len()..].to_owned(),
+                    })
+                    .collect();
+                Ok(Changes {
+                    items,
+                    cursor,
+                    is_truncated,
+                })
+            })
+            .await
+    }
+
+    /// Forgets history older than the configured retention; how many lines went.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn purge_changes(&self) -> Result<u64> {
+        let keep =
+            i64::try_from(self.options().limits.change_retention.as_millis()).unwrap_or(i64::MAX);
+        let before = self.world().now_ms().saturating_sub(keep);
+        let drives = self
+            .db()
+            .read(move |tx| rows::drives_with_older(tx, before))
+            .await?;
+        let mut removed = 0;
+        for (drive, floor) in drives {
+            removed += self
+                .db()
+                .write(move |tx| {
+                    let mut row = crate::drive::rows::lock(tx, drive)?;
+                    let gone = rows::forget(tx, drive, floor)?;
+                    row.change_floor = row.change_floor.max(floor);
+                    crate::drive::rows::settle(tx, &row)?;
+                    Ok(gone)
+                })
+                .await?;
+        }
+        Ok(removed)
+    }
+}
+
+/// Keeps the last line of each path below `prefix`; lines that a later removal
+/// of a folder above them made pointless are left out.
+///
+/// # Errors
+/// [`Error::CursorExpired`] when `prefix` itself was removed meanwhile: the
+/// folder that is there now is another one.
+fn latest_by_path(lines: Vec<Line>, prefix: &str) -> Result<Vec<Line>> {
+    let mut seen: HashSet<String> = HashSet::new();
+    let mut removed: HashSet<String> = HashSet::new();
+    let mut latest = Vec::new();
+    for line in lines.into_iter().rev() {
+        if line.kind == ChangeKind::Removed && is_within(prefix, &line.path) {
+            return Err(Error::CursorExpired);
+        }
+        if !is_within(&line.path, prefix)
+            || ancestors(&line.path).any(|path| removed.contains(path))
+        {
+            continue;
+        }
+        if line.kind == ChangeKind::Removed {
+            removed.insert(line.path.clone());
+        }
+        if seen.insert(line.path.clone()) {
+            latest.push(line);
+        }
+    }
+    latest.reverse();
+    Ok(latest)
+}
+
+/// Whether `path` is `folder` or lies below it.
+fn is_within(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The paths above `path`, nearest first.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(path.rfind('/').map(|at| &path[..at]), |path| {
+        path.rfind('/').map(|at| &path[..at])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::World;
+
+    fn line(number: i64, kind: ChangeKind, path: &str) -> Line {
+        Line {
+            number,
+            kind,
+            node: NodeId::new(&World::default()),
+            path: path.into(),
+        }
+    }
+
+    #[test]
+    fn a_path_is_reported_once_and_not_below_a_removed_folder() {
+        let lines = vec![
+            line(1, ChangeKind::Changed, "/a/x"),
+            line(2, ChangeKind::Changed, "/a/x"),
+            line(3, ChangeKind::Changed, "/b/x"),
+            line(4, ChangeKind::Removed, "/b"),
+            line(5, ChangeKind::Changed, "/ab"),
+        ];
+        let numbers = |prefix| {
+            let latest = latest_by_path(lines.clone(), prefix).unwrap();
+            latest.iter().map(|l| l.number).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(""), [2, 4, 5]);
+        assert_eq!(numbers("/a"), [2]);
+        assert!(matches!(
+            latest_by_path(lines.clone(), "/b"),
+            Err(Error::CursorExpired)
+        ));
+    }
+}

@@ -1,0 +1,62 @@
+//! SQL of the journal.
+
+use super::{ChangeKind, Line};
+use crate::db::{Tx, args};
+use crate::drive::Drive;
+use crate::error::Result;
+use crate::id::{DriveId, NodeId};
+
+pub(crate) fn append(
+    tx: &mut Tx<'_>,
+    drive: &Drive,
+    kind: ChangeKind,
+    node: NodeId,
+    path: &str,
+    now_ms: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO change (drive_id, number, kind, node_id, path, at) \
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        args![
+            drive.id,
+            drive.change_number,
+            kind.code(),
+            node,
+            path,
+            now_ms
+        ],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn since(tx: &mut Tx<'_>, drive: DriveId, cursor: i64, limit: u32) -> Result<Vec<Line>> {
+    tx.all(
+        "SELECT number, kind, node_id, path FROM change \
+         WHERE drive_id = $1 AND number > $2 ORDER BY number LIMIT $3",
+        args![drive, cursor, limit],
+        |row| {
+            Ok(Line {
+                number: row.get(0)?,
+                kind: ChangeKind::from_code(row.get(1)?)?,
+                node: row.get(2)?,
+                path: row.get(3)?,
+            })
+        },
+    )
+}
+
+/// Drives that have lines from before, and the number of the newest of those.
+pub(crate) fn drives_with_older(tx: &mut Tx<'_>, before_ms: i64) -> Result<Vec<(DriveId, i64)>> {
+    tx.all(
+        "SELECT drive_id, MAX(number) FROM change WHERE at < $1 GROUP BY drive_id",
+        args![before_ms],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+pub(crate) fn forget(tx: &mut Tx<'_>, drive: DriveId, up_to: i64) -> Result<u64> {
+    tx.execute(
+        "DELETE FROM change WHERE drive_id = $1 AND number <= $2",
+        args![drive, up_to],
+    )
+}

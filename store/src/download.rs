@@ -1,0 +1,209 @@
+//! Giving out: where a path leads, and the bytes behind it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use crate::caller::Caller;
+use crate::content::{ContentBody, ContentReader};
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::manifest::ChunkRef;
+use crate::node::{self, Body, Entry, Node};
+use crate::path::Path;
+use crate::reference;
+use crate::store::{CachedNode, Store};
+
+/// Entries that one statement of a listing reads.
+pub const PAGE: u32 = 4096;
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What is there.
+    pub node: Node,
+    /// The folders above it, from the caller's root down.
+    pub above: Vec<NodeId>,
+}
+
+/// One page of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Entries in the order of their NFC names.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// A file's stored content, ready to be read.
+#[derive(Debug, Clone)]
+pub struct Stored(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    Bytes(Bytes),
+    Blob(ChunkRef),
+    Chunks(Arc<[ChunkRef]>),
+}
+
+impl Stored {
+    /// The whole content, when it is at hand.
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Source::Bytes(bytes) => Some(bytes),
+            Source::Blob(_) | Source::Chunks(_) => None,
+        }
+    }
+
+    pub(crate) fn into_body(self) -> ContentBody {
+        match self.0 {
+            Source::Bytes(bytes) if bytes.is_empty() => ContentBody::Empty,
+            Source::Bytes(bytes) => ContentBody::Small(bytes),
+            Source::Blob(blob) => ContentBody::Blob(blob),
+            Source::Chunks(chunks) => ContentBody::Chunks(chunks.to_vec()),
+        }
+    }
+
+    /// Bytes of memory it takes in a cache.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.0 {
+            Source::Bytes(bytes) => bytes.len(),
+            Source::Blob(_) => 0,
+            Source::Chunks(chunks) => chunks.len() * size_of::<ChunkRef>(),
+        }
+    }
+}
+
+/// Bytes on their way out.
+pub struct Download(ContentReader);
+
+impl Download {
+    /// The next frame; `None` after the last. An error means that the content
+    /// cannot be given out whole: the connection must be broken.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        self.0
+            .poll_next(context)
+            .map(|next| next.map(|frame| frame.map_err(Error::from)))
+    }
+}
+
+impl Store {
+    /// What is at `path`; from memory when nothing changed, else one statement.
+    ///
+    /// # Errors
+    /// Only those of the database: what is not there, or not the caller's, is `None`.
+    pub async fn find(&self, caller: &Caller, path: &Path) -> Result<Option<Arc<Found>>> {
+        Ok(self
+            .locate(caller, path, false)
+            .await?
+            .map(|cached| cached.found))
+    }
+
+    /// A file and its content, or `None` where there is no file.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn open_file(
+        &self,
+        caller: &Caller,
+        path: &Path,
+    ) -> Result<Option<(Arc<Found>, Stored)>> {
+        let Some(cached) = self.locate(caller, path, true).await? else {
+            return Ok(None);
+        };
+        Ok(cached.stored.map(|stored| (cached.found, stored)))
+    }
+
+    /// Reads a range of stored content.
+    pub fn download(&self, stored: &Stored, range: Range<u64>) -> Download {
+        Download(ContentReader::new(
+            self.blobs().clone(),
+            stored.clone().into_body(),
+            range,
+            self.verified(),
+        ))
+    }
+
+    /// One page of a folder, after the name `after` (as [`Page::next`] said).
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn list(&self, folder: NodeId, after: Option<String>) -> Result<Page> {
+        self.db()
+            .read(move |tx| {
+                let rows = node::rows::list(tx, folder, after.as_deref().unwrap_or(""), PAGE)?;
+                let next = (rows.len() == PAGE as usize)
+                    .then(|| rows.last().map(|(_, nfc)| nfc.clone()))
+                    .flatten();
+                Ok(Page {
+                    entries: rows.into_iter().map(|(entry, _)| entry).collect(),
+                    next,
+                })
+            })
+            .await
+    }
+
+    async fn locate(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        with_content: bool,
+    ) -> Result<Option<CachedNode>> {
+        let stamp = self.generations().of_path(caller.drive, path.key());
+        if let Some(cached) = self.cached_node(caller, path, stamp)
+            && (cached.stored.is_some() || !with_content || cached.found.node.is_folder())
+        {
+            return Ok(Some(cached));
+        }
+        let (root, walked) = (caller.root, path.clone());
+        let located = self
+            .db()
+            .read(move |tx| {
+                let mut chain = node::rows::walk(tx, root, &walked)?;
+                if chain.len() <= walked.depth() {
+                    return Ok(None);
+                }
+                let node = chain.pop().ok_or_else(|| Error::malformed("empty path"))?;
+                let stored = match node.content() {
+                    Some(content) if with_content => Some(stored(tx, content.body)?),
+                    _ => None,
+                };
+                let above = chain.iter().map(|node| node.id).collect();
+                Ok(Some((Found { node, above }, stored)))
+            })
+            .await?;
+        let Some((found, stored)) = located else {
+            return Ok(None);
+        };
+        let cached = CachedNode {
+            stamp,
+            found: Arc::new(found),
+            stored,
+        };
+        self.cache_node(caller, path, &cached);
+        Ok(Some(cached))
+    }
+}
+
+fn stored(tx: &mut Tx<'_>, body: Body) -> Result<Stored> {
+    Ok(Stored(match body {
+        Body::Empty => Source::Bytes(Bytes::new()),
+        Body::Blob(digest) => match reference::rows::find_blob(tx, digest)? {
+            Some((_, Some(data))) => Source::Bytes(data.into()),
+            Some((size_bytes, None)) => Source::Blob(ChunkRef {
+                digest,
+                len_bytes: u32::try_from(size_bytes)
+                    .map_err(|_| Error::malformed("blob length"))?,
+            }),
+            None => return Err(Error::Corrupt { digest }),
+        },
+        Body::Manifest(id) => Source::Chunks(
+            reference::rows::find_manifest(tx, id)?
+                .ok_or_else(|| Error::malformed("missing manifest"))?
+                .into(),
+        ),
+    }))
+}

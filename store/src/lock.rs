@@ -1,0 +1,339 @@
+//! WebDAV locks (RFC 4918 §6, §7): rows that every mutation asks about.
+
+pub(crate) mod rows;
+
+use crate::cache::Effect;
+use crate::caller::Caller;
+use crate::condition::Condition;
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::id::{NodeId, UserId};
+use crate::mutation::{Place, Scene};
+use crate::node::Node;
+use crate::path::Path;
+use crate::store::Store;
+
+/// A live lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// The URI that proves holding it, `urn:uuid:…`.
+    pub token: String,
+    /// Whether it excludes all other locks.
+    pub is_exclusive: bool,
+    /// Whether it covers everything below its root.
+    pub is_deep: bool,
+    /// What the client said about its owner, as the `DAV:owner` element.
+    pub owner_xml: Option<String>,
+    /// Seconds granted at the last refresh.
+    pub timeout_s: u32,
+    /// When it ends, milliseconds since 1970-01-01 UTC.
+    pub expires_at: i64,
+    /// Path of the locked resource from the drive's root, with leading slash.
+    pub path: String,
+    pub(crate) holder: UserId,
+    pub(crate) node: NodeId,
+    /// The locked node's ancestors, nearest first.
+    pub(crate) ancestors: Vec<NodeId>,
+}
+
+impl Lock {
+    /// Whether it covers `node`, whose ancestors are given.
+    fn covers(&self, node: NodeId, ancestors: &[NodeId]) -> bool {
+        self.node == node || (self.is_deep && ancestors.contains(&self.node))
+    }
+
+    /// Whether its root is `node` or lies below it.
+    fn is_within(&self, node: NodeId) -> bool {
+        self.node == node || self.ancestors.contains(&node)
+    }
+}
+
+/// The live locks of a drive, with what the caller may do about them.
+#[derive(Debug, Default)]
+pub(crate) struct Locks {
+    live: Vec<Lock>,
+}
+
+impl Locks {
+    /// Reads them, if the drive has any.
+    pub fn load(tx: &mut Tx<'_>, drive: &crate::drive::Drive, now_ms: i64) -> Result<Self> {
+        if drive.lock_count == 0 {
+            return Ok(Self::default());
+        }
+        Ok(Self {
+            live: rows::live(tx, drive.id, now_ms)?,
+        })
+    }
+
+    /// Those that cover a node.
+    pub fn covering(&self, node: NodeId, ancestors: &[NodeId]) -> impl Iterator<Item = &Lock> {
+        self.live
+            .iter()
+            .filter(move |lock| lock.covers(node, ancestors))
+    }
+
+    /// Those whose root is the node or lies below it.
+    pub fn within(&self, node: NodeId) -> impl Iterator<Item = &Lock> {
+        self.live.iter().filter(move |lock| lock.is_within(node))
+    }
+
+    /// Changing one resource needs the token of a lock that covers it, if any does.
+    pub fn require(
+        &self,
+        caller: &Caller,
+        tokens: &[String],
+        node: NodeId,
+        ancestors: &[NodeId],
+    ) -> Result<()> {
+        let mut covering = self.covering(node, ancestors).peekable();
+        if covering.peek().is_none() {
+            return Ok(());
+        }
+        let mut paths = Vec::new();
+        for lock in covering {
+            if lock.holder == caller.user && tokens.contains(&lock.token) {
+                return Ok(());
+            }
+            paths.push(lock.path.clone());
+        }
+        Err(Error::Locked { paths })
+    }
+
+    /// Removing a tree needs a token for every locked resource in it.
+    pub fn require_tree(&self, caller: &Caller, tokens: &[String], root: NodeId) -> Result<()> {
+        for lock in self.within(root) {
+            self.require(caller, tokens, lock.node, &lock.ancestors)?;
+        }
+        Ok(())
+    }
+}
+
+/// A lock that a client asks for.
+#[derive(Debug, Clone)]
+pub struct NewLock {
+    /// The URI that will prove holding it.
+    pub token: String,
+    /// Whether it excludes all others.
+    pub is_exclusive: bool,
+    /// Whether it covers everything below.
+    pub is_deep: bool,
+    /// The `DAV:owner` element.
+    pub owner_xml: Option<String>,
+    /// Seconds asked for; clamped to the limit.
+    pub timeout_s: u32,
+}
+
+impl Store {
+    /// Locks a resource; where nothing is, an empty file is made (RFC 4918 §7.3).
+    /// Answers the lock and whether a file was made.
+    ///
+    /// # Errors
+    /// [`Error::LockConflict`], [`Error::Limit`] (too many locks), [`Error::ParentMissing`], …
+    pub async fn lock(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        new: NewLock,
+        condition: Condition,
+    ) -> Result<(Lock, bool)> {
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        let limits = self.options().limits.clone();
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                scene.check(tx, &condition, &place)?;
+                let (node, created) = if let Some(node) = place.node() {
+                    (node.clone(), false)
+                } else {
+                    let parent = place.parent()?;
+                    scene.require(&condition, parent.id, place.ancestors_of_parent())?;
+                    let empty = crate::upload::empty();
+                    (crate::upload::insert(tx, &mut scene, &place, &empty)?, true)
+                };
+                let conflicts = scene
+                    .locks
+                    .covering(node.id, place.ancestors())
+                    .chain(scene.locks.within(node.id).filter(|_| new.is_deep))
+                    .filter(|lock| new.is_exclusive || lock.is_exclusive)
+                    .map(|lock| lock.path.clone())
+                    .collect::<Vec<_>>();
+                if !conflicts.is_empty() {
+                    return Err(Error::LockConflict { paths: conflicts });
+                }
+                // Rows of expired locks make room before anyone is refused.
+                if scene.drive.lock_count >= limits.locks_per_user {
+                    let removed = rows::remove_expired(tx, scene.drive.id, scene.now_ms())?;
+                    scene.drive.lock_count = scene.drive.lock_count.saturating_sub(removed);
+                }
+                if scene.drive.lock_count >= limits.locks_per_user {
+                    return Err(Error::Limit {
+                        what: "locks",
+                        limit: limits.locks_per_user,
+                    });
+                }
+                let timeout_s = new.timeout_s.clamp(1, limits.lock_timeout_s);
+                let lock = Lock {
+                    token: new.token.clone(),
+                    is_exclusive: new.is_exclusive,
+                    is_deep: new.is_deep,
+                    owner_xml: new.owner_xml.clone(),
+                    timeout_s,
+                    expires_at: scene.now_ms() + i64::from(timeout_s) * 1000,
+                    path: scene.full_path(&path),
+                    holder: caller.user,
+                    node: node.id,
+                    ancestors: place.ancestors().to_vec(),
+                };
+                rows::insert(tx, scene.drive.id, &lock)?;
+                scene.drive.lock_count += 1;
+                scene.settle(tx)?;
+                Ok((lock, created))
+            })
+            .await
+    }
+
+    /// Extends a lock that covers `path`; `timeout_s` `None` grants what it had.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] when none of the tokens is a lock of the caller here.
+    pub async fn refresh_lock(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        timeout_s: Option<u32>,
+        condition: Condition,
+    ) -> Result<Lock> {
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        let longest = self.options().limits.lock_timeout_s;
+        self.db()
+            .write(move |tx| {
+                let scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                let node = place.node().ok_or(Error::NotFound)?;
+                scene.check(tx, &condition, &place)?;
+                let mut lock = scene
+                    .locks
+                    .covering(node.id, place.ancestors())
+                    .find(|lock| {
+                        lock.holder == caller.user && condition.lock_tokens.contains(&lock.token)
+                    })
+                    .cloned()
+                    .ok_or(Error::PreconditionFailed)?;
+                lock.timeout_s = timeout_s.unwrap_or(lock.timeout_s).clamp(1, longest);
+                lock.expires_at = scene.now_ms() + i64::from(lock.timeout_s) * 1000;
+                rows::extend(tx, &lock)?;
+                tx.effect(Effect::Drive(scene.drive.id));
+                Ok(lock)
+            })
+            .await
+    }
+
+    /// Removes a lock that covers `path`.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLock`] when the token is no lock of this resource or not the caller's.
+    pub async fn unlock(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        token: &str,
+        condition: Condition,
+    ) -> Result<()> {
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        let token = token.to_owned();
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                let node = place.node().ok_or(Error::NotFound)?;
+                scene.check(tx, &condition, &place)?;
+                let lock = scene
+                    .locks
+                    .covering(node.id, place.ancestors())
+                    .find(|lock| lock.token == token && lock.holder == caller.user)
+                    .ok_or(Error::NoSuchLock)?;
+                rows::remove(tx, &lock.token)?;
+                scene.drive.lock_count = scene.drive.lock_count.saturating_sub(1);
+                scene.settle(tx)
+            })
+            .await
+    }
+
+    /// The live locks of the caller's drive that cover `node` (the path it was found under).
+    ///
+    /// No statement while the drive has no lock.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn locks(&self, caller: &Caller) -> Result<DriveLocks> {
+        let drive = self.drive(caller.drive).await?;
+        if drive.lock_count == 0 {
+            return Ok(DriveLocks::default());
+        }
+        let now_ms = self.world().now_ms();
+        let root = caller.root;
+        self.db()
+            .read(move |tx| {
+                let locks = Locks {
+                    live: rows::live(tx, drive.id, now_ms)?,
+                };
+                let above = if root == drive.root {
+                    Vec::new()
+                } else {
+                    crate::node::rows::ancestors(tx, root)?
+                        .into_iter()
+                        .map(|(id, _)| id)
+                        .collect()
+                };
+                Ok(DriveLocks { locks, above })
+            })
+            .await
+    }
+
+    /// Removes the rows of locks that have ended, some at a time; how many went.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn purge_locks(&self) -> Result<u64> {
+        let now_ms = self.world().now_ms();
+        let drives = self
+            .db()
+            .read(move |tx| rows::drives_with_expired(tx, now_ms))
+            .await?;
+        let mut removed = 0;
+        for drive in drives {
+            removed += self
+                .db()
+                .write(move |tx| {
+                    let mut row = crate::drive::rows::lock(tx, drive)?;
+                    let gone = rows::remove_expired(tx, drive, now_ms)?;
+                    row.lock_count = row.lock_count.saturating_sub(gone);
+                    crate::drive::rows::settle(tx, &row)?;
+                    Ok(gone)
+                })
+                .await?;
+        }
+        Ok(removed)
+    }
+}
+
+/// The live locks of a drive, to be asked about many nodes.
+#[derive(Debug, Default)]
+pub struct DriveLocks {
+    locks: Locks,
+    above: Vec<NodeId>,
+}
+
+impl DriveLocks {
+    /// Whether there are none at all.
+    pub fn is_empty(&self) -> bool {
+        self.locks.live.is_empty()
+    }
+
+    /// The locks that cover a node; `chain` are the nodes above it, from the caller's root down.
+    pub fn covering(&self, node: &Node, chain: &[NodeId]) -> Vec<&Lock> {
+        let ancestors: Vec<NodeId> = chain.iter().chain(&self.above).copied().collect();
+        self.locks.covering(node.id, &ancestors).collect()
+    }
+}

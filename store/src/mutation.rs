@@ -1,0 +1,249 @@
+//! How every mutation begins and ends: the drive held, its locks and the state
+//! of the paths read, preconditions and locks asked, numbers written back.
+
+use crate::cache::Effect;
+use crate::caller::Caller;
+use crate::change::{self, ChangeKind};
+use crate::clock::World;
+use crate::condition::{Condition, State};
+use crate::db::Tx;
+use crate::drive::{self, Drive};
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::lock::Locks;
+use crate::node::{self, Node};
+use crate::path::{Name, Path};
+
+/// A drive that this transaction holds for the caller's change.
+pub(crate) struct Scene<'a> {
+    pub caller: &'a Caller,
+    pub world: &'a World,
+    pub drive: Drive,
+    pub locks: Locks,
+    now_ns: i64,
+    /// Ids above the caller's root, nearest first, and the root's path: only
+    /// for credentials that are confined to a folder.
+    above: Vec<NodeId>,
+    prefix: String,
+    prefix_key: String,
+}
+
+impl<'a> Scene<'a> {
+    /// Begins a change of the caller's drive.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for a credential that only reads.
+    pub fn enter(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
+        crate::access::require_write(caller)?;
+        let drive = drive::rows::lock(tx, caller.drive)?;
+        let now_ns = world.now_ns();
+        let locks = Locks::load(tx, &drive, now_ns / 1_000_000)?;
+        let mut scene = Self {
+            caller,
+            world,
+            drive,
+            locks,
+            now_ns,
+            above: Vec::new(),
+            prefix: String::new(),
+            prefix_key: String::new(),
+        };
+        if !caller.whole_drive {
+            for (id, name) in node::rows::ancestors(tx, caller.root)? {
+                scene.above.push(id);
+                scene.prefix.insert_str(0, &format!("/{}", name.as_str()));
+                scene.prefix_key.insert_str(0, &format!("/{}", name.nfc()));
+            }
+            if scene.above.is_empty() {
+                // The folder was deleted: its tree hangs in the air until it is purged.
+                return Err(Error::NotFound);
+            }
+        }
+        Ok(scene)
+    }
+
+    pub fn now_ns(&self) -> i64 {
+        self.now_ns
+    }
+
+    pub fn now_ms(&self) -> i64 {
+        self.now_ns / 1_000_000
+    }
+
+    /// The path from the drive's root, as people see it.
+    pub fn full_path(&self, path: &Path) -> String {
+        format!("{}{path}", self.prefix)
+    }
+
+    /// The path from the drive's root, as caches and the journal know it.
+    pub fn full_key(&self, path: &Path) -> String {
+        format!("{}{}", self.prefix_key, path.key())
+    }
+
+    /// Asks the request's precondition about the state read here.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`] when it does not hold.
+    pub fn check(&self, tx: &mut Tx<'_>, condition: &Condition, target: &Place) -> Result<()> {
+        let Some(check) = &condition.check else {
+            return Ok(());
+        };
+        let mut others = Vec::with_capacity(condition.others.len());
+        for path in &condition.others {
+            others.push(self.state(&Place::find(tx, self, path)?));
+        }
+        if check(&self.state(target), &others) {
+            Ok(())
+        } else {
+            Err(Error::PreconditionFailed)
+        }
+    }
+
+    fn state(&self, place: &Place) -> State {
+        let Some(node) = place.node() else {
+            return State::default();
+        };
+        State {
+            node: Some(node.clone()),
+            lock_tokens: self
+                .locks
+                .covering(node.id, place.ancestors())
+                .map(|lock| lock.token.clone())
+                .collect(),
+        }
+    }
+
+    /// Asks for the token of a lock that covers one node.
+    pub fn require(&self, condition: &Condition, node: NodeId, ancestors: &[NodeId]) -> Result<()> {
+        self.locks
+            .require(self.caller, &condition.lock_tokens, node, ancestors)
+    }
+
+    /// Asks for the tokens of all locks in a tree and of those that cover it.
+    pub fn require_tree(&self, condition: &Condition, place: &Place, root: NodeId) -> Result<()> {
+        self.require(condition, root, place.ancestors())?;
+        self.locks
+            .require_tree(self.caller, &condition.lock_tokens, root)
+    }
+
+    /// Ends the locks of a tree that goes away.
+    pub fn drop_locks(&mut self, tx: &mut Tx<'_>, root: NodeId) -> Result<()> {
+        let tokens: Vec<String> = self
+            .locks
+            .within(root)
+            .map(|lock| lock.token.clone())
+            .collect();
+        for token in tokens {
+            let removed = crate::lock::rows::remove(tx, &token)?;
+            self.drive.lock_count = self.drive.lock_count.saturating_sub(removed);
+        }
+        Ok(())
+    }
+
+    /// Adds a line to the drive's history.
+    pub fn record(
+        &mut self,
+        tx: &mut Tx<'_>,
+        kind: ChangeKind,
+        node: NodeId,
+        path: &Path,
+    ) -> Result<()> {
+        let key = self.full_key(path);
+        self.record_key(tx, kind, node, &key)
+    }
+
+    /// As [`Self::record`], with the path as the journal knows it.
+    pub fn record_key(
+        &mut self,
+        tx: &mut Tx<'_>,
+        kind: ChangeKind,
+        node: NodeId,
+        key: &str,
+    ) -> Result<()> {
+        self.drive.change_number += 1;
+        change::rows::append(tx, &self.drive, kind, node, key, self.now_ms())
+    }
+
+    /// Tells caches that an entry came or went: the path and its folder changed.
+    pub fn touch(&self, tx: &mut Tx<'_>, path: &Path) {
+        let key = self.full_key(path);
+        let folder = key.rfind('/').map_or("", |at| &key[..at]).to_owned();
+        tx.effect(Effect::Path(self.drive.id, folder));
+        tx.effect(Effect::Path(self.drive.id, key));
+    }
+
+    /// Writes the drive's numbers back; the last step of every change.
+    pub fn settle(&self, tx: &mut Tx<'_>) -> Result<()> {
+        drive::rows::settle(tx, &self.drive)
+    }
+}
+
+/// A path of the caller and the nodes along it, as this transaction sees them.
+pub(crate) struct Place {
+    path: Path,
+    /// Nodes from the root down, as far as the path exists.
+    chain: Vec<Node>,
+    /// Ids above the deepest node found, nearest first.
+    ancestors: Vec<NodeId>,
+}
+
+impl Place {
+    pub fn find(tx: &mut Tx<'_>, scene: &Scene<'_>, path: &Path) -> Result<Self> {
+        let chain = node::rows::walk(tx, scene.caller.root, path)?;
+        let ancestors = chain
+            .iter()
+            .rev()
+            .skip(1)
+            .map(|node| node.id)
+            .chain(scene.above.iter().copied())
+            .collect();
+        Ok(Self {
+            path: path.clone(),
+            chain,
+            ancestors,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What is at the path.
+    pub fn node(&self) -> Option<&Node> {
+        self.chain.get(self.path.depth())
+    }
+
+    /// Ids above [`Self::node`] (above the parent, where nothing is at the path), nearest first.
+    pub fn ancestors(&self) -> &[NodeId] {
+        &self.ancestors
+    }
+
+    /// Ids above [`Self::parent`], nearest first.
+    pub fn ancestors_of_parent(&self) -> &[NodeId] {
+        if self.node().is_some() {
+            self.ancestors.get(1..).unwrap_or_default()
+        } else {
+            &self.ancestors
+        }
+    }
+
+    /// The folder that holds the path.
+    ///
+    /// # Errors
+    /// [`Error::ParentMissing`] when there is none, [`Error::Protected`] for the root.
+    pub fn parent(&self) -> Result<&Node> {
+        let depth = self.path.depth().checked_sub(1).ok_or(Error::Protected)?;
+        match self.chain.get(depth) {
+            Some(node) if node.is_folder() => Ok(node),
+            _ => Err(Error::ParentMissing),
+        }
+    }
+
+    /// The last name of the path.
+    ///
+    /// # Errors
+    /// [`Error::Protected`] for the root.
+    pub fn name(&self) -> Result<&Name> {
+        self.path.name().ok_or(Error::Protected)
+    }
+}

@@ -1,0 +1,118 @@
+//! Dead properties: what clients want remembered (RFC 4918 §4).
+
+pub(crate) mod rows;
+
+use std::collections::HashMap;
+
+use crate::cache::Effect;
+use crate::caller::Caller;
+use crate::change::ChangeKind;
+use crate::condition::Condition;
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::mutation::{Place, Scene};
+use crate::node;
+use crate::path::Path;
+use crate::store::Store;
+
+/// A dead property.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Property {
+    /// XML namespace, maybe empty.
+    pub namespace: String,
+    /// Local name.
+    pub name: String,
+    /// The whole element as XML.
+    pub value: String,
+}
+
+/// One step of a PROPPATCH; all are made or none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PropertyChange {
+    /// Keep this value.
+    Set(Property),
+    /// Forget it, if it is there.
+    Remove {
+        /// XML namespace, maybe empty.
+        namespace: String,
+        /// Local name.
+        name: String,
+    },
+    /// The node's modification time, nanoseconds since 1970-01-01 UTC.
+    Modified(i64),
+    /// The node's creation time, nanoseconds since 1970-01-01 UTC.
+    Created(i64),
+}
+
+impl Store {
+    /// Makes all changes, in order, or none.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] when a property, or all of the node's, grow too large.
+    pub async fn change_properties(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        changes: Vec<PropertyChange>,
+        condition: Condition,
+    ) -> Result<()> {
+        let limits = &self.options().limits;
+        for change in &changes {
+            if let PropertyChange::Set(property) = change
+                && property.value.len() > limits.property_bytes
+            {
+                return Err(Error::Limit {
+                    what: "property size",
+                    limit: limits.property_bytes as u64,
+                });
+            }
+        }
+        let most = limits.properties_bytes as u64;
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                let node = place.node().ok_or(Error::NotFound)?;
+                scene.check(tx, &condition, &place)?;
+                scene.require(&condition, node.id, place.ancestors())?;
+                let (mut created_ns, mut modified_ns) = (node.created_ns, node.modified_ns);
+                for change in &changes {
+                    match change {
+                        PropertyChange::Set(property) => rows::set(tx, node.id, property)?,
+                        PropertyChange::Remove { namespace, name } => {
+                            rows::remove(tx, node.id, namespace, name)?;
+                        }
+                        PropertyChange::Modified(at) => modified_ns = *at,
+                        PropertyChange::Created(at) => created_ns = *at,
+                    }
+                }
+                let (count, size_bytes) = rows::totals(tx, node.id)?;
+                if size_bytes > most {
+                    return Err(Error::Limit {
+                        what: "properties of one resource",
+                        limit: most,
+                    });
+                }
+                node::rows::set_property_count(tx, node.id, count)?;
+                if (created_ns, modified_ns) != (node.created_ns, node.modified_ns) {
+                    node::rows::set_times(tx, node.id, created_ns, modified_ns)?;
+                }
+                scene.record(tx, ChangeKind::Changed, node.id, &path)?;
+                tx.effect(Effect::Path(scene.drive.id, scene.full_key(&path)));
+                scene.settle(tx)
+            })
+            .await
+    }
+
+    /// The dead properties of these nodes; no statement when there are no nodes. One otherwise.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn properties(&self, nodes: Vec<NodeId>) -> Result<HashMap<NodeId, Vec<Property>>> {
+        if nodes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        self.db().read(move |tx| rows::of_many(tx, &nodes)).await
+    }
+}

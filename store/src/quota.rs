@@ -1,0 +1,200 @@
+//! Quota and capacity: promised before bytes flow, settled with the write (P3).
+
+pub(crate) mod rows;
+
+use crate::caller::Caller;
+use crate::db::Tx;
+use crate::drive::{self, Drive};
+use crate::error::{Error, Result};
+use crate::id::{DriveId, ReservationId};
+use crate::store::Store;
+
+/// How long a promise outlives the daemon that holds it.
+const LEASE_MS: i64 = 30_000;
+
+/// Promises `more_bytes` to a new or growing reservation.
+///
+/// # Errors
+/// [`Error::QuotaExceeded`] or [`Error::CapacityExceeded`]; nothing is promised then.
+pub(crate) fn reserve(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    drive: &mut Drive,
+    reservation: ReservationId,
+    more_bytes: u64,
+) -> Result<()> {
+    let free_bytes = drive.usage.free_bytes();
+    if more_bytes > free_bytes {
+        return Err(Error::QuotaExceeded {
+            needed_bytes: more_bytes,
+            free_bytes,
+        });
+    }
+    drive.usage.reserved_bytes += more_bytes;
+    let expires_at = store.world().now_ms() + LEASE_MS;
+    rows::grow(
+        tx,
+        reservation,
+        drive.id,
+        store.instance(),
+        more_bytes,
+        expires_at,
+    )?;
+    if !rows::reserve_capacity(tx, more_bytes)? {
+        return Err(Error::CapacityExceeded);
+    }
+    Ok(())
+}
+
+/// Charges a change of `old_bytes` into `new_bytes`, using up what was reserved
+/// for it. The caller writes the drive's row back.
+///
+/// # Errors
+/// [`Error::QuotaExceeded`], [`Error::CapacityExceeded`].
+pub(crate) fn charge(
+    tx: &mut Tx<'_>,
+    drive: &mut Drive,
+    old_bytes: u64,
+    new_bytes: u64,
+    reservation: Option<ReservationId>,
+) -> Result<()> {
+    let promised = match reservation {
+        // A reservation that is gone (its lease ended) promised nothing.
+        Some(id) => rows::remove(tx, id)?.unwrap_or(0),
+        None => 0,
+    };
+    let usage = &mut drive.usage;
+    usage.reserved_bytes = usage.reserved_bytes.saturating_sub(promised);
+    let grown = new_bytes.saturating_sub(old_bytes);
+    if grown > usage.free_bytes() {
+        return Err(Error::QuotaExceeded {
+            needed_bytes: grown,
+            free_bytes: usage.free_bytes(),
+        });
+    }
+    usage.used_bytes = (usage.used_bytes + new_bytes).saturating_sub(old_bytes);
+    if old_bytes == new_bytes && promised == 0 {
+        return Ok(());
+    }
+    if !rows::settle_capacity(tx, old_bytes, new_bytes, promised)? {
+        return Err(Error::CapacityExceeded);
+    }
+    Ok(())
+}
+
+/// Bytes promised to one upload; given back when dropped unused.
+pub(crate) struct Lease {
+    store: Store,
+    drive: DriveId,
+    id: ReservationId,
+    /// What is promised now.
+    pub size_bytes: u64,
+    settled: bool,
+}
+
+impl Lease {
+    pub fn new(store: &Store, caller: &Caller, id: ReservationId, size_bytes: u64) -> Self {
+        Self {
+            store: store.clone(),
+            drive: caller.drive,
+            id,
+            size_bytes,
+            settled: false,
+        }
+    }
+
+    pub fn id(&self) -> ReservationId {
+        self.id
+    }
+
+    /// Promises more.
+    ///
+    /// # Errors
+    /// As for [`reserve`].
+    pub async fn grow(&mut self, more_bytes: u64) -> Result<()> {
+        let (store, drive, id) = (self.store.clone(), self.drive, self.id);
+        self.store
+            .db()
+            .write(move |tx| {
+                let mut drive = drive::rows::lock(tx, drive)?;
+                reserve(tx, &store, &mut drive, id, more_bytes)?;
+                drive::rows::settle(tx, &drive)
+            })
+            .await?;
+        self.size_bytes += more_bytes;
+        Ok(())
+    }
+
+    /// The write it was for is committed: there is nothing to give back.
+    pub fn settled(&mut self) {
+        self.settled = true;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let (store, drive, id) = (self.store.clone(), self.drive, self.id);
+        // Without a runtime (at shutdown) the lease simply runs out.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = store.release(drive, id).await {
+                    tracing::warn!(%error, "a reservation stays until it expires");
+                }
+            });
+        }
+    }
+}
+
+impl Store {
+    async fn release(&self, drive: DriveId, id: ReservationId) -> Result<()> {
+        self.db().write(move |tx| release(tx, drive, id)).await
+    }
+
+    /// Keeps this daemon's reservations alive; to be called every ten seconds.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn extend_reservations(&self) -> Result<()> {
+        let (instance, until) = (self.instance(), self.world().now_ms() + LEASE_MS);
+        self.db()
+            .write(move |tx| rows::extend(tx, instance, until))
+            .await
+    }
+
+    /// Gives back what was promised to uploads whose daemon died; how many there were.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn expire_reservations(&self) -> Result<usize> {
+        let now_ms = self.world().now_ms();
+        let dead = self.db().read(move |tx| rows::expired(tx, now_ms)).await?;
+        for (id, drive) in &dead {
+            self.release(*drive, *id).await?;
+        }
+        Ok(dead.len())
+    }
+
+    /// On an exclusive database no other daemon lives: whatever is reserved is left over.
+    pub(crate) async fn drop_left_reservations(&self) -> Result<()> {
+        if self.db().is_exclusive() {
+            let dead = self.db().read(|tx| rows::expired(tx, i64::MAX)).await?;
+            for (id, drive) in dead {
+                self.release(drive, id).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn release(tx: &mut Tx<'_>, drive: DriveId, id: ReservationId) -> Result<()> {
+    let mut drive = drive::rows::lock(tx, drive)?;
+    if let Some(size_bytes) = rows::remove(tx, id)? {
+        drive.usage.reserved_bytes = drive.usage.reserved_bytes.saturating_sub(size_bytes);
+        drive::rows::settle(tx, &drive)?;
+        rows::settle_capacity(tx, 0, 0, size_bytes)?;
+    }
+    Ok(())
+}

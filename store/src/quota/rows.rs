@@ -1,0 +1,83 @@
+//! SQL of reservations and the server's capacity.
+
+use crate::db::{Tx, args};
+use crate::error::Result;
+use crate::id::{DriveId, InstanceId, ReservationId};
+
+pub(crate) fn grow(
+    tx: &mut Tx<'_>,
+    id: ReservationId,
+    drive: DriveId,
+    holder: InstanceId,
+    more_bytes: u64,
+    expires_at: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO reservation (id, drive_id, holder_id, size_bytes, expires_at) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE \
+         SET size_bytes = reservation.size_bytes + $4, expires_at = $5",
+        args![id, drive, holder, more_bytes, expires_at],
+    )?;
+    Ok(())
+}
+
+/// Ends a reservation; what it promised, if it was still there.
+pub(crate) fn remove(tx: &mut Tx<'_>, id: ReservationId) -> Result<Option<u64>> {
+    tx.first(
+        "DELETE FROM reservation WHERE id = $1 RETURNING size_bytes",
+        args![id],
+        |row| row.get(0),
+    )
+}
+
+pub(crate) fn extend(tx: &mut Tx<'_>, holder: InstanceId, until: i64) -> Result<()> {
+    tx.execute(
+        "UPDATE reservation SET expires_at = $2 WHERE holder_id = $1",
+        args![holder, until],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn expired(tx: &mut Tx<'_>, now_ms: i64) -> Result<Vec<(ReservationId, DriveId)>> {
+    tx.all(
+        "SELECT id, drive_id FROM reservation WHERE expires_at <= $1",
+        args![now_ms],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+/// Takes bytes from the capacity for a reservation; `false` when there is no room.
+pub(crate) fn reserve_capacity(tx: &mut Tx<'_>, more_bytes: u64) -> Result<bool> {
+    let taken = tx.execute(
+        "UPDATE capacity SET reserved_bytes = reserved_bytes + $1 \
+         WHERE id = 1 AND used_bytes + reserved_bytes + $1 <= limit_bytes",
+        args![more_bytes],
+    )?;
+    Ok(taken == 1)
+}
+
+/// Turns `old_bytes` in use into `new_bytes` and ends a promise; `false` when
+/// the growth does not fit.
+pub(crate) fn settle_capacity(
+    tx: &mut Tx<'_>,
+    old_bytes: u64,
+    new_bytes: u64,
+    promised_bytes: u64,
+) -> Result<bool> {
+    let settled = tx.execute(
+        "UPDATE capacity SET used_bytes = used_bytes + $1 - $2, \
+             reserved_bytes = reserved_bytes - $3 \
+         WHERE id = 1 AND ($1 <= $2 OR \
+             used_bytes + $1 - $2 + reserved_bytes - $3 <= limit_bytes)",
+        args![new_bytes, old_bytes, promised_bytes],
+    )?;
+    Ok(settled == 1)
+}
+
+pub(crate) fn set_capacity(tx: &mut Tx<'_>, limit_bytes: u64) -> Result<()> {
+    tx.execute(
+        "UPDATE capacity SET limit_bytes = $1 WHERE id = 1",
+        args![limit_bytes],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! Who refers to which content. Counts change in the transaction that adds or
+//! drops the reference; what reaches 0 is left for `sweep`.
+
+pub(crate) mod rows;
+
+use std::collections::BTreeMap;
+
+use crate::chunk::Cutting;
+use crate::clock::World;
+use crate::content::{Content, ContentBody};
+use crate::db::Tx;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::id::ManifestId;
+use crate::manifest::{self, ChunkRef};
+use crate::node::{Body, FileContent};
+
+/// Adds a reference to content that is durable, and says how a node holds it.
+///
+/// # Errors
+/// [`Error::Busy`] when a blob was swept since it was announced: nothing is
+/// lost, the upload has to be made again.
+pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<FileContent> {
+    match &content.body {
+        ContentBody::Empty => Ok(FileContent {
+            tag: Digest::EMPTY,
+            sha256: Some(Digest::EMPTY),
+            body: Body::Empty,
+        }),
+        ContentBody::Small(bytes) => {
+            let digest = content
+                .sha256
+                .ok_or_else(|| Error::malformed("small without digest"))?;
+            rows::add_small(tx, digest, bytes)?;
+            Ok(FileContent {
+                tag: digest,
+                sha256: Some(digest),
+                body: Body::Blob(digest),
+            })
+        }
+        ContentBody::Blob(blob) => {
+            add_blobs(tx, [(blob.digest, 1)].into())?;
+            Ok(FileContent {
+                tag: blob.digest,
+                sha256: Some(blob.digest),
+                body: Body::Blob(blob.digest),
+            })
+        }
+        ContentBody::Chunks(chunks) => {
+            let distinct = chunks.iter().map(|chunk| (chunk.digest, 1)).collect();
+            add_blobs(tx, distinct)?;
+            let id = ManifestId::new(world);
+            let packed = manifest::pack(Cutting::LOCAL, chunks);
+            rows::insert_manifest(tx, id, content.size_bytes, &packed)?;
+            Ok(FileContent {
+                tag: content.sha256.unwrap_or_else(|| Digest::of(&packed)),
+                sha256: content.sha256,
+                body: Body::Manifest(id),
+            })
+        }
+    }
+}
+
+/// Adds references to content that nodes already hold, `count` times each (COPY).
+pub(crate) fn add_copies(tx: &mut Tx<'_>, bodies: &BTreeMap<CopiedBody, i64>) -> Result<()> {
+    let mut blobs = BTreeMap::new();
+    let mut manifests = Vec::new();
+    for (body, count) in bodies {
+        match body {
+            CopiedBody::Blob(digest) => {
+                blobs.insert(*digest, *count);
+            }
+            CopiedBody::Manifest(id) => manifests.push((*id, *count)),
+        }
+    }
+    add_blobs(tx, blobs)?;
+    rows::add_manifest_references(tx, &manifests)
+}
+
+/// A body that takes references, as a sortable key: rows are always touched in
+/// one order, so that transactions cannot deadlock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum CopiedBody {
+    Blob(Digest),
+    Manifest(ManifestId),
+}
+
+impl CopiedBody {
+    /// `None` for empty content.
+    pub fn of(body: Body) -> Option<Self> {
+        match body {
+            Body::Empty => None,
+            Body::Blob(digest) => Some(Self::Blob(digest)),
+            Body::Manifest(id) => Some(Self::Manifest(id)),
+        }
+    }
+}
+
+fn add_blobs(tx: &mut Tx<'_>, counts: BTreeMap<Digest, i64>) -> Result<()> {
+    let wanted = counts.len() as u64;
+    if rows::add_references(tx, &counts)? == wanted {
+        Ok(())
+    } else {
+        Err(Error::Busy)
+    }
+}
+
+/// Drops one reference for each body.
+pub(crate) fn release(
+    tx: &mut Tx<'_>,
+    bodies: impl IntoIterator<Item = Body>,
+    now_ms: i64,
+) -> Result<()> {
+    let mut blobs: BTreeMap<Digest, i64> = BTreeMap::new();
+    for body in bodies {
+        match body {
+            Body::Empty => {}
+            Body::Blob(digest) => *blobs.entry(digest).or_default() += 1,
+            Body::Manifest(id) => {
+                if let Some(chunks) = rows::release_manifest(tx, id)? {
+                    for digest in chunks
+                        .iter()
+                        .map(|c| c.digest)
+                        .collect::<std::collections::BTreeSet<_>>()
+                    {
+                        *blobs.entry(digest).or_default() += 1;
+                    }
+                }
+            }
+        }
+    }
+    rows::release_blobs(tx, &blobs, now_ms)
+}
+
+/// Registers blobs that are about to get their names, so that `sweep` leaves them alone.
+pub(crate) fn announce(tx: &mut Tx<'_>, blobs: &[ChunkRef], now_ms: i64) -> Result<()> {
+    let sizes: BTreeMap<Digest, u32> = blobs
+        .iter()
+        .map(|blob| (blob.digest, blob.len_bytes))
+        .collect();
+    rows::announce(tx, &sizes, now_ms)
+}

@@ -1,0 +1,98 @@
+//! Removing what nothing refers to any more: trees that were deleted, blobs
+//! whose last reference is gone for longer than the grace period.
+
+pub(crate) mod rows;
+
+use crate::error::{Error, Result};
+use crate::reference;
+use crate::store::Store;
+
+/// Rows that one transaction of the background work touches.
+const BATCH: u32 = 500;
+
+/// What a sweep did, or would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Blobs removed.
+    pub blobs: u64,
+    /// Their bytes.
+    pub size_bytes: u64,
+}
+
+impl Store {
+    /// Purges some of what deleted folders held; whether there is more to do.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn purge_trash(&self) -> Result<bool> {
+        let now_ms = self.world().now_ms();
+        self.db()
+            .write(move |tx| {
+                let Some(root) = rows::oldest_trash(tx)? else {
+                    return Ok(false);
+                };
+                let members = rows::some_members(tx, root, BATCH)?;
+                if members.is_empty() {
+                    rows::remove_trash(tx, root)?;
+                    crate::node::rows::remove(tx, root)?;
+                    return Ok(true);
+                }
+                let bodies = members.iter().filter_map(|member| member.body);
+                reference::release(tx, bodies, now_ms)?;
+                for member in &members {
+                    if member.is_empty_folder || member.body.is_some() {
+                        rows::remove_member(tx, member)?;
+                    } else {
+                        // A folder with members of its own becomes a tree to purge by itself.
+                        rows::detach(tx, member, now_ms)?;
+                    }
+                }
+                Ok(true)
+            })
+            .await
+    }
+
+    /// Removes blobs that nothing referred to for the grace period.
+    ///
+    /// The row goes in the same transaction that removes the bytes, so an
+    /// upload that announces the blob either keeps both or writes both anew.
+    ///
+    /// # Errors
+    /// Those of the database and the blob store; what was removed stays removed.
+    pub async fn sweep(&self, dry_run: bool) -> Result<Swept> {
+        while !dry_run && self.purge_trash().await? {}
+        let grace = i64::try_from(self.options().sweep_grace.as_millis()).unwrap_or(i64::MAX);
+        let before = self.world().now_ms().saturating_sub(grace);
+        if dry_run {
+            return self
+                .db()
+                .read(move |tx| rows::unreferenced(tx, before))
+                .await;
+        }
+        let mut swept = Swept::default();
+        loop {
+            let blobs = self.blobs().clone();
+            let batch = self
+                .db()
+                .write(move |tx| {
+                    let mut batch = Swept::default();
+                    for (digest, size_bytes, is_small) in
+                        rows::take_unreferenced(tx, before, BATCH)?
+                    {
+                        if !is_small {
+                            blobs.remove(&digest).map_err(Error::from)?;
+                        }
+                        batch.blobs += 1;
+                        batch.size_bytes += size_bytes;
+                    }
+                    Ok(batch)
+                })
+                .await?;
+            if batch.blobs == 0 {
+                return Ok(swept);
+            }
+            swept.blobs += batch.blobs;
+            swept.size_bytes += batch.size_bytes;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! SQL of purging and sweeping.
+
+use super::Swept;
+use crate::db::{Tx, args};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::id::{DriveId, NodeId};
+use crate::node::Body;
+
+/// A member of a folder that is being purged.
+pub(crate) struct Member {
+    pub parent: NodeId,
+    pub name_nfc: String,
+    pub node: NodeId,
+    pub drive: DriveId,
+    /// A file's content.
+    pub body: Option<Body>,
+    pub is_empty_folder: bool,
+}
+
+pub(crate) fn oldest_trash(tx: &mut Tx<'_>) -> Result<Option<NodeId>> {
+    tx.first(
+        "SELECT node_id FROM trash ORDER BY deleted_at, node_id LIMIT 1",
+        args![],
+        |row| row.get(0),
+    )
+}
+
+pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Result<Vec<Member>> {
+    tx.all(
+        "SELECT e.parent_id, e.name_nfc, n.id, n.drive_id, n.kind, n.blob_digest, n.manifest_id, \
+             CASE WHEN EXISTS (SELECT 1 FROM entry c WHERE c.parent_id = n.id) THEN 0 ELSE 1 END \
+         FROM entry e JOIN node n ON n.id = e.node_id WHERE e.parent_id = $1 LIMIT $2",
+        args![folder, limit],
+        |row| {
+            let is_file = row.get::<i64>(4)? == 2;
+            let body = match (row.get(5)?, row.get(6)?) {
+                (Some(digest), _) => Body::Blob(digest),
+                (None, Some(manifest)) => Body::Manifest(manifest),
+                (None, None) => Body::Empty,
+            };
+            Ok(Member {
+                parent: row.get(0)?,
+                name_nfc: row.get(1)?,
+                node: row.get(2)?,
+                drive: row.get(3)?,
+                body: is_file.then_some(body),
+                is_empty_folder: !is_file && row.get(7)?,
+            })
+        },
+    )
+}
+
+pub(crate) fn remove_member(tx: &mut Tx<'_>, member: &Member) -> Result<()> {
+    remove_entry(tx, member)?;
+    crate::node::rows::remove(tx, member.node)
+}
+
+/// Makes a folder the root of a tree of its own to purge.
+pub(crate) fn detach(tx: &mut Tx<'_>, member: &Member, now_ms: i64) -> Result<()> {
+    remove_entry(tx, member)?;
+    crate::tree::rows::insert_trash(tx, member.node, member.drive, now_ms)
+}
+
+fn remove_entry(tx: &mut Tx<'_>, member: &Member) -> Result<()> {
+    tx.execute(
+        "DELETE FROM entry WHERE parent_id = $1 AND name_nfc = $2",
+        args![member.parent, &member.name_nfc],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn remove_trash(tx: &mut Tx<'_>, node: NodeId) -> Result<()> {
+    tx.execute("DELETE FROM trash WHERE node_id = $1", args![node])?;
+    Ok(())
+}
+
+/// What a sweep would remove.
+pub(crate) fn unreferenced(tx: &mut Tx<'_>, before_ms: i64) -> Result<Swept> {
+    let found = tx.first(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT) FROM blob \
+         WHERE reference_count = 0 AND unreferenced_at <= $1",
+        args![before_ms],
+        |row| {
+            Ok(Swept {
+                blobs: row.get(0)?,
+                size_bytes: row.get(1)?,
+            })
+        },
+    )?;
+    found.ok_or_else(|| Error::malformed("count"))
+}
+
+/// Removes rows of unreferenced blobs; digest, length, and whether the bytes were in the row.
+pub(crate) fn take_unreferenced(
+    tx: &mut Tx<'_>,
+    before_ms: i64,
+    limit: u32,
+) -> Result<Vec<(Digest, u64, bool)>> {
+    tx.all(
+        "DELETE FROM blob WHERE reference_count = 0 AND unreferenced_at <= $1 AND digest IN ( \
+             SELECT digest FROM blob WHERE unreferenced_at <= $1 AND reference_count = 0 LIMIT $2) \
+         RETURNING digest, size_bytes, CASE WHEN data IS NULL THEN 0 ELSE 1 END",
+        args![before_ms, limit],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+    )
+}

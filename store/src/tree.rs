@@ -1,0 +1,355 @@
+//! Folders and whole trees: made, copied, moved and deleted, each in one transaction.
+
+pub(crate) mod rows;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::cache::Effect;
+use crate::caller::Caller;
+use crate::change::ChangeKind;
+use crate::condition::Condition;
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::mutation::{Place, Scene};
+use crate::node::{self, Kind, Node};
+use crate::path::Path;
+use crate::property;
+use crate::quota;
+use crate::reference::{self, CopiedBody};
+use crate::store::Store;
+
+/// How COPY and MOVE treat what they meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransferOptions {
+    /// Whether something at the destination is replaced, or refused.
+    pub overwrite: bool,
+    /// Whether a folder is copied without its members.
+    pub shallow: bool,
+    /// The modification time the target gets, instead of the source's.
+    pub modified_ns: Option<i64>,
+}
+
+/// The outcome of COPY or MOVE.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transferred {
+    /// What is at the destination now.
+    pub node: Node,
+    /// Whether the destination was empty before.
+    pub created: bool,
+}
+
+impl Store {
+    /// Makes a folder.
+    ///
+    /// # Errors
+    /// [`Error::AlreadyExists`], [`Error::ParentMissing`], [`Error::Locked`], …
+    pub async fn make_folder(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        condition: Condition,
+    ) -> Result<Node> {
+        self.require_disk()?;
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                scene.check(tx, &condition, &place)?;
+                if place.node().is_some() {
+                    return Err(Error::AlreadyExists);
+                }
+                let parent = place.parent()?.id;
+                scene.require(&condition, parent, place.ancestors_of_parent())?;
+                let (id, now_ns) = (NodeId::new(&world), scene.now_ns());
+                node::rows::insert_folder(tx, id, scene.drive.id, now_ns)?;
+                node::rows::insert_entry(tx, parent, place.name()?, id)?;
+                node::rows::membership_changed(tx, parent, now_ns)?;
+                scene.record(tx, ChangeKind::Changed, id, &path)?;
+                scene.touch(tx, &path);
+                scene.settle(tx)?;
+                node::rows::find(tx, id)?.ok_or(Error::NotFound)
+            })
+            .await
+    }
+
+    /// Deletes a file, or a folder with everything in it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Protected`] for the root, [`Error::Locked`], …
+    pub async fn delete(&self, caller: &Caller, path: &Path, condition: Condition) -> Result<()> {
+        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let place = Place::find(tx, &scene, &path)?;
+                scene.check(tx, &condition, &place)?;
+                let node = place.node().ok_or(Error::NotFound)?.clone();
+                let parent = place.parent()?.id;
+                scene.require(&condition, parent, place.ancestors_of_parent())?;
+                scene.require_tree(&condition, &place, node.id)?;
+                scene.record(tx, ChangeKind::Removed, node.id, &path)?;
+                remove(tx, &mut scene, &place, &node)?;
+                node::rows::membership_changed(tx, parent, scene.now_ns())?;
+                scene.settle(tx)
+            })
+            .await
+    }
+
+    /// Moves or renames; the moved nodes keep their ids.
+    ///
+    /// # Errors
+    /// [`Error::Overlap`] onto itself, an ancestor or a descendant;
+    /// [`Error::PreconditionFailed`] when the destination exists and may not be replaced.
+    pub async fn move_tree(
+        &self,
+        caller: &Caller,
+        from: &Path,
+        to: &Path,
+        options: TransferOptions,
+        condition: Condition,
+    ) -> Result<Transferred> {
+        let (caller, from, to) = (caller.clone(), from.clone(), to.clone());
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let source = Place::find(tx, &scene, &from)?;
+                scene.check(tx, &condition, &source)?;
+                let node = source.node().ok_or(Error::NotFound)?.clone();
+                let old_parent = source.parent()?.id;
+                scene.require(&condition, old_parent, source.ancestors_of_parent())?;
+                scene.require_tree(&condition, &source, node.id)?;
+                if from.key() == to.key() && from.name() != to.name() {
+                    return respell(tx, &mut scene, &source, &to, node);
+                }
+                let target = Place::find(tx, &scene, &to)?;
+                let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
+                let new_parent = target.parent()?.id;
+                if node.is_folder() {
+                    require_reachable(tx, node.id, &from, &to)?;
+                }
+                scene.drop_locks(tx, node.id)?;
+                node::rows::remove_entry(tx, old_parent, source.name()?)?;
+                node::rows::insert_entry(tx, new_parent, target.name()?, node.id)?;
+                let now_ns = scene.now_ns();
+                node::rows::membership_changed(tx, old_parent, now_ns)?;
+                if new_parent != old_parent {
+                    node::rows::membership_changed(tx, new_parent, now_ns)?;
+                }
+                if let Some(modified_ns) = options.modified_ns {
+                    node::rows::set_times(tx, node.id, node.created_ns, modified_ns)?;
+                }
+                scene.record(tx, ChangeKind::Removed, node.id, &from)?;
+                arrived(tx, &mut scene, &node, &to)?;
+                scene.touch(tx, &from);
+                scene.settle(tx)?;
+                let node = node::rows::find(tx, node.id)?.ok_or(Error::NotFound)?;
+                Ok(Transferred {
+                    node,
+                    created: !replaced,
+                })
+            })
+            .await
+    }
+
+    /// Copies; content is referred to once more, no byte of it is copied.
+    ///
+    /// # Errors
+    /// As [`Self::move_tree`], and [`Error::QuotaExceeded`].
+    pub async fn copy_tree(
+        &self,
+        caller: &Caller,
+        from: &Path,
+        to: &Path,
+        options: TransferOptions,
+        condition: Condition,
+    ) -> Result<Transferred> {
+        self.require_disk()?;
+        let (caller, from, to) = (caller.clone(), from.clone(), to.clone());
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let source = Place::find(tx, &scene, &from)?;
+                scene.check(tx, &condition, &source)?;
+                let node = source.node().ok_or(Error::NotFound)?.clone();
+                let target = Place::find(tx, &scene, &to)?;
+                let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
+                let parent = target.parent()?.id;
+                if node.is_folder() && !options.shallow {
+                    require_reachable(tx, node.id, &from, &to)?;
+                }
+                let copy = copy_nodes(tx, &mut scene, &node, options)?;
+                node::rows::insert_entry(tx, parent, target.name()?, copy)?;
+                node::rows::membership_changed(tx, parent, scene.now_ns())?;
+                let copy = node::rows::find(tx, copy)?.ok_or(Error::NotFound)?;
+                arrived(tx, &mut scene, &copy, &to)?;
+                scene.settle(tx)?;
+                Ok(Transferred {
+                    node: copy,
+                    created: !replaced,
+                })
+            })
+            .await
+    }
+}
+
+/// Checks that the destination may be taken, and clears it. Whether something was there.
+fn make_room(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    source: &Place,
+    target: &Place,
+    options: TransferOptions,
+    condition: &Condition,
+) -> Result<bool> {
+    let (from, to) = (source.path(), target.path());
+    if from.contains(to) || to.contains(from) {
+        return Err(Error::Overlap);
+    }
+    let parent = target.parent()?.id;
+    let Some(old) = target.node().cloned() else {
+        scene.require(condition, parent, target.ancestors_of_parent())?;
+        return Ok(false);
+    };
+    if !options.overwrite {
+        return Err(Error::PreconditionFailed);
+    }
+    scene.require_tree(condition, target, old.id)?;
+    if old.is_folder() {
+        // A client that synchronises must hear of every member that is gone,
+        // since the folder itself will be there again.
+        let mut key = scene.full_key(to);
+        let length = key.len();
+        for (below, id) in rows::paths_below(tx, old.id)? {
+            key.truncate(length);
+            key.push_str(&below);
+            scene.record_key(tx, ChangeKind::Removed, id, &key)?;
+        }
+    }
+    remove(tx, scene, target, &old)?;
+    Ok(true)
+}
+
+/// Takes a node out of the tree, uncharges it and ends its locks. A file goes
+/// at once, a folder's members are purged in the background.
+fn remove(tx: &mut Tx<'_>, scene: &mut Scene<'_>, place: &Place, node: &Node) -> Result<()> {
+    scene.drop_locks(tx, node.id)?;
+    node::rows::remove_entry(tx, place.parent()?.id, place.name()?)?;
+    let (size_bytes, files) = match &node.kind {
+        Kind::File(content) => {
+            reference::release(tx, [content.body], scene.now_ms())?;
+            node::rows::remove(tx, node.id)?;
+            scene.touch(tx, place.path());
+            (node.size_bytes, 1)
+        }
+        Kind::Folder { .. } => {
+            rows::insert_trash(tx, node.id, scene.drive.id, scene.now_ms())?;
+            scene.touch(tx, place.path());
+            tx.effect(Effect::Tree(scene.drive.id));
+            rows::totals(tx, node.id)?
+        }
+    };
+    scene.drive.usage.files = scene.drive.usage.files.saturating_sub(files);
+    quota::charge(tx, &mut scene.drive, size_bytes, 0, None)
+}
+
+/// The same place under another spelling of its name (NFC and NFD).
+fn respell(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    place: &Place,
+    to: &Path,
+    node: Node,
+) -> Result<Transferred> {
+    let parent = place.parent()?.id;
+    node::rows::respell_entry(tx, parent, to.name().ok_or(Error::Protected)?)?;
+    node::rows::membership_changed(tx, parent, scene.now_ns())?;
+    scene.record(tx, ChangeKind::Changed, node.id, to)?;
+    scene.touch(tx, to);
+    scene.settle(tx)?;
+    Ok(Transferred {
+        node,
+        created: true,
+    })
+}
+
+/// Records and announces what came to a path.
+fn arrived(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: &Node, path: &Path) -> Result<()> {
+    let kind = if node.is_folder() {
+        ChangeKind::Tree
+    } else {
+        ChangeKind::Changed
+    };
+    scene.record(tx, kind, node.id, path)?;
+    scene.touch(tx, path);
+    if node.is_folder() {
+        tx.effect(Effect::Tree(scene.drive.id));
+    }
+    Ok(())
+}
+
+/// Refuses a move or copy that would put members where no path reaches them.
+fn require_reachable(tx: &mut Tx<'_>, root: NodeId, from: &Path, to: &Path) -> Result<()> {
+    if to.depth() <= from.depth() && to.key().len() <= from.key().len() {
+        return Ok(());
+    }
+    let (depth, bytes) = rows::extent(tx, root)?;
+    if to.depth() as u64 + depth > Path::MAX_DEPTH as u64
+        || to.key().len() as u64 + bytes > Path::MAX_BYTES as u64
+    {
+        return Err(Error::InvalidName(
+            "members of the folder would lie too deep",
+        ));
+    }
+    Ok(())
+}
+
+/// Copies a node and, unless shallow, everything below it; the copy's id.
+fn copy_nodes(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    source: &Node,
+    options: TransferOptions,
+) -> Result<NodeId> {
+    let members = if source.is_folder() && !options.shallow {
+        rows::members(tx, source.id)?
+    } else {
+        Vec::new()
+    };
+    let now_ns = scene.now_ns();
+    let mut originals = vec![source.clone()];
+    originals.extend(members.iter().map(|member| member.node.clone()));
+    let mut copies: HashMap<NodeId, NodeId> = HashMap::with_capacity(originals.len());
+    let mut bodies: BTreeMap<CopiedBody, i64> = BTreeMap::new();
+    let (mut size_bytes, mut files) = (0, 0);
+    for node in &mut originals {
+        let copy = NodeId::new(scene.world);
+        copies.insert(node.id, copy);
+        if let Some(content) = node.content() {
+            size_bytes += node.size_bytes;
+            files += 1;
+            if let Some(body) = CopiedBody::of(content.body) {
+                *bodies.entry(body).or_default() += 1;
+            }
+        }
+    }
+    if let Some(modified_ns) = options.modified_ns {
+        originals[0].modified_ns = modified_ns;
+    }
+    // Refused before a row is written.
+    scene.drive.usage.files += files;
+    quota::charge(tx, &mut scene.drive, 0, size_bytes, None)?;
+    reference::add_copies(tx, &bodies)?;
+    rows::insert_copies(tx, scene.drive.id, &originals, &copies, now_ns)?;
+    rows::insert_entries(tx, &members, &copies)?;
+    let with_properties: Vec<(NodeId, NodeId)> = originals
+        .iter()
+        .filter(|node| node.property_count > 0)
+        .map(|node| (node.id, copies[&node.id]))
+        .collect();
+    property::rows::copy(tx, &with_properties)?;
+    Ok(copies[&source.id])
+}

@@ -1,0 +1,175 @@
+//! SQL of whole trees.
+
+use std::collections::HashMap;
+
+use crate::db::{Tx, Value, args};
+use crate::error::Result;
+use crate::id::{DriveId, NodeId};
+use crate::node::rows::{body_columns, columns, read};
+use crate::node::{Kind, Node};
+
+/// A member of a tree that is copied.
+pub(crate) struct Member {
+    pub parent: NodeId,
+    pub name_nfc: String,
+    pub name: String,
+    pub node: Node,
+}
+
+/// Everything below a folder, parents before their members. One statement.
+pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
+    tx.all(
+        concat!(
+            "WITH RECURSIVE tree (level, parent_id, name_nfc, name, node_id) AS ( \
+                 SELECT 1, e.parent_id, e.name_nfc, e.name, e.node_id FROM entry e \
+                     WHERE e.parent_id = $1 \
+                 UNION ALL \
+                 SELECT t.level + 1, e.parent_id, e.name_nfc, e.name, e.node_id \
+                     FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+             SELECT t.parent_id, t.name_nfc, t.name, ",
+            columns!(),
+            " FROM tree t JOIN node n ON n.id = t.node_id ORDER BY t.level"
+        ),
+        args![root],
+        |row| {
+            Ok(Member {
+                parent: row.get(0)?,
+                name_nfc: row.get(1)?,
+                name: row.get(2)?,
+                node: read(row, 3)?,
+            })
+        },
+    )
+}
+
+/// Charged bytes and number of files of a tree.
+pub(crate) fn totals(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
+    let totals = tx.first(
+        "WITH RECURSIVE tree (node_id) AS ( \
+             SELECT e.node_id FROM entry e WHERE e.parent_id = $1 \
+             UNION ALL \
+             SELECT e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+         SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), COUNT(*) \
+         FROM tree t JOIN node n ON n.id = t.node_id WHERE n.kind = 2",
+        args![root],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(totals.unwrap_or_default())
+}
+
+/// How deep a tree goes below its root, and how many bytes its longest path adds.
+pub(crate) fn extent(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
+    let extent = tx.first(
+        "WITH RECURSIVE tree (level, bytes, node_id) AS ( \
+             SELECT 1, 1 + OCTET_LENGTH(e.name_nfc), e.node_id FROM entry e WHERE e.parent_id = $1 \
+             UNION ALL \
+             SELECT t.level + 1, t.bytes + 1 + OCTET_LENGTH(e.name_nfc), e.node_id \
+                 FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+         SELECT CAST(COALESCE(MAX(level), 0) AS BIGINT), CAST(COALESCE(MAX(bytes), 0) AS BIGINT) \
+         FROM tree",
+        args![root],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(extent.unwrap_or_default())
+}
+
+/// Paths (NFC, from the folder, with leading slash) of everything below it.
+pub(crate) fn paths_below(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<(String, NodeId)>> {
+    tx.all(
+        "WITH RECURSIVE tree (path, node_id) AS ( \
+             SELECT '/' || e.name_nfc, e.node_id FROM entry e WHERE e.parent_id = $1 \
+             UNION ALL \
+             SELECT t.path || '/' || e.name_nfc, e.node_id \
+                 FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+         SELECT path, node_id FROM tree",
+        args![root],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
+pub(crate) fn insert_trash(
+    tx: &mut Tx<'_>,
+    node: NodeId,
+    drive: DriveId,
+    now_ms: i64,
+) -> Result<()> {
+    tx.execute(
+        "INSERT INTO trash (node_id, drive_id, deleted_at) VALUES ($1, $2, $3)",
+        args![node, drive, now_ms],
+    )?;
+    Ok(())
+}
+
+/// Inserts a copy of each node under its new id.
+pub(crate) fn insert_copies(
+    tx: &mut Tx<'_>,
+    drive: DriveId,
+    originals: &[Node],
+    copies: &HashMap<NodeId, NodeId>,
+    now_ns: i64,
+) -> Result<()> {
+    let rows: Vec<Vec<Value<'_>>> = originals
+        .iter()
+        .map(|node| {
+            let (kind, content) = match &node.kind {
+                Kind::Folder { .. } => (1i64, None),
+                Kind::File(content) => (2, Some(content)),
+            };
+            let (blob, manifest) = content.map_or((None, None), |c| body_columns(c.body));
+            vec![
+                copies[&node.id].into(),
+                drive.into(),
+                kind.into(),
+                node.size_bytes.into(),
+                content.map(|c| c.tag).into(),
+                content.and_then(|c| c.sha256).into(),
+                blob.into(),
+                manifest.into(),
+                node.property_count.into(),
+                now_ns.into(),
+                node.modified_ns.into(),
+            ]
+        })
+        .collect();
+    tx.execute_many(
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
+             child_number, property_count, created_ns, modified_ns) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11)",
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
+             child_number, property_count, created_ns, modified_ns) \
+         SELECT c.id, c.drive, c.kind, c.size, c.tag, c.sha256, c.blob, c.manifest, 0, \
+                c.properties, c.created, c.modified \
+         FROM UNNEST($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], \
+             $6::bytea[], $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[]) \
+             AS c (id, drive, kind, size, tag, sha256, blob, manifest, properties, created, modified)",
+        &rows,
+    )?;
+    Ok(())
+}
+
+/// Gives the copies the names of their originals.
+pub(crate) fn insert_entries(
+    tx: &mut Tx<'_>,
+    members: &[Member],
+    copies: &HashMap<NodeId, NodeId>,
+) -> Result<()> {
+    let rows: Vec<Vec<Value<'_>>> = members
+        .iter()
+        .map(|member| {
+            vec![
+                copies[&member.parent].into(),
+                member.name_nfc.as_str().into(),
+                member.name.as_str().into(),
+                copies[&member.node.id].into(),
+            ]
+        })
+        .collect();
+    tx.execute_many(
+        "INSERT INTO entry (parent_id, name_nfc, name, node_id) VALUES ($1, $2, $3, $4)",
+        "INSERT INTO entry (parent_id, name_nfc, name, node_id) \
+         SELECT c.parent, c.nfc, c.name, c.node \
+         FROM UNNEST($1::bytea[], $2::text[], $3::text[], $4::bytea[]) AS c (parent, nfc, name, node)",
+        &rows,
+    )?;
+    Ok(())
+}
