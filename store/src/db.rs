@@ -180,7 +180,7 @@ impl<'c> Tx<'c> {
         self.statements += 1;
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sqlite::numbered(sql))?;
                 let mut rows = statement.query(rusqlite::params_from_iter(args))?;
                 while let Some(row) = rows.next()? {
                     read(&Row::Sqlite(row))?;
@@ -222,7 +222,7 @@ impl<'c> Tx<'c> {
         self.statements += 1;
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sqlite::numbered(sql))?;
                 let mut rows = statement.query(rusqlite::params_from_iter(args))?;
                 rows.next()?.map(|row| read(&Row::Sqlite(row))).transpose()
             }
@@ -241,7 +241,7 @@ impl<'c> Tx<'c> {
         self.statements += 1;
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(sql)?;
+                let mut statement = connection.prepare_cached(sqlite::numbered(sql))?;
                 let changed = statement.execute(rusqlite::params_from_iter(args))?;
                 Ok(u64::try_from(changed).unwrap_or(0))
             }
@@ -270,7 +270,7 @@ impl<'c> Tx<'c> {
         self.statements += 1;
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                let mut statement = connection.prepare_cached(one_sql)?;
+                let mut statement = connection.prepare_cached(sqlite::numbered(one_sql))?;
                 for key in keys {
                     let mut rows = statement.query([key])?;
                     while let Some(row) = rows.next()? {
@@ -309,7 +309,7 @@ impl<'c> Tx<'c> {
         match &mut self.connection {
             Connection::Sqlite(connection) => {
                 self.statements += u64::from(!rows.is_empty());
-                let mut statement = connection.prepare_cached(row_sql)?;
+                let mut statement = connection.prepare_cached(sqlite::numbered(row_sql))?;
                 for row in rows {
                     let changed = statement.execute(rusqlite::params_from_iter(row))?;
                     touched += u64::try_from(changed).unwrap_or(0);

@@ -12,6 +12,7 @@ mod blob;
 mod cache;
 mod caller;
 mod change;
+mod check;
 mod chunk;
 mod clock;
 mod condition;
@@ -32,11 +33,14 @@ mod quota;
 mod reference;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod upload;
 
 pub use self::caller::{Access, Caller};
 pub use self::change::{Change, Changes, Now};
+pub use self::check::Checked;
 pub use self::clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use self::condition::{Check, Condition, State};
 pub use self::content::VerifyReads;

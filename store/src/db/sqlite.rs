@@ -1,9 +1,9 @@
 //! SQLite: one writer thread with group commit, a few read-only connections.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc;
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -143,6 +143,28 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "mmap_size", 0)?;
     Ok(connection)
+}
+
+/// The same statement with SQLite's own spelling of numbered parameters.
+///
+/// SQLite takes `$1` for a name and numbers names in the order in which they
+/// appear; only `?1` means the first argument wherever it stands.
+pub(super) fn numbered(sql: &'static str) -> &'static str {
+    static SPELLINGS: RwLock<Option<HashMap<(usize, usize), &'static str>>> = RwLock::new(None);
+    // A statement's text is never freed, so its address stands for it.
+    let key = (sql.as_ptr() as usize, sql.len());
+    if let Some(spelling) = SPELLINGS
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .as_ref()
+        .and_then(|spellings| spellings.get(&key))
+    {
+        return spelling;
+    }
+    let spelling: &'static str = Box::leak(sql.replace('$', "?").into_boxed_str());
+    let mut spellings = SPELLINGS.write().unwrap_or_else(PoisonError::into_inner);
+    spellings.get_or_insert_default().insert(key, spelling);
+    spelling
 }
 
 /// Applies whatever waits inside one transaction, commits, then tells everyone.

@@ -1,0 +1,154 @@
+//! SQL of `check`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::db::{Tx, args};
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::id::{DriveId, ManifestId};
+use crate::manifest::{self, ChunkRef};
+
+/// Blobs that are kept outside the database and referred to, a page at a time.
+pub(crate) fn stored_blobs(tx: &mut Tx<'_>, after: &[u8]) -> Result<Vec<ChunkRef>> {
+    tx.all(
+        "SELECT digest, size_bytes FROM blob WHERE reference_count > 0 AND data IS NULL \
+         AND digest > $1 ORDER BY digest LIMIT 1000",
+        args![after],
+        |row| {
+            let len_bytes = row.get::<u32>(1)?;
+            Ok(ChunkRef {
+                digest: row.get(0)?,
+                len_bytes,
+            })
+        },
+    )
+}
+
+/// Sentences about every count that is not the sum it should be.
+pub(crate) fn wrong_counts(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+    let mut faults = Vec::new();
+    manifests(tx, &mut faults)?;
+    blobs(tx, &mut faults)?;
+    drives(tx, &mut faults)?;
+    capacity(tx, &mut faults)?;
+    Ok(faults)
+}
+
+fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    let wrong = tx.all(
+        "SELECT m.id, m.reference_count, \
+             (SELECT COUNT(*) FROM node n WHERE n.manifest_id = m.id) FROM manifest m",
+        args![],
+        |row| {
+            Ok((
+                row.get::<ManifestId>(0)?,
+                row.get::<i64>(1)?,
+                row.get::<i64>(2)?,
+            ))
+        },
+    )?;
+    for (id, count, nodes) in wrong.into_iter().filter(|(_, count, nodes)| count != nodes) {
+        faults.push(format!(
+            "manifest {id} counts {count} references, {nodes} files refer to it"
+        ));
+    }
+    Ok(())
+}
+
+fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    let mut counted: BTreeMap<Digest, i64> = BTreeMap::new();
+    tx.each(
+        "SELECT blob_digest, COUNT(*) FROM node WHERE blob_digest IS NOT NULL GROUP BY blob_digest",
+        args![],
+        |row| {
+            *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        },
+    )?;
+    tx.each("SELECT size_bytes, chunks FROM manifest", args![], |row| {
+        let (_, chunks) = manifest::unpack(row.bytes(1)?, row.get(0)?)
+            .map_err(|_| Error::malformed("manifest"))?;
+        for digest in chunks
+            .iter()
+            .map(|chunk| chunk.digest)
+            .collect::<BTreeSet<_>>()
+        {
+            *counted.entry(digest).or_default() += 1;
+        }
+        Ok(())
+    })?;
+    tx.each("SELECT digest, reference_count FROM blob", args![], |row| {
+        let (digest, count): (Digest, i64) = (row.get(0)?, row.get(1)?);
+        let found = counted.remove(&digest).unwrap_or(0);
+        if found != count {
+            faults.push(format!(
+                "blob {digest} counts {count} references, {found} are there"
+            ));
+        }
+        Ok(())
+    })?;
+    for digest in counted.keys() {
+        faults.push(format!("blob {digest} is referred to but unknown"));
+    }
+    Ok(())
+}
+
+fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    let wrong = tx.all(
+        "WITH RECURSIVE tree (drive_id, node_id) AS ( \
+             SELECT d.id, d.root_id FROM drive d \
+             UNION ALL \
+             SELECT t.drive_id, e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id), \
+         sums (drive_id, used, files) AS ( \
+             SELECT t.drive_id, CAST(SUM(n.size_bytes) AS BIGINT), \
+                    CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT) \
+             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id) \
+         SELECT d.id, d.used_bytes, d.file_count, s.used, s.files, d.reserved_bytes, \
+             CAST(COALESCE((SELECT SUM(r.size_bytes) FROM reservation r WHERE r.drive_id = d.id), 0) \
+                 AS BIGINT) \
+         FROM drive d JOIN sums s ON s.drive_id = d.id",
+        args![],
+        |row| {
+            let numbers: Vec<i64> = (1..7).map(|at| row.get(at)).collect::<Result<_>>()?;
+            Ok((row.get::<DriveId>(0)?, numbers))
+        },
+    )?;
+    for (id, n) in wrong {
+        if (n[0], n[1]) != (n[2], n[3]) {
+            faults.push(format!(
+                "drive {id} is charged {} bytes in {} files, it holds {} in {}",
+                n[0], n[1], n[2], n[3]
+            ));
+        }
+        if n[4] != n[5] {
+            faults.push(format!(
+                "drive {id} has {} bytes reserved, uploads hold {}",
+                n[4], n[5]
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn capacity(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    let numbers = tx.first(
+        "SELECT c.used_bytes, c.reserved_bytes, \
+             CAST(COALESCE((SELECT SUM(used_bytes) FROM drive), 0) AS BIGINT), \
+             CAST(COALESCE((SELECT SUM(reserved_bytes) FROM drive), 0) AS BIGINT) \
+         FROM capacity c WHERE c.id = 1",
+        args![],
+        |row| Ok([row.get::<i64>(0)?, row.get(1)?, row.get(2)?, row.get(3)?]),
+    )?;
+    match numbers {
+        Some([used, reserved, sum_used, sum_reserved]) => {
+            if (used, reserved) != (sum_used, sum_reserved) {
+                faults.push(format!(
+                    "the capacity counts {used} bytes used and {reserved} reserved, \
+                     the drives sum to {sum_used} and {sum_reserved}"
+                ));
+            }
+        }
+        None => faults.push("the capacity row is missing".into()),
+    }
+    Ok(())
+}
