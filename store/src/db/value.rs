@@ -217,7 +217,6 @@ macro_rules! plain_column {
     )*};
 }
 plain_column!(
-    i64,
     Option<i64>,
     String,
     Option<String>,
@@ -240,5 +239,17 @@ impl Column for u32 {
 impl Column for bool {
     fn read(row: &Row<'_>, index: usize) -> Result<Self> {
         Ok(row.get::<i64>(index)? != 0)
+    }
+}
+
+impl Column for i64 {
+    fn read(row: &Row<'_>, index: usize) -> Result<Self> {
+        match row {
+            Row::Sqlite(row) => Ok(row.get(index)?),
+            // Literals such as `THEN 1` are 32 bits wide on PostgreSQL.
+            Row::Postgres(row) => Ok(row
+                .try_get::<i64, _>(index)
+                .or_else(|_| row.try_get::<i32, _>(index).map(i64::from))?),
+        }
     }
 }
