@@ -121,7 +121,7 @@ pub enum UserVerb {
         /// E-mail address
         #[arg(long, value_name = "E")]
         email: Option<String>,
-        /// Most bytes the user may store, e.g. 50GB or 50GiB [default: accounts.default_quota]
+        /// Most bytes the user may store, e.g. 50GB or 50GiB [default: `accounts.default_quota`]
         #[arg(long, value_name = "BYTES")]
         quota: Option<ByteSize>,
         /// Make the user an administrator

@@ -236,8 +236,11 @@ impl Config {
             .filter_map(|(key, path)| path.as_mut().map(|path| (key, path)))
             .chain([("data", &mut self.data)]);
         for (key, path) in paths {
-            *path = std::path::absolute(&*path)
-                .map_err(|error| Invalid::new(key, format!("has no absolute form: {error}")))?;
+            *path = absolute(key, path)?;
+        }
+        if let Some(path) = self.database.sqlite_path() {
+            let path = absolute("database.url", &path)?;
+            self.database.url = Some(secret::Secret::new(format!("sqlite:{}", path.display())));
         }
         Ok(())
     }
@@ -246,6 +249,11 @@ impl Config {
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(self)
     }
+}
+
+fn absolute(key: &str, path: &Path) -> Result<PathBuf, Invalid> {
+    std::path::absolute(path)
+        .map_err(|error| Invalid::new(key, format!("has no absolute form: {error}")))
 }
 
 fn read_file(path: &Path) -> Result<Table, Error> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::Invalid;
+use super::age::Age;
 use super::byte_size::ByteSize;
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -17,6 +18,8 @@ pub struct Blobs {
     pub small_limit_bytes: ByteSize,
     /// How often stored bytes are compared with their digest before they are served.
     pub verify_reads: VerifyReads,
+    /// How long content that nothing refers to is kept.
+    pub sweep_grace: Age,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -37,6 +40,7 @@ impl Default for Blobs {
             path: None,
             small_limit_bytes: ByteSize(16 * 1024),
             verify_reads: VerifyReads::Daily,
+            sweep_grace: Age::hours(1),
         }
     }
 }

@@ -44,6 +44,12 @@ impl Default for Database {
 }
 
 impl Database {
+    /// The file of a `sqlite:` URL; `sqlite:PATH` and `sqlite://PATH` mean the same.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        let path = self.url.as_ref()?.reveal().strip_prefix("sqlite:")?;
+        Some(path.strip_prefix("//").unwrap_or(path).into())
+    }
+
     pub fn validate(&mut self) -> Result<(), Invalid> {
         settle("database.url", &mut self.url, self.url_file.as_deref())?;
         if let Some(url) = &self.url {
@@ -51,6 +57,12 @@ impl Database {
             if !known.iter().any(|scheme| url.reveal().starts_with(scheme)) {
                 let reason = "must begin with sqlite:, postgres:// or postgresql://";
                 return Err(Invalid::new("database.url", reason));
+            }
+            if self
+                .sqlite_path()
+                .is_some_and(|path| path.as_os_str().is_empty())
+            {
+                return Err(Invalid::new("database.url", "names no file"));
             }
         }
         if !(1..=1000).contains(&self.pool_size) {

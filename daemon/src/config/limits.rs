@@ -37,6 +37,8 @@ pub struct Limits {
     pub lock_max_age: Age,
     /// Uploads that one user may have under way.
     pub uploads_per_user: u32,
+    /// How far back a client may ask what has changed.
+    pub change_retention: Age,
 }
 
 impl Default for Limits {
@@ -56,6 +58,7 @@ impl Default for Limits {
             locks_per_user: 1000,
             lock_max_age: Age::hours(1),
             uploads_per_user: 64,
+            change_retention: Age::hours(30 * 24),
         }
     }
 }
@@ -93,6 +96,12 @@ impl Limits {
             return Err(Invalid::new(
                 "limits.lock_max_age",
                 "must be between 1s and 24h",
+            ));
+        }
+        if self.change_retention < Age::hours(1) {
+            return Err(Invalid::new(
+                "limits.change_retention",
+                "must be at least 1h",
             ));
         }
         Ok(())

@@ -224,22 +224,16 @@ async fn accept_tcp(
         let (state, phase, acceptor) = (Arc::clone(state), phase.clone(), acceptor.clone());
         tokio::spawn(async move {
             let _seat = seat;
-            match acceptor {
-                Some(acceptor) => serve_tls(stream, &acceptor, peer, trusted, state, phase).await,
-                None => {
-                    let protocol = plain_protocol(&state);
-                    serve(
-                        stream,
-                        Origin {
-                            peer,
-                            trusted,
-                            protocol,
-                        },
-                        state,
-                        phase,
-                    )
-                    .await;
-                }
+            if let Some(acceptor) = acceptor {
+                serve_tls(stream, &acceptor, peer, trusted, state, phase).await;
+            } else {
+                let protocol = plain_protocol(&state);
+                let origin = Origin {
+                    peer,
+                    trusted,
+                    protocol,
+                };
+                serve(stream, origin, state, phase).await;
             }
         });
     }

@@ -235,33 +235,27 @@ async fn answer(
         .peer
         .of_request(origin.trusted, request.headers(), proxies);
     let mut record = Record::begin(request.method(), peer, wire);
-    let stats = Arc::clone(&record.stats);
-    let response = match refusal(verdict, &request) {
-        Some(problem) => {
-            let mut response = problem.into_response();
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
-            response
-        }
-        None => {
-            let stall = state.config.server.stall_timeout.0;
-            let body_stats = Arc::clone(&stats);
-            let mut request = request.map(|body| RequestBody::new(body, body_stats, stall));
-            request.extensions_mut().insert(Arc::clone(&stats));
-            AssertUnwindSafe(route(&state, request, peer))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|_| {
-                    tracing::error!(request.id = %stats.id, "a request handler panicked");
-                    Problem::internal().into_response()
-                })
-        }
+    let noted = Arc::clone(&record.stats);
+    let response = if let Some(problem) = refusal(verdict, &request) {
+        let mut response = problem.into_response();
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+        response
+    } else {
+        let stall = state.config.server.stall_timeout.0;
+        let body_stats = Arc::clone(&noted);
+        let mut request = request.map(|body| RequestBody::new(body, body_stats, stall));
+        request.extensions_mut().insert(Arc::clone(&noted));
+        let routed = AssertUnwindSafe(route(&state, request, peer)).catch_unwind();
+        routed.await.unwrap_or_else(|_| {
+            tracing::error!(request.id = %noted.id, "a request handler panicked");
+            Problem::internal().into_response()
+        })
     };
     record.set_status(response.status());
     let (mut parts, body) = response.into_parts();
     if (parts.status.is_client_error() || parts.status.is_server_error())
-        && let Ok(id) = HeaderValue::try_from(stats.id.to_string())
+        && let Ok(id) = HeaderValue::try_from(noted.id.to_string())
     {
         parts.headers.insert("x-request-id", id);
     }

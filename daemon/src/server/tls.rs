@@ -41,7 +41,7 @@ pub enum Error {
 /// The certificate in use, and where it comes from.
 #[derive(Debug)]
 pub struct Certificate {
-    certificate_path: PathBuf,
+    chain_path: PathBuf,
     key_path: PathBuf,
     current: RwLock<Loaded>,
 }
@@ -64,17 +64,17 @@ impl Certificate {
     /// Loads the configured certificate, or the one of our own making from the data folder;
     /// `None` when TLS is not asked for.
     pub fn open(listen: &Listen, data: &Path) -> Result<Option<Arc<Self>>, Error> {
-        let (certificate_path, key_path) = match (&listen.tls_certificate, &listen.tls_key) {
+        let (chain_path, key_path) = match (&listen.tls_certificate, &listen.tls_key) {
             (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
             _ if listen.self_signed => self_signed(&data.join("tls"), listen)?,
             _ => return Ok(None),
         };
         // The stamp first: a change while loading is then seen at the next look.
-        let stamp = stamp(&certificate_path, &key_path);
-        let key = Arc::new(load(&certificate_path, &key_path)?);
+        let stamp = stamp(&chain_path, &key_path);
+        let key = Arc::new(load(&chain_path, &key_path)?);
         let current = RwLock::new(Loaded { key, stamp });
         Ok(Some(Arc::new(Self {
-            certificate_path,
+            chain_path,
             key_path,
             current,
         })))
@@ -83,7 +83,7 @@ impl Certificate {
     /// Loads the certificate anew if its files changed, or in any case when `forced`. A certificate
     /// that cannot be used leaves the old one in service.
     pub fn reload(&self, forced: bool) {
-        let stamp = stamp(&self.certificate_path, &self.key_path);
+        let stamp = stamp(&self.chain_path, &self.key_path);
         let old = self
             .current
             .read()
@@ -92,13 +92,13 @@ impl Certificate {
         if !forced && stamp == old {
             return;
         }
-        let loaded = load(&self.certificate_path, &self.key_path);
+        let loaded = load(&self.chain_path, &self.key_path);
         let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
         current.stamp = stamp;
         match loaded {
             Ok(key) => {
                 current.key = Arc::new(key);
-                tracing::info!(path = ?self.certificate_path, "certificate loaded");
+                tracing::info!(path = ?self.chain_path, "certificate loaded");
             }
             Err(error) => {
                 tracing::error!(%error, "new certificate refused, the old one stays in service");
@@ -159,10 +159,10 @@ fn load(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
 /// The paths of our own certificate and key, made at the first start and kept, so that whoever
 /// has accepted it once need not again.
 fn self_signed(folder: &Path, listen: &Listen) -> Result<(PathBuf, PathBuf), Error> {
-    let certificate_path = folder.join("self-signed.crt.pem");
+    let chain_path = folder.join("self-signed.crt.pem");
     let key_path = folder.join("self-signed.key.pem");
-    if certificate_path.exists() && key_path.exists() {
-        return Ok((certificate_path, key_path));
+    if chain_path.exists() && key_path.exists() {
+        return Ok((chain_path, key_path));
     }
     let failed = |reason: String| Error::SelfSigned {
         path: folder.to_owned(),
@@ -173,9 +173,9 @@ fn self_signed(folder: &Path, listen: &Listen) -> Result<(PathBuf, PathBuf), Err
     fs::create_dir_all(folder)
         // The certificate last: it is there only when the key is.
         .and_then(|()| write_private(&key_path, &made.signing_key.serialize_pem()))
-        .and_then(|()| write_private(&certificate_path, &made.cert.pem()))
+        .and_then(|()| write_private(&chain_path, &made.cert.pem()))
         .map_err(|error| failed(error.to_string()))?;
-    Ok((certificate_path, key_path))
+    Ok((chain_path, key_path))
 }
 
 /// The names our own certificate is good for: this machine's, and what is listened on.

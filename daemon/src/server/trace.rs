@@ -124,20 +124,20 @@ impl Drop for Record {
         let Some(started) = self.started else { return };
         // 499, as nginx has it: the client went away before there was an answer.
         let status = self.status.map_or(499, |status| status.as_u16());
-        let stats = &self.stats;
+        let noted = &self.stats;
         let duration_ms = started.elapsed().as_secs_f64() * 1000.0;
         tracing::info!(
             target: TARGET,
             method = self.method.as_str(),
-            route = stats.route.get().map_or("", |route| route),
+            route = noted.route.get().map_or("", |route| route),
             status,
-            user = stats.user.get().map_or("", |user| user),
+            user = noted.user.get().map_or("", |user| user),
             peer = %self.peer.address,
-            bytes_in = stats.bytes_in.load(Ordering::Relaxed),
-            bytes_out = stats.bytes_out.load(Ordering::Relaxed),
+            bytes_in = noted.bytes_in.load(Ordering::Relaxed),
+            bytes_out = noted.bytes_out.load(Ordering::Relaxed),
             duration_ms = (duration_ms * 1000.0).round() / 1000.0,
-            statements = stats.statements.load(Ordering::Relaxed),
-            request.id = %stats.id,
+            statements = noted.statements.load(Ordering::Relaxed),
+            request.id = %noted.id,
             "request finished"
         );
     }

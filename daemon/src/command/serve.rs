@@ -1,0 +1,191 @@
+//! `cofferd serve`: the order of a start (DESIGN §10), and of an end.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::banner::{Banner, Password, origin};
+use crate::config::Config;
+use crate::control::Control;
+use crate::daemonize::{Ready, Side, to_background};
+use crate::data::{self, Announcement, DataLock};
+use crate::open::open_store;
+use crate::process::{self, PidFile};
+use crate::server::tls::{self, Certificate};
+use crate::server::{Server, State, accept, addresses};
+use crate::telemetry::{Reopener, Telemetry};
+use crate::{command, endpoint};
+
+/// Serves until told to end.
+pub fn run(config: Config, background: bool) -> ExitCode {
+    process::keep_files_private();
+    let mut ready = if background {
+        if config.log.file.is_none() {
+            eprintln!("cofferd: log.file: needed with --daemon, since there is no terminal");
+            return ExitCode::from(super::USAGE);
+        }
+        match to_background() {
+            Ok(Side::Background(ready)) => ready,
+            Ok(Side::Terminal(code)) => return code,
+            Err(error) => {
+                eprintln!("cofferd: {error:#}");
+                return ExitCode::FAILURE;
+            }
+        }
+    } else {
+        Ready::nobody()
+    };
+    match serve(config, &mut ready) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let sentence = format!("{error:#}");
+            if !ready.failed(&sentence) {
+                eprintln!("cofferd: {sentence}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config, ready: &mut Ready) -> anyhow::Result<()> {
+    // A second provider installed by a library would make rustls panic when it has to choose.
+    let _ = rustls::crypto::CryptoProvider::install_default((*tls::provider()).clone());
+    process::raise_descriptor_limit();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all();
+    if config.server.workers > 0 {
+        builder.worker_threads(usize::try_from(config.server.workers)?);
+    }
+    let runtime = builder.build().context("the runtime cannot be started")?;
+    let done = runtime.block_on(serve_in_runtime(config, ready));
+    // Whatever is still blocking (a file being read for nobody) is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(5));
+    done
+}
+
+async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<()> {
+    let mut signals = Signals::new()?;
+    let listeners = accept::bind(&config.listen)?;
+    let _pid_file = config
+        .server
+        .pid_file
+        .as_deref()
+        .map(PidFile::write)
+        .transpose()?;
+    process::drop_privileges(&config.server)?;
+    data::create(&config.data)?;
+    let _lock = DataLock::take(&config.data)?;
+    let telemetry = Telemetry::start(&config.log)?;
+    let certificate = Certificate::open(&config.listen, &config.data)?;
+    let store = open_store(&config).await?;
+
+    let bound = addresses(&listeners);
+    let banner = bound.first().map(|(address, tls)| Banner {
+        origin: origin(&config, *address, *tls),
+        user: config.admin.login_name().to_owned(),
+        password: Password::Known,
+        self_signed: config.listen.self_signed,
+    });
+    let api = endpoint::router(&config);
+    let state = State::new(config, api);
+    let config = &state.config;
+    let control = Control::bind(&config.data)?;
+    let commands = {
+        let store = store.clone();
+        tokio::spawn(control.serve(move |command| {
+            let store = store.clone();
+            async move { command::execute(&store, command).await }
+        }))
+    };
+    let server = Server::start(&state, listeners, certificate.as_ref())?;
+    let first = bound
+        .first()
+        .map(|(address, _)| format!("{address}\n"))
+        .unwrap_or_default();
+    let _address = Announcement::write(&config.data, "address", &first)?;
+
+    for (address, tls) in &bound {
+        tracing::info!(%address, tls, "listening");
+        if !tls && !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "plain HTTP on an address others can reach: passwords travel in the clear; \
+                 configure listen.tls_certificate or put a TLS proxy in front"
+            );
+        }
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data = ?config.data, "serving");
+    if let Some(banner) = banner {
+        print(&banner.text());
+    }
+    ready.ready();
+    process::notify_ready();
+
+    signals
+        .until_end(certificate.as_ref(), &telemetry.reopener())
+        .await;
+    tracing::info!("ending: requests under way are finished first");
+    process::notify_stopping();
+    commands.abort();
+    server.stop(signals.until_hurried()).await;
+    store.close().await;
+    tracing::info!("ended");
+    Ok(())
+}
+
+fn print(text: &str) {
+    // With nobody reading there is nothing lost.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the signal to end; meanwhile follows changes of the certificate and, on SIGHUP,
+    /// takes up a new log file and certificate.
+    async fn until_end(&mut self, certificate: Option<&Arc<Certificate>>, log: &Reopener) {
+        let mut period = tokio::time::interval(tls::RELOAD_PERIOD);
+        loop {
+            let forced = tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => {
+                    log.reopen();
+                    tracing::info!("log file reopened");
+                    true
+                }
+                _ = period.tick() => false,
+            };
+            if let Some(certificate) = certificate {
+                let certificate = Arc::clone(certificate);
+                // It reads files; a panic there has been reported by itself.
+                let _ = tokio::task::spawn_blocking(move || certificate.reload(forced)).await;
+            }
+        }
+    }
+
+    /// Waits for a second request to end.
+    async fn until_hurried(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
