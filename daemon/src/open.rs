@@ -4,6 +4,7 @@ use anyhow::Context;
 use store::{AccountOptions, Database, Limits, Options, PoolOptions, Store, World};
 
 use crate::config::Config;
+use crate::config::blobs::VerifyReads;
 
 /// Opens the store that `config` names, making or upgrading what is needed.
 ///
@@ -28,6 +29,11 @@ fn options(config: &Config) -> Options {
         data: config.data.clone(),
         blobs: blobs.path.clone(),
         small_limit_bytes: size(blobs.small_limit_bytes.0),
+        verify_reads: match blobs.verify_reads {
+            VerifyReads::Off => store::VerifyReads::Off,
+            VerifyReads::Daily => store::VerifyReads::Daily,
+            VerifyReads::Always => store::VerifyReads::Always,
+        },
         limits: Limits {
             property_bytes: size(limits.property_bytes.0),
             properties_bytes: size(limits.properties_per_node_bytes.0),
