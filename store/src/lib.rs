@@ -22,6 +22,7 @@ mod digest;
 mod download;
 mod drive;
 mod error;
+mod health;
 mod id;
 mod lock;
 mod manifest;
@@ -49,6 +50,7 @@ pub use self::digest::Digest;
 pub use self::download::{Download, Found, PAGE, Page, Stored};
 pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Result};
+pub use self::health::{Capacity, Ping};
 pub use self::id::{
     AppPasswordId, DriveId, InstanceId, InvalidId, LoginId, ManifestId, NodeId, ReservationId,
     UserId,
