@@ -133,12 +133,37 @@ impl Command {
     }
 }
 
-/// SEAM: executes a command on the open store.
+/// Executes a command on the open store.
 ///
 /// # Errors
 /// One sentence for people.
-pub async fn execute(_store: &Store, command: Command) -> anyhow::Result<Reply> {
-    bail!("`{}` is not served yet", command.name())
+pub async fn execute(store: &Store, command: Command) -> anyhow::Result<Reply> {
+    match command {
+        Command::Sweep { dry_run } => {
+            let swept = store.sweep(dry_run).await?;
+            Ok(Reply::Sweep(SweepReport {
+                blobs: swept.blobs,
+                bytes: swept.size_bytes,
+                dry_run,
+            }))
+        }
+        Command::Check { contents } => {
+            let checked = store.check(contents, |_| ()).await?;
+            Ok(Reply::Check(CheckReport {
+                blobs: checked.blobs,
+                problems: checked.faults,
+            }))
+        }
+        // SEAM: these wait for the store's accounts.
+        Command::UserAdd { .. }
+        | Command::UserList
+        | Command::UserShow { .. }
+        | Command::UserSet { .. }
+        | Command::UserRemove { .. }
+        | Command::AppPasswordAdd { .. }
+        | Command::AppPasswordList { .. }
+        | Command::AppPasswordRevoke { .. } => bail!("`{}` is not served yet", command.name()),
+    }
 }
 
 /// Wrong usage or configuration.

@@ -70,7 +70,6 @@ pub struct SweepReport {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CheckReport {
     pub blobs: u64,
-    pub bytes: u64,
     /// One sentence for each thing that is not as it should be.
     pub problems: Vec<String>,
 }
@@ -148,19 +147,12 @@ impl Reply {
                 let verb = if *dry_run { "Would remove" } else { "Removed" };
                 writeln!(out, "{verb} {blobs} blobs of {bytes} bytes.")
             }
-            Self::Check(CheckReport {
-                blobs,
-                bytes,
-                problems,
-            }) => {
+            Self::Check(CheckReport { blobs, problems }) => {
                 for problem in problems {
                     writeln!(out, "{problem}")?;
                 }
                 let count = problems.len();
-                writeln!(
-                    out,
-                    "Checked {blobs} blobs of {bytes} bytes: {count} problems."
-                )
+                writeln!(out, "Checked {blobs} blobs: {count} problems.")
             }
         }
     }
