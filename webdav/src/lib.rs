@@ -4,6 +4,26 @@
 //!   bounded and none panics.
 //! - [`precondition`]: request conditions against the state of a resource, also pure, so that the
 //!   store can ask again inside the transaction that commits.
+//! - [`Dav`] (feature `server`): the verbs over a [`store::Store`]. The dispatcher passes a request
+//!   through the guard to its method; whatever a method refuses gets its status in one table.
 
 pub mod grammar;
 pub mod precondition;
+
+#[cfg(feature = "server")]
+mod body;
+#[cfg(feature = "server")]
+mod dispatch;
+#[cfg(feature = "server")]
+mod guard;
+#[cfg(feature = "server")]
+mod method;
+#[cfg(feature = "server")]
+mod request;
+#[cfg(feature = "server")]
+mod status;
+
+#[cfg(feature = "server")]
+pub use self::body::Body;
+#[cfg(feature = "server")]
+pub use self::dispatch::{Dav, DavOptions};

@@ -1,0 +1,135 @@
+//! The door of WebDAV: finds the target and the verb, and turns what it says into an answer.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use store::{Caller, Store, World};
+
+use crate::body::Body;
+use crate::grammar::path::Mounts;
+use crate::guard;
+use crate::request::Call;
+use crate::status::{Failure, refused};
+
+/// How the drive is served.
+#[derive(Clone)]
+pub struct DavOptions {
+    /// Prefixes below which the caller's drive lies, most specific first; `{user}` stands for the
+    /// caller's own name.
+    pub prefixes: Vec<String>,
+    /// Beginnings of `User-Agent` that are not told quota and usage: since macOS 15.4 some mounts
+    /// stall over them.
+    pub hide_quota_from: Vec<String>,
+    /// Time and dice.
+    pub world: World,
+}
+
+impl DavOptions {
+    /// `/dav`, and the aliases that some clients expect; nobody is spared the quota.
+    pub fn new(world: World) -> Self {
+        let prefixes = ["/dav", "/remote.php/dav/files/{user}", "/remote.php/webdav"];
+        Self {
+            prefixes: prefixes.map(str::to_owned).into(),
+            hide_quota_from: Vec::new(),
+            world,
+        }
+    }
+}
+
+/// WebDAV over a store. Cheap to clone.
+#[derive(Clone)]
+pub struct Dav {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    options: DavOptions,
+    mounts: Mounts,
+}
+
+impl Dav {
+    /// Serves a store.
+    ///
+    /// # Panics
+    /// When one of [`DavOptions::prefixes`] is not a path.
+    pub fn new(store: Store, options: DavOptions) -> Self {
+        let prefixes = options.prefixes.iter().map(String::as_str);
+        let mounts = Mounts::new(prefixes).expect("the prefixes are paths");
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                options,
+                mounts,
+            }),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.inner.store
+    }
+
+    pub(crate) fn options(&self) -> &DavOptions {
+        &self.inner.options
+    }
+
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.inner.mounts
+    }
+
+    /// Answers a request of `caller`.
+    ///
+    /// The body of the request is read only once the request may go on; the body of the answer
+    /// asks the store while it is polled.
+    pub async fn handle<B>(&self, caller: &Caller, request: Request<B>) -> Response<Body>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::fmt::Display,
+    {
+        let (head, mut body) = request.into_parts();
+        let target = match guard::target(self.mounts(), &caller.username, head.uri.path()) {
+            Ok(target) => target,
+            Err(failure) => return failure.answer(None),
+        };
+        let call = Call {
+            dav: self,
+            caller,
+            head: &head,
+            target,
+        };
+        let mut answer = match dispatch(&call, &mut body).await {
+            Ok(answer) => answer,
+            Err(failure) => failure.answer(Some(&call)),
+        };
+        if head.method == Method::HEAD {
+            drop_body(&mut answer);
+        }
+        answer
+    }
+}
+
+async fn dispatch<B>(call: &Call<'_>, body: &mut B) -> Result<Response<Body>, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Unpin + Send,
+    B::Error: std::fmt::Display,
+{
+    match call.head.method.as_str() {
+        _ => Err(refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this method is not supported here",
+        )),
+    }
+}
+
+/// The answer to HEAD: what GET would say, without saying it.
+fn drop_body(answer: &mut Response<Body>) {
+    let body = std::mem::take(answer.body_mut());
+    if let Some(length) = http_body::Body::size_hint(&body).exact()
+        && length > 0
+    {
+        let length = HeaderValue::from(length);
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(length);
+    }
+}

@@ -1,0 +1,61 @@
+//! What every request passes before its method sees it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+
+use crate::grammar::path::{Mounts, ResolveError};
+use crate::grammar::xml::{self, Limits, XmlError};
+use crate::request::Target;
+use crate::status::{Failure, refused};
+
+/// Decodes the path of the request and confines it to the caller's mounts.
+///
+/// # Errors
+/// [`Failure::Path`]; 404 below none of the mounts, another user's among them.
+pub(crate) fn target(mounts: &Mounts, user: &str, raw: &str) -> Result<Target, Failure> {
+    match mounts.of(user).resolve(raw) {
+        Ok(mounted) => Ok(Target::new(mounted)?),
+        Err(ResolveError::Path(error)) => Err(error.into()),
+        Err(ResolveError::Outside) => Err(refused(StatusCode::NOT_FOUND, "not found")),
+    }
+}
+
+/// Reads an XML body, at most as much of it as the guard lets pass, and checks it.
+///
+/// # Errors
+/// [`Failure::Xml`]; 400 when the body breaks off.
+pub(crate) async fn xml_body<B>(body: &mut B) -> Result<Bytes, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    const MOST: usize = Limits::REQUEST.bytes;
+    if body.size_hint().lower() > MOST as u64 {
+        return Err(XmlError::TooLong.into());
+    }
+    let mut first = Bytes::new();
+    let mut all = BytesMut::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| refused(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.len() + all.len() + data.len() > MOST {
+            return Err(XmlError::TooLong.into());
+        }
+        // Most bodies are one frame, which is taken as it is.
+        if first.is_empty() && all.is_empty() {
+            first = data;
+        } else {
+            if all.is_empty() {
+                all.extend_from_slice(&std::mem::take(&mut first));
+            }
+            all.extend_from_slice(&data);
+        }
+    }
+    let whole = if all.is_empty() { first } else { all.freeze() };
+    xml::check(&whole)?;
+    Ok(whole)
+}

@@ -1,0 +1,1 @@
+//! The verbs that are ours, straight on the store.

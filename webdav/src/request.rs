@@ -1,0 +1,263 @@
+//! A request as methods see it: whose it is, what it is about, under which conditions.
+
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::request::Parts;
+use store::{Caller, Condition, Path, State, Store};
+
+use crate::dispatch::Dav;
+use crate::grammar::destination;
+use crate::grammar::path::{Mounted, OwnMounts, encode_into};
+use crate::precondition::{Preconditions, ResourceState, Verdict};
+use crate::status::Failure;
+
+/// A request below one of the mounts.
+pub(crate) struct Call<'a> {
+    /// The door it came through.
+    pub dav: &'a Dav,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Request line and header fields.
+    pub head: &'a Parts,
+    /// What it is about.
+    pub target: Target,
+}
+
+/// A path of the caller, and how the client spells it.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// The path from the caller's root.
+    pub path: Path,
+    /// Whether it ended in a slash, as collections are written.
+    pub trailing_slash: bool,
+    /// The escaped prefix as the client wrote it, without a trailing slash.
+    pub base: String,
+}
+
+impl Target {
+    /// Takes a decoded path over.
+    ///
+    /// # Errors
+    /// [`store::Error::InvalidName`] for a name no drive can hold.
+    pub fn new(mounted: Mounted) -> store::Result<Self> {
+        Ok(Self {
+            path: Path::parse(mounted.path.as_str())?,
+            trailing_slash: mounted.path.has_trailing_slash(),
+            base: mounted.base,
+        })
+    }
+
+    /// Appends the escaped path.
+    pub fn write_href(&self, out: &mut Vec<u8>, is_collection: bool) {
+        out.extend_from_slice(self.base.as_bytes());
+        for name in self.path.names() {
+            out.push(b'/');
+            encode_into(out, name.as_str());
+        }
+        if is_collection || (self.base.is_empty() && self.path.is_root()) {
+            out.push(b'/');
+        }
+    }
+
+    /// The escaped path.
+    pub fn href(&self, is_collection: bool) -> String {
+        let mut out = Vec::with_capacity(self.base.len() + self.path.key().len() + 16);
+        self.write_href(&mut out, is_collection);
+        String::from_utf8(out).expect("the escaped form is ASCII")
+    }
+}
+
+impl Call<'_> {
+    /// The store.
+    pub fn store(&self) -> &Store {
+        self.dav.store()
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &HeaderMap {
+        &self.head.headers
+    }
+
+    /// The mounts as the caller sees them.
+    pub fn mounts(&self) -> OwnMounts<'_> {
+        self.dav.mounts().of(&self.caller.username)
+    }
+
+    /// The target of COPY or MOVE.
+    ///
+    /// # Errors
+    /// [`Failure::Destination`], or [`Failure::Store`] for a name no drive can hold.
+    pub fn destination(&self) -> Result<Target, Failure> {
+        let mounted = destination::parse(self.headers(), self.mounts())?;
+        Ok(Target::new(mounted)?)
+    }
+
+    /// The href of a path that the store named, which counts from the drive's root.
+    ///
+    /// A caller confined to a folder is not told what lies above it: it reads the target's own.
+    pub fn href_of(&self, drive_path: &str) -> String {
+        if !self.caller.whole_drive {
+            return self.target.href(self.target.trailing_slash);
+        }
+        let mut out = self.target.base.clone().into_bytes();
+        encode_into(&mut out, drive_path);
+        String::from_utf8(out).expect("the escaped form is ASCII")
+    }
+
+    /// The request's conditions, for the transaction that changes something.
+    ///
+    /// # Errors
+    /// [`Failure::Header`] for a malformed `If`, entity tag list or `Lock-Token`.
+    pub fn condition(&self) -> Result<Condition, Failure> {
+        let preconditions = Preconditions::parse(self.headers(), self.mounts())?;
+        if preconditions.is_empty() && preconditions.submitted_tokens().is_empty() {
+            return Ok(Condition::default());
+        }
+        let lock_tokens = preconditions.submitted_tokens().to_vec();
+        if preconditions.is_empty() {
+            return Ok(Condition {
+                lock_tokens,
+                ..Condition::default()
+            });
+        }
+        let tagged = tagged_paths(&preconditions);
+        // The check wants a state, or none, for each resource that `If` names; the store has only
+        // those that are paths.
+        let is_ours: Vec<bool> = tagged.iter().map(Option::is_some).collect();
+        let check = move |target: &State, others: &[State]| {
+            let mut others = others.iter();
+            let etags: Vec<_> = is_ours
+                .iter()
+                .map(|ours| ours.then(|| others.next().map(Snapshot::of)).flatten())
+                .collect();
+            let states: Vec<_> = etags
+                .iter()
+                .map(|snapshot| snapshot.as_ref().map(Snapshot::state))
+                .collect();
+            preconditions
+                .check_write(&Snapshot::of(target).state(), &states)
+                .is_ok()
+        };
+        Ok(Condition {
+            check: Some(Arc::new(check)),
+            others: tagged.into_iter().flatten().collect(),
+            lock_tokens,
+        })
+    }
+
+    /// The request's conditions for a method that changes nothing, or none when it has none.
+    ///
+    /// # Errors
+    /// As for [`Self::condition`].
+    pub fn read_conditions(&self) -> Result<Option<Preconditions>, Failure> {
+        let preconditions = Preconditions::parse(self.headers(), self.mounts())?;
+        Ok((!preconditions.is_empty()).then_some(preconditions))
+    }
+
+    /// Whether GET or HEAD may go on.
+    ///
+    /// # Errors
+    /// [`Failure::Store`] when the state cannot be read.
+    pub async fn verdict(
+        &self,
+        preconditions: &Preconditions,
+        target: Option<&store::Found>,
+    ) -> Result<Verdict, Failure> {
+        let (target, tagged) = self.states(preconditions, target).await?;
+        Ok(preconditions.check_read(&target.state(), &states_of(&tagged)))
+    }
+
+    /// Whether another method that changes nothing may go on.
+    ///
+    /// # Errors
+    /// [`Failure::Precondition`], or [`Failure::Store`] when the state cannot be read.
+    pub async fn require(
+        &self,
+        preconditions: &Preconditions,
+        target: Option<&store::Found>,
+    ) -> Result<(), Failure> {
+        let (target, tagged) = self.states(preconditions, target).await?;
+        Ok(preconditions.check_write(&target.state(), &states_of(&tagged))?)
+    }
+
+    async fn states(
+        &self,
+        preconditions: &Preconditions,
+        target: Option<&store::Found>,
+    ) -> Result<(Snapshot, Vec<Option<Snapshot>>), Failure> {
+        let locks = self.store().locks(self.caller).await?;
+        let snapshot = |found: &store::Found| {
+            let tokens = locks.covering(&found.node, &found.above);
+            Snapshot::of(&State {
+                node: Some(found.node.clone()),
+                lock_tokens: tokens.into_iter().map(|lock| lock.token.clone()).collect(),
+            })
+        };
+        let mut tagged = Vec::new();
+        for path in tagged_paths(preconditions) {
+            let Some(path) = path else {
+                tagged.push(None);
+                continue;
+            };
+            let found = self.store().find(self.caller, &path).await?;
+            tagged.push(Some(
+                found.as_deref().map_or_else(Snapshot::default, snapshot),
+            ));
+        }
+        Ok((target.map_or_else(Snapshot::default, snapshot), tagged))
+    }
+}
+
+/// What `If` names, as paths of the store; none for what cannot be one.
+fn tagged_paths(preconditions: &Preconditions) -> Vec<Option<Path>> {
+    let paths = preconditions.tagged_paths().iter();
+    paths
+        .map(|path| Path::parse(path.as_ref()?.as_str()).ok())
+        .collect()
+}
+
+fn states_of(snapshots: &[Option<Snapshot>]) -> Vec<Option<ResourceState<'_>>> {
+    let states = snapshots.iter();
+    states
+        .map(|snapshot| snapshot.as_ref().map(Snapshot::state))
+        .collect()
+}
+
+/// A state with its entity tag written out.
+#[derive(Default)]
+struct Snapshot {
+    exists: bool,
+    is_collection: bool,
+    etag: Option<String>,
+    modified_at_s: Option<i64>,
+    lock_tokens: Vec<String>,
+}
+
+impl Snapshot {
+    fn of(state: &State) -> Self {
+        let node = state.node.as_ref();
+        Self {
+            exists: node.is_some(),
+            is_collection: node.is_some_and(store::Node::is_folder),
+            etag: node.map(store::Node::etag),
+            modified_at_s: node.map(modified_at_s),
+            lock_tokens: state.lock_tokens.clone(),
+        }
+    }
+
+    fn state(&self) -> ResourceState<'_> {
+        ResourceState {
+            exists: self.exists,
+            is_collection: self.is_collection,
+            etag: self.etag.as_deref(),
+            modified_at_s: self.modified_at_s,
+            lock_tokens: &self.lock_tokens,
+        }
+    }
+}
+
+/// `Last-Modified` in seconds since 1970-01-01 UTC.
+pub(crate) fn modified_at_s(node: &store::Node) -> i64 {
+    node.modified_ns.div_euclid(1_000_000_000)
+}
