@@ -10,6 +10,7 @@ use store::{Caller, Store, World};
 use crate::body::Body;
 use crate::grammar::path::Mounts;
 use crate::guard;
+use crate::method::{get, patch, propfind, put};
 use crate::request::Call;
 use crate::status::{Failure, refused};
 
@@ -116,11 +117,52 @@ where
     B::Error: std::fmt::Display,
 {
     match call.head.method.as_str() {
-        _ => Err(refused(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "this method is not supported here",
-        )),
+        "GET" | "HEAD" => get::handle(call).await,
+        "PUT" => put::handle(call, body).await,
+        "PATCH" => patch::handle(call, body).await,
+        "PROPFIND" => propfind::handle(call, &guard::xml_body(body).await?).await,
+        method => Err(not_ours(method)),
     }
+}
+
+/// The refusal of a method that is not served anywhere.
+fn not_ours(method: &str) -> Failure {
+    const KNOWN: [&str; 28] = [
+        "ACL",
+        "BASELINE-CONTROL",
+        "BIND",
+        "CHECKIN",
+        "CHECKOUT",
+        "CONNECT",
+        "COPY",
+        "DELETE",
+        "LABEL",
+        "LINK",
+        "LOCK",
+        "MERGE",
+        "MKACTIVITY",
+        "MKCALENDAR",
+        "MKCOL",
+        "MKWORKSPACE",
+        "MOVE",
+        "OPTIONS",
+        "ORDERPATCH",
+        "POST",
+        "PROPPATCH",
+        "REPORT",
+        "SEARCH",
+        "TRACE",
+        "UNCHECKOUT",
+        "UNLOCK",
+        "UPDATE",
+        "VERSION-CONTROL",
+    ];
+    let status = if KNOWN.contains(&method) {
+        StatusCode::METHOD_NOT_ALLOWED
+    } else {
+        StatusCode::NOT_IMPLEMENTED
+    };
+    refused(status, "this method is not supported here")
 }
 
 /// The answer to HEAD: what GET would say, without saying it.

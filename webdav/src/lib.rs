@@ -13,11 +13,19 @@ pub mod precondition;
 #[cfg(feature = "server")]
 mod body;
 #[cfg(feature = "server")]
+mod checksum;
+#[cfg(feature = "server")]
 mod dispatch;
 #[cfg(feature = "server")]
 mod guard;
 #[cfg(feature = "server")]
+mod listing;
+#[cfg(feature = "server")]
+mod media;
+#[cfg(feature = "server")]
 mod method;
+#[cfg(feature = "server")]
+mod property;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]

@@ -1,0 +1,113 @@
+//! A folder's members on their way out, page by page.
+//!
+//! Between two pages nothing is held, neither a snapshot nor a connection, however slowly the
+//! client reads. A page that cannot be read breaks the connection: a short document that is
+//! well-formed would tell a synchronising client that files are gone.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::stream::try_unfold;
+use store::{Entry, NodeId, Property, Store};
+
+use crate::body::Body;
+
+/// Bytes that are sent at a time.
+const FRAME_BYTES: usize = 48 << 10;
+
+/// A document that members are written into.
+pub(crate) trait Document: Send + 'static {
+    /// Whether it shows dead properties.
+    fn needs_dead(&self) -> bool;
+    /// Writes a member.
+    fn entry(&mut self, entry: &Entry, dead: &[Property]);
+    /// Bytes written and not yet taken.
+    fn len(&self) -> usize;
+    /// What has been written since the last time.
+    fn take(&mut self) -> Vec<u8>;
+    /// Ends the document.
+    fn end(&mut self);
+}
+
+/// The members of a folder as the body of an answer: of known length when they fit in one page.
+///
+/// # Errors
+/// Those of the database, while the first page is read.
+pub(crate) async fn body(
+    store: &Store,
+    folder: NodeId,
+    document: impl Document,
+) -> store::Result<Body> {
+    let mut members = Members {
+        store: store.clone(),
+        folder,
+        entries: Vec::new().into_iter(),
+        next: None,
+        dead: HashMap::new(),
+        document,
+        has_ended: false,
+    };
+    members.read(None).await?;
+    if members.next.is_none() {
+        members.write(usize::MAX);
+        members.document.end();
+        return Ok(Body::full(members.document.take()));
+    }
+    Ok(Body::listing(Box::pin(try_unfold(members, Members::piece))))
+}
+
+struct Members<D> {
+    store: Store,
+    folder: NodeId,
+    entries: std::vec::IntoIter<Entry>,
+    next: Option<String>,
+    dead: HashMap<NodeId, Vec<Property>>,
+    document: D,
+    has_ended: bool,
+}
+
+impl<D: Document> Members<D> {
+    async fn read(&mut self, after: Option<String>) -> store::Result<()> {
+        let page = self.store.list(self.folder, after).await?;
+        self.dead = if self.document.needs_dead() {
+            let nodes = page.entries.iter().map(|entry| &entry.node);
+            let with_dead = nodes.filter(|node| node.property_count > 0);
+            let ids = with_dead.map(|node| node.id).collect();
+            self.store.properties(ids).await?
+        } else {
+            HashMap::new()
+        };
+        self.entries = page.entries.into_iter();
+        self.next = page.next;
+        Ok(())
+    }
+
+    /// Writes members until that many bytes stand there, or the page ends.
+    fn write(&mut self, enough_bytes: usize) {
+        while self.document.len() < enough_bytes
+            && let Some(entry) = self.entries.next()
+        {
+            let dead = self.dead.get(&entry.node.id).map_or(&[][..], Vec::as_slice);
+            self.document.entry(&entry, dead);
+        }
+    }
+
+    async fn piece(mut self) -> store::Result<Option<(Bytes, Self)>> {
+        loop {
+            self.write(FRAME_BYTES);
+            if self.document.len() >= FRAME_BYTES {
+                break;
+            }
+            if let Some(after) = self.next.take() {
+                self.read(Some(after)).await?;
+            } else if self.has_ended {
+                return Ok(None);
+            } else {
+                self.document.end();
+                self.has_ended = true;
+                break;
+            }
+        }
+        Ok(Some((Bytes::from(self.document.take()), self)))
+    }
+}

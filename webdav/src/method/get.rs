@@ -1,0 +1,231 @@
+//! GET and HEAD (RFC 9110 §9.3.1, §9.3.2, §14).
+//!
+//! What a client stored never runs in our origin: no sniffing, a sandbox, and a download instead
+//! of a page for types that a browser would run.
+
+mod index;
+mod parts;
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use store::{Node, Stored};
+
+use crate::body::{Body, Part};
+use crate::grammar::range::{Selection, Span, select};
+use crate::grammar::{content_range, date, digest_field};
+use crate::media::{self, Media};
+use crate::precondition::Verdict;
+use crate::property::write_etag;
+use crate::request::{Call, modified_at_s};
+use crate::status::Failure;
+
+const REPR_DIGEST: HeaderName = HeaderName::from_static(digest_field::REPR_DIGEST);
+const WANT_REPR_DIGEST: &str = "want-repr-digest";
+/// A page may show itself and load its own bytes, nothing else.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
+);
+const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+
+/// Answers with a file, or with an index of a folder.
+pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
+    let (store, path) = (call.store(), &call.target.path);
+    let preconditions = call.read_conditions()?;
+    let is_head = call.head.method == Method::HEAD;
+    if preconditions.is_none()
+        && !is_head
+        && let Some((found, stored)) = store.open_file(call.caller, path).await?
+    {
+        return Ok(file(call, &found.node, &stored));
+    }
+    let found = store.find(call.caller, path).await?;
+    let mut found = found.ok_or(store::Error::NotFound)?;
+    loop {
+        if let Some(preconditions) = &preconditions {
+            match call.verdict(preconditions, Some(&found)).await? {
+                Verdict::Ok => {}
+                Verdict::NotModified => return Ok(not_modified(&found.node)),
+                Verdict::Failed(failed) => return Err(failed.into()),
+            }
+        }
+        if found.node.is_folder() {
+            return index::answer(call, &found.node, is_head).await;
+        }
+        if is_head {
+            return Ok(head(call, &found.node));
+        }
+        let opened = store.open_file(call.caller, path).await?;
+        let (now, stored) = opened.ok_or(store::Error::NotFound)?;
+        if now.node == found.node {
+            return Ok(file(call, &now.node, &stored));
+        }
+        // Replaced in between: the conditions are asked again of what would be sent.
+        found = now;
+    }
+}
+
+fn head(call: &Call<'_>, node: &Node) -> Response<Body> {
+    let mut answer = Response::new(Body::Empty);
+    let media = write_fields(call, node, answer.headers_mut());
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media.media_type));
+    headers.insert(CONTENT_LENGTH, HeaderValue::from(node.size_bytes));
+    answer
+}
+
+fn file(call: &Call<'_>, node: &Node, stored: &Stored) -> Response<Body> {
+    let mut answer = Response::new(Body::Empty);
+    let media = write_fields(call, node, answer.headers_mut());
+    let media_type = HeaderValue::from_static(media.media_type);
+    let selection = if call.headers().contains_key(RANGE) {
+        let modified = Some(modified_at_s(node));
+        select(
+            call.headers(),
+            node.size_bytes,
+            Some(&node.etag()),
+            modified,
+        )
+    } else {
+        Selection::Whole
+    };
+    match selection {
+        Selection::Whole => {
+            *answer.body_mut() = span_body(call, stored, 0, node.size_bytes);
+            answer.headers_mut().insert(CONTENT_TYPE, media_type);
+        }
+        Selection::Parts(spans) => {
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            if let [Span { start, end }] = spans[..] {
+                *answer.body_mut() = span_body(call, stored, start, end);
+                let headers = answer.headers_mut();
+                headers.insert(CONTENT_TYPE, media_type);
+                headers.insert(CONTENT_RANGE, of_part(spans[0], node.size_bytes));
+            } else {
+                parts::put(&mut answer, call, stored, media, &spans, node.size_bytes);
+            }
+        }
+        Selection::Unsatisfiable => {
+            *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            let value = content_range::unsatisfied(node.size_bytes);
+            let headers = answer.headers_mut();
+            headers.insert(CONTENT_RANGE, visible(value.into_bytes()));
+            headers.remove(CONTENT_DISPOSITION);
+        }
+    }
+    answer
+}
+
+fn not_modified(node: &Node) -> Response<Body> {
+    let mut answer = Response::new(Body::Empty);
+    *answer.status_mut() = StatusCode::NOT_MODIFIED;
+    write_validators(node, answer.headers_mut());
+    answer.headers_mut().insert(CACHE_CONTROL, CACHE);
+    answer
+}
+
+/// Everything but `Content-Type`, which is another one for several ranges.
+fn write_fields(call: &Call<'_>, node: &Node, headers: &mut HeaderMap) -> Media {
+    headers.reserve(12);
+    let name = call.target.path.name().map_or("", store::Name::as_str);
+    let media = media::of_name(name);
+    write_validators(node, headers);
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    write_protection(headers);
+    if media.is_active {
+        headers.insert(CONTENT_DISPOSITION, attachment(name));
+    }
+    if call.headers().contains_key(WANT_REPR_DIGEST)
+        && digest_field::wants_sha256(call.headers(), WANT_REPR_DIGEST)
+        && let Some(digest) = node.content().and_then(|content| content.sha256)
+    {
+        let value = digest_field::write_sha256(digest.as_bytes());
+        headers.insert(REPR_DIGEST, visible(value.into_bytes()));
+    }
+    media
+}
+
+/// `ETag` and `Last-Modified`, as every answer about a node has them.
+pub(crate) fn write_validators(node: &Node, headers: &mut HeaderMap) {
+    let mut etag = Vec::with_capacity(66);
+    write_etag(&mut etag, node);
+    headers.insert(ETAG, visible(etag));
+    let mut modified = Vec::with_capacity(date::IMF_BYTES);
+    date::write_imf(&mut modified, modified_at_s(node));
+    headers.insert(LAST_MODIFIED, visible(modified));
+}
+
+fn write_protection(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(CACHE_CONTROL, CACHE);
+}
+
+fn of_part(span: Span, size_bytes: u64) -> HeaderValue {
+    visible(content_range::of_part(span, size_bytes).into_bytes())
+}
+
+/// A value that we wrote.
+fn visible(bytes: Vec<u8>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).expect("only visible ASCII")
+}
+
+fn span_body(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Body {
+    match part(call, stored, start, end) {
+        Part::Bytes(bytes) => Body::full(bytes),
+        part @ Part::Download(_) => Body::parts(vec![part], end - start),
+    }
+}
+
+fn part(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Part {
+    match stored.bytes() {
+        Some(bytes) => {
+            let at =
+                |offset: u64| usize::try_from(offset).map_or(bytes.len(), |n| n.min(bytes.len()));
+            Part::Bytes(bytes.slice(at(start)..at(end)))
+        }
+        None => Part::Download(call.store().download(stored, start..end)),
+    }
+}
+
+/// `Content-Disposition` with the file's name (RFC 6266 §4).
+fn attachment(name: &str) -> HeaderValue {
+    let mut out = Vec::with_capacity(64 + 4 * name.len());
+    out.extend_from_slice(b"attachment; filename=\"");
+    // For those who do not know `filename*`. A percent sign would be decoded by some.
+    out.extend(name.chars().map(|c| match c {
+        '"' | '\\' | '%' => b'_',
+        ' '..='~' => u8::try_from(c).unwrap_or(b'_'),
+        _ => b'_',
+    }));
+    out.extend_from_slice(b"\"; filename*=UTF-8''");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte);
+        } else {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            out.extend_from_slice(&[
+                b'%',
+                HEX[usize::from(byte >> 4)],
+                HEX[usize::from(byte & 15)],
+            ]);
+        }
+    }
+    visible(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_leave_its_quotes() {
+        assert_eq!(
+            attachment("a\"b\\ü;(1)%41.html"),
+            "attachment; filename=\"a_b__;(1)_41.html\"; \
+             filename*=UTF-8''a%22b%5C%C3%BC%3B%281%29%2541.html"
+        );
+    }
+}

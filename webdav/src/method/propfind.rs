@@ -1,0 +1,161 @@
+//! PROPFIND (RFC 4918 §9.1).
+
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response, StatusCode};
+use store::{Entry, Found, NodeId, Property};
+
+use crate::body::Body;
+use crate::grammar::depth::{self, Depth};
+use crate::grammar::error_body::Condition;
+use crate::grammar::multistatus::Writer;
+use crate::grammar::path::encode_into;
+use crate::grammar::propfind;
+use crate::listing::{self, Document};
+use crate::property::{Facts, PREFIXES, Subject, Wanted, display_name, of_entry};
+use crate::request::Call;
+use crate::status::Failure;
+
+/// Room for an entry of a usual listing.
+const ENTRY_BYTES: usize = 700;
+
+/// Answers with the properties of the target and, at depth 1, of its members.
+pub(crate) async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, Failure> {
+    let wanted = Wanted::new(propfind::parse(body)?);
+    let depth = depth::parse(call.headers())?;
+    if depth == Some(Depth::Infinity) {
+        return Err(infinite_depth());
+    }
+    let found = call.store().find(call.caller, &call.target.path).await?;
+    let found = found.ok_or(store::Error::NotFound)?;
+    if let Some(preconditions) = call.read_conditions()? {
+        call.require(&preconditions, Some(&found)).await?;
+    }
+    let facts = Facts::gather(call, &wanted).await?;
+    let node = &found.node;
+    let dead = if wanted.needs_dead() && node.property_count > 0 {
+        let mut all = call.store().properties(vec![node.id]).await?;
+        all.remove(&node.id).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let mut multistatus = Multistatus::begin(call, &found, wanted, facts);
+    multistatus.target(call, &found, &dead);
+    // Without a Depth a client means a folder's members, whatever the RFC says.
+    let body = if node.is_folder() && depth != Some(Depth::Zero) {
+        listing::body(call.store(), node.id, multistatus).await?
+    } else {
+        multistatus.end();
+        Body::full(multistatus.take())
+    };
+    Ok(answer(body))
+}
+
+/// The refusal of `Depth: infinity`.
+pub(crate) fn infinite_depth() -> Failure {
+    Failure::Refused {
+        status: StatusCode::FORBIDDEN,
+        condition: Some(Condition::PropfindFiniteDepth),
+        text: "PROPFIND of infinite depth is not served",
+    }
+}
+
+/// A 207 with this body.
+pub(crate) fn answer(body: Body) -> Response<Body> {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = StatusCode::MULTI_STATUS;
+    answer.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/xml; charset=utf-8"),
+    );
+    answer
+}
+
+/// The document, with what its entries share.
+struct Multistatus {
+    writer: Option<Writer>,
+    ended: Vec<u8>,
+    wanted: Wanted,
+    facts: Facts,
+    /// The folder's escaped path, with a slash at its end.
+    folder_href: Vec<u8>,
+    /// The nodes above a member, from the caller's root down.
+    chain: Vec<NodeId>,
+    missing: Vec<usize>,
+}
+
+impl Multistatus {
+    fn begin(call: &Call<'_>, found: &Found, wanted: Wanted, facts: Facts) -> Self {
+        let mut folder_href = Vec::new();
+        call.target.write_href(&mut folder_href, true);
+        let mut chain = found.above.clone();
+        chain.push(found.node.id);
+        Self {
+            writer: Some(Writer::begin(2 * ENTRY_BYTES, PREFIXES)),
+            ended: Vec::new(),
+            wanted,
+            facts,
+            folder_href,
+            chain,
+            missing: Vec::new(),
+        }
+    }
+
+    fn target(&mut self, call: &Call<'_>, found: &Found, dead: &[Property]) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        let name: Arc<str> = display_name(call);
+        let subject = Subject {
+            node: &found.node,
+            name: &name,
+            is_root: call.target.path.is_root(),
+            chain: &found.above,
+            dead,
+            facts: &self.facts,
+        };
+        writer.response_open(&call.target.href(found.node.is_folder()));
+        self.wanted.answer(writer, &subject, &mut self.missing);
+    }
+}
+
+impl Document for Multistatus {
+    fn needs_dead(&self) -> bool {
+        self.wanted.needs_dead()
+    }
+
+    fn entry(&mut self, entry: &Entry, dead: &[Property]) {
+        let Some(writer) = &mut self.writer else {
+            return;
+        };
+        writer.open("D:response");
+        writer.open("D:href");
+        let out = writer.buffer();
+        out.extend_from_slice(&self.folder_href);
+        encode_into(out, &entry.name);
+        if entry.node.is_folder() {
+            out.push(b'/');
+        }
+        writer.close("D:href");
+        let subject = of_entry(entry, &self.chain, dead, &self.facts);
+        self.wanted.answer(writer, &subject, &mut self.missing);
+    }
+
+    fn len(&self) -> usize {
+        self.writer.as_ref().map_or(self.ended.len(), Writer::len)
+    }
+
+    fn take(&mut self) -> Vec<u8> {
+        match &mut self.writer {
+            Some(writer) => writer.take(),
+            None => std::mem::take(&mut self.ended),
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            self.ended = writer.end();
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The live properties, one row each, and how a question about properties is answered.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use store::{DriveLocks, Entry, Node, NodeId, Property, Usage};
+
+use crate::dispatch::Dav;
+use crate::grammar::date;
+use crate::grammar::depth::Depth;
+use crate::grammar::lockinfo::{ActiveLock, SUPPORTED_LOCK, Scope};
+use crate::grammar::multistatus::{Prefixes, Writer};
+use crate::grammar::namespace::OWNCLOUD;
+use crate::grammar::path::encode_into;
+use crate::grammar::propfind::Propfind;
+use crate::grammar::xml::{Name, escape_text};
+use crate::media;
+use crate::request::{Call, modified_at_s};
+
+/// What multistatus bodies declare besides `D`.
+pub(crate) const PREFIXES: Prefixes = &[("o", OWNCLOUD)];
+
+/// A property that is computed.
+pub(crate) struct Live {
+    /// Its expanded name.
+    pub name: Name,
+    /// Its name in our documents.
+    tag: &'static str,
+    /// Whether `allprop` asks for it. RFC 4918 would have `supportedlock` there too, but that is as
+    /// long as all others together, and Explorer refuses listings of more than a megabyte.
+    in_allprop: bool,
+    /// What it wants to know besides the node.
+    needs: Needs,
+    /// Appends the value; `false` where the property is not defined.
+    write: fn(&Subject<'_>, &mut Vec<u8>) -> bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    Nothing,
+    Usage,
+    Cursor,
+    Locks,
+}
+
+const fn dav(
+    local: &'static str,
+    tag: &'static str,
+    in_allprop: bool,
+    needs: Needs,
+    write: fn(&Subject<'_>, &mut Vec<u8>) -> bool,
+) -> Live {
+    Live {
+        name: Name::dav(local),
+        tag,
+        in_allprop,
+        needs,
+        write,
+    }
+}
+
+const fn owncloud(
+    local: &'static str,
+    tag: &'static str,
+    write: fn(&Subject<'_>, &mut Vec<u8>) -> bool,
+) -> Live {
+    Live {
+        name: Name::constant(OWNCLOUD, local),
+        tag,
+        in_allprop: false,
+        needs: Needs::Nothing,
+        write,
+    }
+}
+
+/// Every live property.
+#[rustfmt::skip]
+static LIVE: [Live; 18] = [
+    // RFC 4918 §15
+    dav("resourcetype", "D:resourcetype", true, Needs::Nothing, resource_type),
+    dav("displayname", "D:displayname", true, Needs::Nothing, |s, out| { escape_text(out, s.name); true }),
+    dav("getcontentlength", "D:getcontentlength", true, Needs::Nothing, content_length),
+    dav("getlastmodified", "D:getlastmodified", true, Needs::Nothing, |s, out| { date::write_imf(out, modified_at_s(s.node)); true }),
+    dav("creationdate", "D:creationdate", true, Needs::Nothing, |s, out| { date::write_iso(out, s.node.created_ns.div_euclid(1_000_000_000)); true }),
+    dav("getetag", "D:getetag", true, Needs::Nothing, |s, out| { write_etag(out, s.node); true }),
+    dav("getcontenttype", "D:getcontenttype", true, Needs::Nothing, content_type),
+    dav("lockdiscovery", "D:lockdiscovery", true, Needs::Locks, lock_discovery),
+    dav("supportedlock", "D:supportedlock", false, Needs::Nothing, |_, out| put(out, SUPPORTED_LOCK)),
+    // RFC 4331 §3
+    dav("quota-available-bytes", "D:quota-available-bytes", false, Needs::Usage, |s, out| quota(s, out, Usage::free_bytes)),
+    dav("quota-used-bytes", "D:quota-used-bytes", false, Needs::Usage, |s, out| quota(s, out, |usage| usage.used_bytes)),
+    // RFC 3253 §3.1.5, RFC 6578 §4
+    dav("supported-report-set", "D:supported-report-set", false, Needs::Nothing, report_set),
+    dav("sync-token", "D:sync-token", false, Needs::Cursor, sync_token),
+    // ownCloud's, which rclone and other sync clients ask for
+    owncloud("id", "o:id", |s, out| { write_hex(out, s.node.id.as_bytes()); true }),
+    owncloud("fileid", "o:fileid", |s, out| { write_hex(out, s.node.id.as_bytes()); true }),
+    owncloud("checksums", "o:checksums", checksums),
+    owncloud("size", "o:size", content_length),
+    owncloud("permissions", "o:permissions", permissions),
+];
+
+/// The live property of a name.
+pub(crate) fn live(name: &Name) -> Option<&'static Live> {
+    LIVE.iter().find(|live| live.name == *name)
+}
+
+/// Whether clients may not set it. `getlastmodified` sets the file's time, so it is not here.
+pub(crate) fn is_protected(name: &Name) -> bool {
+    live(name).is_some() && !name.is_dav("getlastmodified")
+}
+
+/// A node whose properties are asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Its last name.
+    pub name: &'a str,
+    /// Whether it is the caller's root, which cannot be moved or deleted.
+    pub is_root: bool,
+    /// The nodes above it, from the caller's root down.
+    pub chain: &'a [NodeId],
+    /// Its dead properties, as far as they are wanted.
+    pub dead: &'a [Property],
+    /// What it shares with others.
+    pub facts: &'a Facts,
+}
+
+/// What the properties of all nodes in an answer have in common.
+pub(crate) struct Facts {
+    usage: Option<Usage>,
+    cursor: Option<i64>,
+    locks: DriveLocks,
+    now_ms: i64,
+    drive: store::DriveId,
+    is_read_only: bool,
+    base: String,
+    /// What a caller that is confined to a folder is told instead of a lock's root.
+    own_href: Option<String>,
+}
+
+impl Facts {
+    /// Asks the store for what the properties wanted need; nothing more.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn gather(call: &Call<'_>, wanted: &Wanted) -> store::Result<Self> {
+        let store = call.store();
+        let usage = if wanted.needs(Needs::Usage) && !hides_quota(call.dav, call) {
+            Some(store.usage(call.caller).await?)
+        } else {
+            None
+        };
+        let cursor = if wanted.needs(Needs::Cursor) {
+            Some(store.change_cursor(call.caller).await?)
+        } else {
+            None
+        };
+        let locks = if wanted.needs(Needs::Locks) {
+            store.locks(call.caller).await?
+        } else {
+            DriveLocks::default()
+        };
+        let own_href =
+            (!call.caller.whole_drive).then(|| call.target.href(call.target.trailing_slash));
+        Ok(Self {
+            usage,
+            cursor,
+            locks,
+            now_ms: call.dav.options().world.now_ms(),
+            drive: call.caller.drive,
+            is_read_only: call.caller.read_only,
+            base: call.target.base.clone(),
+            own_href,
+        })
+    }
+}
+
+fn hides_quota(dav: &Dav, call: &Call<'_>) -> bool {
+    let agent = call.headers().get(http::header::USER_AGENT);
+    let agent = agent.and_then(|agent| agent.to_str().ok());
+    let hidden = &dav.options().hide_quota_from;
+    agent.is_some_and(|agent| hidden.iter().any(|from| agent.starts_with(from.as_str())))
+}
+
+/// Which properties are wanted.
+pub(crate) struct Wanted {
+    items: Vec<Item>,
+    all_dead: bool,
+    names_only: bool,
+}
+
+struct Item {
+    property: Which,
+    /// Whether its absence is reported: only of what was asked for by name.
+    by_name: bool,
+}
+
+enum Which {
+    Live(&'static Live),
+    Dead(Name),
+}
+
+impl Wanted {
+    /// Looks the names up.
+    pub fn new(question: Propfind) -> Self {
+        let named = |name: Name| Item {
+            property: live(&name).map_or_else(|| Which::Dead(name), Which::Live),
+            by_name: true,
+        };
+        let implied = |live| Item {
+            property: Which::Live(live),
+            by_name: false,
+        };
+        match question {
+            Propfind::Prop(names) => Self {
+                items: names.into_iter().map(named).collect(),
+                all_dead: false,
+                names_only: false,
+            },
+            Propfind::AllProp { include } => {
+                let all = LIVE.iter().filter(|live| live.in_allprop);
+                let more = include
+                    .into_iter()
+                    .filter(|name| !live(name).is_some_and(|live| live.in_allprop));
+                Self {
+                    items: all.map(implied).chain(more.map(named)).collect(),
+                    all_dead: true,
+                    names_only: false,
+                }
+            }
+            Propfind::PropName => Self {
+                items: LIVE.iter().map(implied).collect(),
+                all_dead: true,
+                names_only: true,
+            },
+        }
+    }
+
+    /// Whether dead properties must be read.
+    pub fn needs_dead(&self) -> bool {
+        let is_dead = |item: &Item| matches!(item.property, Which::Dead(_));
+        self.all_dead || self.items.iter().any(is_dead)
+    }
+
+    fn needs(&self, what: Needs) -> bool {
+        self.items
+            .iter()
+            .any(|item| matches!(item.property, Which::Live(live) if live.needs == what))
+    }
+
+    /// Writes the propstats of one node and ends its response, whose href stands already.
+    pub fn answer(&self, writer: &mut Writer, subject: &Subject<'_>, missing: &mut Vec<usize>) {
+        missing.clear();
+        let before = writer.len();
+        writer.propstat_open();
+        let opened = writer.len();
+        for (index, item) in self.items.iter().enumerate() {
+            let found = match &item.property {
+                Which::Live(live) if self.names_only => write_name(live, subject, writer),
+                Which::Live(live) => write_value(live, subject, writer.buffer()),
+                Which::Dead(name) => self.write_dead(name, subject, writer),
+            };
+            if !found && item.by_name {
+                missing.push(index);
+            }
+        }
+        if self.all_dead {
+            for property in subject.dead {
+                if self.names_only {
+                    writer.empty_name(&Name::new(&property.namespace, &property.name));
+                } else {
+                    writer.raw_prop(property.value.as_bytes());
+                }
+            }
+        }
+        if writer.len() == opened && !missing.is_empty() {
+            writer.buffer().truncate(before);
+        } else {
+            writer.propstat_close(StatusCode::OK);
+        }
+        if !missing.is_empty() {
+            writer.propstat_open();
+            for &index in &*missing {
+                match &self.items[index].property {
+                    Which::Live(live) => writer.empty_prop(live.tag),
+                    Which::Dead(name) => writer.empty_name(name),
+                }
+            }
+            writer.propstat_close(StatusCode::NOT_FOUND);
+        }
+        writer.response_close();
+    }
+
+    fn write_dead(&self, name: &Name, subject: &Subject<'_>, writer: &mut Writer) -> bool {
+        let same = |property: &&Property| {
+            property.name == name.local && property.namespace == name.namespace
+        };
+        let found = subject.dead.iter().find(same);
+        if let Some(property) = found
+            && !self.all_dead
+        {
+            writer.raw_prop(property.value.as_bytes());
+        }
+        found.is_some()
+    }
+}
+
+fn write_value(live: &Live, subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    let start = out.len();
+    out.push(b'<');
+    out.extend_from_slice(live.tag.as_bytes());
+    out.push(b'>');
+    let opened = out.len();
+    if !(live.write)(subject, out) {
+        out.truncate(start);
+        return false;
+    }
+    if out.len() == opened {
+        out.truncate(opened - 1);
+        out.extend_from_slice(b"/>");
+    } else {
+        out.extend_from_slice(b"</");
+        out.extend_from_slice(live.tag.as_bytes());
+        out.push(b'>');
+    }
+    true
+}
+
+fn write_name(live: &Live, subject: &Subject<'_>, writer: &mut Writer) -> bool {
+    let out = writer.buffer();
+    let start = out.len();
+    let is_defined = (live.write)(subject, out);
+    out.truncate(start);
+    if is_defined {
+        writer.empty_prop(live.tag);
+    }
+    is_defined
+}
+
+fn put(out: &mut Vec<u8>, text: &str) -> bool {
+    out.extend_from_slice(text.as_bytes());
+    true
+}
+
+fn resource_type(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    if subject.node.is_folder() {
+        put(out, "<D:collection/>");
+    }
+    true
+}
+
+fn content_length(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    if subject.node.is_folder() {
+        return false;
+    }
+    write_number(out, subject.node.size_bytes);
+    true
+}
+
+fn content_type(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    !subject.node.is_folder() && put(out, media::of_name(subject.name).media_type)
+}
+
+fn lock_discovery(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    let facts = subject.facts;
+    if facts.locks.is_empty() {
+        return true;
+    }
+    for lock in facts.locks.covering(subject.node, subject.chain) {
+        let root_href = facts.own_href.clone().unwrap_or_else(|| {
+            let mut href = facts.base.clone().into_bytes();
+            encode_into(&mut href, &lock.path);
+            String::from_utf8(href).expect("the escaped form is ASCII")
+        });
+        let left_s = (lock.expires_at - facts.now_ms).div_euclid(1000);
+        ActiveLock {
+            scope: if lock.is_exclusive {
+                Scope::Exclusive
+            } else {
+                Scope::Shared
+            },
+            depth: if lock.is_deep {
+                Depth::Infinity
+            } else {
+                Depth::Zero
+            },
+            owner_xml: lock.owner_xml.as_deref(),
+            timeout_s: u32::try_from(left_s.max(0)).unwrap_or(u32::MAX),
+            // Nobody but its owner sees a drive.
+            token: Some(&lock.token),
+            root_href: &root_href,
+        }
+        .write(out);
+    }
+    true
+}
+
+/// The same numbers for every collection: the drive has one quota.
+fn quota(subject: &Subject<'_>, out: &mut Vec<u8>, number: fn(&Usage) -> u64) -> bool {
+    match &subject.facts.usage {
+        Some(usage) if subject.node.is_folder() => {
+            write_number(out, number(usage));
+            true
+        }
+        _ => false,
+    }
+}
+
+fn report_set(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    subject.node.is_folder()
+        && put(
+            out,
+            "<D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report>",
+        )
+}
+
+fn sync_token(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    match subject.facts.cursor {
+        Some(cursor) if subject.node.is_folder() => {
+            put(out, &token_of(subject.facts.drive, cursor))
+        }
+        _ => false,
+    }
+}
+
+/// The sync token of a state of a drive (RFC 6578 §4): a URI that only we can read.
+pub(crate) fn token_of(drive: store::DriveId, cursor: i64) -> String {
+    format!("urn:x-coffer:sync:{drive}:{cursor}")
+}
+
+/// The cursor in a token that [`token_of`] made for this drive.
+pub(crate) fn cursor_of(drive: store::DriveId, token: &str) -> Option<i64> {
+    let rest = token.strip_prefix("urn:x-coffer:sync:")?;
+    let (of, cursor) = rest.rsplit_once(':')?;
+    let cursor = cursor.parse().ok().filter(|cursor| *cursor >= 0)?;
+    (of.parse() == Ok(drive)).then_some(cursor)
+}
+
+fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    match subject.node.content().and_then(|content| content.sha256) {
+        Some(digest) => {
+            put(out, "<o:checksum>SHA256:");
+            write_hex(out, digest.as_bytes());
+            put(out, "</o:checksum>")
+        }
+        None => false,
+    }
+}
+
+/// `G` read, `D` delete, `N` rename, `V` move, `W` write a file, `C` make files, `K` make folders.
+fn permissions(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    let letters = match (subject.facts.is_read_only, subject.node.is_folder()) {
+        (true, _) => "G",
+        (false, false) => "GDNVW",
+        (false, true) if subject.is_root => "GCK",
+        (false, true) => "GDNVCK",
+    };
+    put(out, letters)
+}
+
+/// Appends the entity tag with its quotes, as [`Node::etag`] has it.
+pub(crate) fn write_etag(out: &mut Vec<u8>, node: &Node) {
+    out.push(b'"');
+    match &node.kind {
+        store::Kind::File(content) => write_hex(out, content.tag.as_bytes()),
+        store::Kind::Folder { child_number } => {
+            write_hex(out, node.id.as_bytes());
+            out.push(b'-');
+            write_number(out, child_number.unsigned_abs());
+        }
+    }
+    out.push(b'"');
+}
+
+fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend_from_slice(&[
+            DIGITS[usize::from(byte >> 4)],
+            DIGITS[usize::from(byte & 15)],
+        ]);
+    }
+}
+
+fn write_number(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(number % 10).expect("a digit");
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// An entry of a listing as a subject.
+pub(crate) fn of_entry<'a>(
+    entry: &'a Entry,
+    chain: &'a [NodeId],
+    dead: &'a [Property],
+    facts: &'a Facts,
+) -> Subject<'a> {
+    Subject {
+        node: &entry.node,
+        name: &entry.name,
+        is_root: false,
+        chain,
+        dead,
+        facts,
+    }
+}
+
+/// The name that a path shows: the drive's root shows its owner's.
+pub(crate) fn display_name(call: &Call<'_>) -> Arc<str> {
+    match call.target.path.name() {
+        Some(name) => Arc::from(name.as_str()),
+        None => Arc::clone(&call.caller.username),
+    }
+}
