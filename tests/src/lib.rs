@@ -31,7 +31,7 @@ pub use daemon::{Daemon, Launch};
 pub use dav_client::{Credential, Dav, Request, encode_path};
 pub use multistatus::{Multistatus, Property, Response};
 pub use postgres::{Cluster, Database, Durability};
-pub use program::{Output, Program, binary};
+pub use program::{Output, Program, binary, client_dir};
 pub use request_log::LoggedRequest;
 pub use steps::Steps;
 pub use wait::{until, within};

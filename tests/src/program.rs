@@ -36,6 +36,16 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// The folder into which `./test` has put the client programs that Debian does not have.
+pub fn client_dir() -> PathBuf {
+    let test = std::env::current_exe().expect("a process knows its program");
+    let target = test
+        .ancestors()
+        .find(|folder| folder.join("CACHEDIR.TAG").exists())
+        .expect("a test is built into a target folder");
+    target.join("clients")
+}
+
 /// A command line about to run.
 pub struct Program {
     line: String,
@@ -171,7 +181,6 @@ impl Output {
 
     /// Panics with all it printed unless it exited with 0.
     #[track_caller]
-    #[must_use]
     pub fn success(self) -> Self {
         assert!(self.succeeded(), "{self:?}");
         self
