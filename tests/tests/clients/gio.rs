@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Program, SPECIAL_NAMES, Setup, Steps, World, noise};
+use harness::{Program, SPECIAL_NAMES, Setup, Steps, World, encode_path, noise};
 
 use crate::local::{Local, Scale, reported, same};
 
@@ -41,14 +41,10 @@ step "upload many" gio copy tree/many/*.txt "$drive/tree/many/"
 is "list many" "$(gio list "$drive/tree/many" | wc -l)" "$3"
 is "list" "$(gio list "$drive/tree" | sort)" "$(ls -A tree | sort)"
 mkdir got
-for name in tree/*.txt tree/*.bin; do
-    # The shell's names are bytes, gio's are URLs.
-    url=$(gio list -u "$drive/tree" | while read -r u; do
-        [ "$(python3 -c 'import sys,urllib.parse as p; print(p.unquote(sys.argv[1].rsplit("/",1)[1]))' "$u")" \
-            = "${name#tree/}" ] && echo "$u"; done)
-    step "download $name" gio copy "$url" "got/${name#tree/}"
-    step "compare $name" cmp "$name" "got/${name#tree/}"
-done
+while IFS=$'\t' read -r name url; do
+    step "download $name" gio copy "$drive/tree/$url" "got/$name"
+    step "compare $name" cmp "tree/$name" "got/$name"
+done <urls
 save_it() { gio save "$drive/tree/a+b.txt" <new.bin; }
 step overwrite save_it
 step rename gio rename "$drive/tree/a+b.txt" moved.txt
@@ -79,6 +75,13 @@ async fn session(world: &World, scheme: &str, scale: Scale) {
     // Over TLS it first asks about the certificate, which nobody has signed.
     let certificate = if scheme == "davs" { "1\\n" } else { "" };
     let answers = format!("{certificate}{}\\n", alice.password);
+    // A name is bytes to the shell and a URL to gio.
+    let urls: Vec<String> = SPECIAL_NAMES
+        .into_iter()
+        .chain(["empty.bin", "big.bin"])
+        .map(|name| format!("{name}\t{}\n", encode_path(name)))
+        .collect();
+    local.file("urls", urls.concat().as_bytes());
     let runtime = local.path("runtime");
     std::fs::create_dir_all(&runtime).expect("our own folder can be written");
 

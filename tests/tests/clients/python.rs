@@ -1,4 +1,4 @@
-//! The `PyPI` packages `webdav4` (with `fsspec`, as DVC uses it) and `webdavclient3`.
+//! The PyPI packages `webdav4` (with `fsspec`, as DVC uses it) and `webdavclient3`.
 
 use std::path::Path;
 use std::time::Duration;
