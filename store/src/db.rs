@@ -52,6 +52,11 @@ pub async fn count_statements<F: Future>(counter: Arc<AtomicU64>, work: F) -> F:
     STATEMENTS.scope(counter, work).await
 }
 
+/// As [`count_statements`], for work that is polled by hand (a body that streams).
+pub fn count_statements_in<T>(counter: &Arc<AtomicU64>, work: impl FnOnce() -> T) -> T {
+    STATEMENTS.sync_scope(Arc::clone(counter), work)
+}
+
 fn counted(statements: u64) {
     let _ = STATEMENTS.try_with(|counter| counter.fetch_add(statements, Ordering::Relaxed));
 }

@@ -38,11 +38,18 @@ impl Store {
     /// That of the first one that does not give it.
     pub async fn ping(&self) -> Result<Ping> {
         let start = Instant::now();
-        self.db().read(|tx| tx.first("SELECT 1", args![], |_| Ok(()))).await?;
+        self.db()
+            .read(|tx| tx.first("SELECT 1", args![], |_| Ok(())))
+            .await?;
         let database = start.elapsed();
         let (start, blobs) = (Instant::now(), self.blobs().clone());
-        tokio::task::spawn_blocking(move || blobs.ping()).await.map_err(|_| Error::Busy)??;
-        Ok(Ping { database, blobs: start.elapsed() })
+        tokio::task::spawn_blocking(move || blobs.ping())
+            .await
+            .map_err(|_| Error::Busy)??;
+        Ok(Ping {
+            database,
+            blobs: start.elapsed(),
+        })
     }
 
     /// How full the server is.

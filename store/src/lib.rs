@@ -45,7 +45,7 @@ pub use self::check::Checked;
 pub use self::clock::{Clock, Random, SystemClock, SystemRandom, World};
 pub use self::condition::{Check, Condition, State};
 pub use self::content::VerifyReads;
-pub use self::db::{Database, PoolOptions, count_statements};
+pub use self::db::{Database, PoolOptions, count_statements, count_statements_in};
 pub use self::digest::Digest;
 pub use self::download::{Download, Found, PAGE, Page, Stored};
 pub use self::drive::Usage;

@@ -9,10 +9,11 @@ use crate::condition::{Condition, State};
 use crate::db::Tx;
 use crate::drive::{self, Drive};
 use crate::error::{Error, Result};
-use crate::id::NodeId;
+use crate::id::{NodeId, ReservationId};
 use crate::lock::Locks;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
+use crate::quota::Bill;
 
 /// A drive that this transaction holds for the caller's change.
 pub(crate) struct Scene<'a> {
@@ -21,6 +22,7 @@ pub(crate) struct Scene<'a> {
     pub drive: Drive,
     pub locks: Locks,
     now_ns: i64,
+    bill: Bill,
     /// Ids above the caller's root, nearest first, and the root's path: only
     /// for credentials that are confined to a folder.
     above: Vec<NodeId>,
@@ -44,6 +46,7 @@ impl<'a> Scene<'a> {
             drive,
             locks,
             now_ns,
+            bill: Bill::default(),
             above: Vec::new(),
             prefix: String::new(),
             prefix_key: String::new(),
@@ -172,9 +175,28 @@ impl<'a> Scene<'a> {
         tx.effect(Effect::Path(self.drive.id, key));
     }
 
-    /// Writes the drive's numbers back; the last step of every change.
+    /// Charges the drive for a change of `old_bytes` into `new_bytes`.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`].
+    pub fn charge(
+        &mut self,
+        tx: &mut Tx<'_>,
+        old_bytes: u64,
+        new_bytes: u64,
+        reservation: Option<ReservationId>,
+    ) -> Result<()> {
+        self.bill
+            .charge(tx, &mut self.drive, old_bytes, new_bytes, reservation)
+    }
+
+    /// Writes the numbers back; the last step of every change.
+    ///
+    /// # Errors
+    /// [`Error::CapacityExceeded`].
     pub fn settle(&self, tx: &mut Tx<'_>) -> Result<()> {
-        drive::rows::settle(tx, &self.drive)
+        drive::rows::settle(tx, &self.drive)?;
+        self.bill.settle(tx)
     }
 }
 

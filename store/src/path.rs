@@ -33,7 +33,11 @@ impl Name {
         if given.bytes().any(|byte| byte == b'/') {
             return Err(Error::InvalidName("a name cannot hold a slash"));
         }
-        if given.chars().any(char::is_control) {
+        // U+FFFE and U+FFFF cannot stand in XML, so no listing could show them.
+        if given
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'))
+        {
             return Err(Error::InvalidName("a name cannot hold control characters"));
         }
         let kept: Arc<str> = Arc::from(given);

@@ -46,40 +46,65 @@ pub(crate) fn reserve(
     Ok(())
 }
 
-/// Charges a change of `old_bytes` into `new_bytes`, using up what was reserved
-/// for it. The caller writes the drive's row back.
-///
-/// # Errors
-/// [`Error::QuotaExceeded`], [`Error::CapacityExceeded`].
-pub(crate) fn charge(
-    tx: &mut Tx<'_>,
-    drive: &mut Drive,
+/// What a transaction changes of the server's capacity. It is written last:
+/// every writer passes that one row, so it is held as briefly as can be.
+#[derive(Debug, Default)]
+pub(crate) struct Bill {
     old_bytes: u64,
     new_bytes: u64,
-    reservation: Option<ReservationId>,
-) -> Result<()> {
-    let promised = match reservation {
-        // A reservation that is gone (its lease ended) promised nothing.
-        Some(id) => rows::remove(tx, id)?.unwrap_or(0),
-        None => 0,
-    };
-    let usage = &mut drive.usage;
-    usage.reserved_bytes = usage.reserved_bytes.saturating_sub(promised);
-    let grown = new_bytes.saturating_sub(old_bytes);
-    if grown > usage.free_bytes() {
-        return Err(Error::QuotaExceeded {
-            needed_bytes: grown,
-            free_bytes: usage.free_bytes(),
-        });
+    promised_bytes: u64,
+}
+
+impl Bill {
+    /// Charges a change of `old_bytes` into `new_bytes`, using up what was
+    /// reserved for it.
+    ///
+    /// # Errors
+    /// [`Error::QuotaExceeded`].
+    pub fn charge(
+        &mut self,
+        tx: &mut Tx<'_>,
+        drive: &mut Drive,
+        old_bytes: u64,
+        new_bytes: u64,
+        reservation: Option<ReservationId>,
+    ) -> Result<()> {
+        let promised_bytes = match reservation {
+            // A reservation that is gone (its lease ended) promised nothing.
+            Some(id) => rows::remove(tx, id)?.unwrap_or(0),
+            None => 0,
+        };
+        let usage = &mut drive.usage;
+        usage.reserved_bytes = usage.reserved_bytes.saturating_sub(promised_bytes);
+        let needed_bytes = new_bytes.saturating_sub(old_bytes);
+        let free_bytes = usage.free_bytes();
+        if needed_bytes > free_bytes {
+            return Err(Error::QuotaExceeded {
+                needed_bytes,
+                free_bytes,
+            });
+        }
+        usage.used_bytes = (usage.used_bytes + new_bytes).saturating_sub(old_bytes);
+        self.old_bytes += old_bytes;
+        self.new_bytes += new_bytes;
+        self.promised_bytes += promised_bytes;
+        Ok(())
     }
-    usage.used_bytes = (usage.used_bytes + new_bytes).saturating_sub(old_bytes);
-    if old_bytes == new_bytes && promised == 0 {
-        return Ok(());
+
+    /// Settles with the server's capacity.
+    ///
+    /// # Errors
+    /// [`Error::CapacityExceeded`].
+    pub fn settle(&self, tx: &mut Tx<'_>) -> Result<()> {
+        if self.old_bytes == self.new_bytes && self.promised_bytes == 0 {
+            return Ok(());
+        }
+        if rows::settle_capacity(tx, self.old_bytes, self.new_bytes, self.promised_bytes)? {
+            Ok(())
+        } else {
+            Err(Error::CapacityExceeded)
+        }
     }
-    if !rows::settle_capacity(tx, old_bytes, new_bytes, promised)? {
-        return Err(Error::CapacityExceeded);
-    }
-    Ok(())
 }
 
 /// Bytes promised to one upload; given back when dropped unused.
@@ -133,18 +158,18 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        self.store.leases().remove(&self.id);
         if self.settled {
             return;
         }
         let (store, drive, id) = (self.store.clone(), self.drive, self.id);
-        // Without a runtime (at shutdown) the lease simply runs out.
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = store.release(drive, id).await {
-                    tracing::warn!(%error, "a reservation stays until it expires");
-                }
-            });
-        }
+        // Not always dropped on a thread of the runtime: a caller may go away
+        // while the writer holds its answer.
+        self.store.runtime().spawn(async move {
+            if let Err(error) = store.release(drive, id).await {
+                tracing::warn!(%error, "a reservation stays until its lease ends");
+            }
+        });
     }
 }
 
@@ -158,9 +183,13 @@ impl Store {
     /// # Errors
     /// Only those of the database.
     pub async fn extend_reservations(&self) -> Result<()> {
-        let (instance, until) = (self.instance(), self.world().now_ms() + LEASE_MS);
+        let until = self.world().now_ms() + LEASE_MS;
+        let held: Vec<ReservationId> = self.leases().iter().copied().collect();
+        if held.is_empty() {
+            return Ok(());
+        }
         self.db()
-            .write(move |tx| rows::extend(tx, instance, until))
+            .write(move |tx| rows::extend(tx, &held, until))
             .await
     }
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard};
 
 use moka::sync::Cache;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use crate::blob::Blobs;
@@ -21,7 +22,7 @@ use crate::db::{Database, Db};
 use crate::download::{Found, Stored};
 use crate::drive::Drive;
 use crate::error::{Error, Result};
-use crate::id::{DriveId, InstanceId, UserId};
+use crate::id::{DriveId, InstanceId, ReservationId, UserId};
 use crate::path::Path;
 use crate::quota;
 use crate::upload::UploadPlace;
@@ -126,6 +127,9 @@ struct Inner {
     nodes: Cache<Vec<u8>, CachedNode>,
     uploads: Mutex<HashMap<UserId, Arc<Semaphore>>>,
     disk_checked_at: AtomicU64,
+    /// Reservations of uploads that are under way here.
+    leases: Mutex<HashSet<ReservationId>>,
+    runtime: Handle,
 }
 
 /// What a path led to when it was last read.
@@ -170,6 +174,8 @@ impl Store {
                 nodes,
                 uploads: Mutex::default(),
                 disk_checked_at: AtomicU64::new(0),
+                leases: Mutex::default(),
+                runtime: Handle::current(),
             }),
         };
         store.drop_left_reservations().await?;
@@ -212,6 +218,14 @@ impl Store {
 
     pub(crate) fn verified(&self) -> Arc<Verified> {
         Arc::clone(&self.inner.verified)
+    }
+
+    pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<ReservationId>> {
+        self.inner.leases.lock().expect("no panic while held")
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.inner.runtime
     }
 
     pub(crate) fn cached_drive(&self, id: DriveId, stamp: Stamp) -> Option<Drive> {

@@ -15,7 +15,6 @@ use crate::mutation::{Place, Scene};
 use crate::node::{self, Kind, Node};
 use crate::path::Path;
 use crate::property;
-use crate::quota;
 use crate::reference::{self, CopiedBody};
 use crate::store::Store;
 
@@ -253,7 +252,7 @@ fn remove(tx: &mut Tx<'_>, scene: &mut Scene<'_>, place: &Place, node: &Node) ->
         }
     };
     scene.drive.usage.files = scene.drive.usage.files.saturating_sub(files);
-    quota::charge(tx, &mut scene.drive, size_bytes, 0, None)
+    scene.charge(tx, size_bytes, 0, None)
 }
 
 /// The same place under another spelling of its name (NFC and NFD).
@@ -341,7 +340,7 @@ fn copy_nodes(
     }
     // Refused before a row is written.
     scene.drive.usage.files += files;
-    quota::charge(tx, &mut scene.drive, 0, size_bytes, None)?;
+    scene.charge(tx, 0, size_bytes, None)?;
     reference::add_copies(tx, &bodies)?;
     rows::insert_copies(tx, scene.drive.id, &originals, &copies, now_ns)?;
     rows::insert_entries(tx, &members, &copies)?;

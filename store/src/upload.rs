@@ -508,7 +508,7 @@ fn insert_charged(
     node::rows::insert_entry(tx, parent, place.name()?, id)?;
     node::rows::membership_changed(tx, parent, now_ns)?;
     scene.drive.usage.files += 1;
-    quota::charge(tx, &mut scene.drive, 0, file.size_bytes, new.reservation)?;
+    scene.charge(tx, 0, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, id, place.path())?;
     scene.touch(tx, place.path());
     Ok(Node {
@@ -536,13 +536,7 @@ fn replace(
         old.content().map(|content| content.body),
         scene.now_ms(),
     )?;
-    quota::charge(
-        tx,
-        &mut scene.drive,
-        old.size_bytes,
-        file.size_bytes,
-        new.reservation,
-    )?;
+    scene.charge(tx, old.size_bytes, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, old.id, path)?;
     tx.effect(Effect::Path(scene.drive.id, scene.full_key(path)));
     Ok(Node {

@@ -82,7 +82,9 @@ impl Sqlite {
             let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
                 .unwrap_or_else(|_| Err(panicked()));
             let statements = tx.statements;
-            connection.execute_batch("COMMIT")?;
+            if connection.execute_batch("COMMIT").is_err() {
+                connection.execute_batch("ROLLBACK")?;
+            }
             Ok((result, statements))
         })
         .await

@@ -1,6 +1,6 @@
 //! SQL of reservations and the server's capacity.
 
-use crate::db::{Tx, args};
+use crate::db::{Tx, Value, args};
 use crate::error::Result;
 use crate::id::{DriveId, InstanceId, ReservationId};
 
@@ -30,10 +30,16 @@ pub(crate) fn remove(tx: &mut Tx<'_>, id: ReservationId) -> Result<Option<u64>> 
     )
 }
 
-pub(crate) fn extend(tx: &mut Tx<'_>, holder: InstanceId, until: i64) -> Result<()> {
-    tx.execute(
-        "UPDATE reservation SET expires_at = $2 WHERE holder_id = $1",
-        args![holder, until],
+pub(crate) fn extend(tx: &mut Tx<'_>, ids: &[ReservationId], until: i64) -> Result<()> {
+    let rows: Vec<Vec<Value<'_>>> = ids
+        .iter()
+        .map(|id| vec![(*id).into(), until.into()])
+        .collect();
+    tx.execute_many(
+        "UPDATE reservation SET expires_at = $2 WHERE id = $1",
+        "UPDATE reservation SET expires_at = c.until \
+         FROM UNNEST($1::bytea[], $2::bigint[]) AS c (id, until) WHERE reservation.id = c.id",
+        &rows,
     )?;
     Ok(())
 }
