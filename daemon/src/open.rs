@@ -45,6 +45,11 @@ fn options(config: &Config) -> Options {
         accounts: AccountOptions {
             default_quota_bytes: accounts.default_quota.0,
             login_idle: accounts.login_idle.0,
+            password_checks: size(accounts.password_checks.into()),
+            credential_cache: accounts.credential_cache.0,
+            failures_per_account: accounts.failures_per_account,
+            failures_per_address: accounts.failures_per_address,
+            ..AccountOptions::default()
         },
         capacity_bytes: capacity.limit_bytes.map(|bytes| bytes.0),
         overcommit: capacity.overcommit,

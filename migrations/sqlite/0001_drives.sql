@@ -24,9 +24,10 @@ CREATE TABLE login (
     id BLOB NOT NULL PRIMARY KEY,
     account_id BLOB NOT NULL REFERENCES account (id) ON DELETE CASCADE,
     device TEXT NOT NULL,
+    -- A refresh token has a part for the life of the log-in and one that rotates. The first
+    -- with any but the newest second part means that the token was copied.
+    family_digest BLOB NOT NULL UNIQUE,
     refresh_digest BLOB NOT NULL,
-    -- The token before the last rotation: seeing it again means it was stolen.
-    spent_digest BLOB,
     created_at BIGINT NOT NULL,
     last_used_at BIGINT NOT NULL
 ) WITHOUT ROWID;
@@ -47,7 +48,7 @@ CREATE TABLE app_password (
 ) WITHOUT ROWID;
 CREATE INDEX app_password_account ON app_password (account_id);
 
--- Failed log-ins, by account name or address, for the delay that all daemons share.
+-- Failed attempts, by digest of account name or address, for the delay that all daemons share.
 CREATE TABLE login_failure (
     subject BLOB NOT NULL PRIMARY KEY,
     failures BIGINT NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE login_failure (
 
 CREATE TABLE invitation (
     code_digest BLOB NOT NULL PRIMARY KEY,
-    created_by BLOB NOT NULL,
+    created_by BLOB,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 ) WITHOUT ROWID;

@@ -8,7 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::id::{DriveId, UserId};
+use crate::id::{DriveId, LoginId, UserId};
 
 /// What a commit changed.
 #[derive(Debug, Clone)]
@@ -19,8 +19,10 @@ pub(crate) enum Effect {
     Tree(DriveId),
     /// Usage, limits or locks of the drive.
     Drive(DriveId),
-    /// An account's credentials, rights or log-ins.
+    /// An account's names, credentials or rights.
     Account(UserId),
+    /// A log-in ended.
+    Login(LoginId),
 }
 
 const STRIPES: usize = 4096;
@@ -53,8 +55,17 @@ impl Generations {
         Stamp([self.get(&("drive", drive)), 0])
     }
 
+    /// Whether a tree of the drive came, went or moved.
+    pub fn of_trees(&self, drive: DriveId) -> Stamp {
+        Stamp([self.get(&("tree", drive)), 0])
+    }
+
     pub fn of_account(&self, user: UserId) -> Stamp {
         Stamp([self.get(&("account", user)), 0])
+    }
+
+    pub fn of_login(&self, user: UserId, login: LoginId) -> Stamp {
+        Stamp([self.get(&("account", user)), self.get(&("login", login))])
     }
 
     /// Called with what a commit changed, before it is acknowledged.
@@ -65,6 +76,7 @@ impl Generations {
                 Effect::Tree(drive) => self.bump(&("tree", *drive)),
                 Effect::Drive(drive) => self.bump(&("drive", *drive)),
                 Effect::Account(user) => self.bump(&("account", *user)),
+                Effect::Login(login) => self.bump(&("login", *login)),
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Who is behind a request, and what their credential allows.
 
-use crate::id::{DriveId, LoginId, NodeId, UserId};
+use crate::error::{Error, Result};
+use crate::id::{AppPasswordId, DriveId, LoginId, NodeId, UserId};
 
 /// What an account may do beyond its own drive (A10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,21 @@ impl Access {
         match self {
             Self::User => "user",
             Self::Administrator => "administrator",
+        }
+    }
+
+    /// Reads the word.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] when it is neither `user` nor `administrator`.
+    pub fn parse(text: &str) -> Result<Self> {
+        match text {
+            "user" => Ok(Self::User),
+            "administrator" => Ok(Self::Administrator),
+            _ => Err(Error::Invalid {
+                field: "access",
+                reason: "must be user or administrator".into(),
+            }),
         }
     }
 }
@@ -43,4 +59,53 @@ pub struct Caller {
     pub read_only: bool,
     /// The log-in the credential belongs to, when it is one.
     pub login: Option<LoginId>,
+    /// The app password that the credential is, when it is one.
+    pub app_password: Option<AppPasswordId>,
+}
+
+impl Caller {
+    /// Whether the credential stands for the person, not for one of their devices: only
+    /// then may it change the account.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] when it is an app password.
+    pub fn require_person(&self) -> Result<()> {
+        match self.app_password {
+            None => Ok(()),
+            Some(_) => Err(Error::Forbidden),
+        }
+    }
+}
+
+/// On whose behalf accounts are administered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Actor {
+    /// Whoever may run the daemon's own commands on the machine.
+    Console,
+    /// An account, which must be an administrator's at the time of the change.
+    User(UserId),
+}
+
+impl Actor {
+    /// The account, where there is one.
+    pub(crate) fn user(self) -> Option<UserId> {
+        match self {
+            Self::Console => None,
+            Self::User(user) => Some(user),
+        }
+    }
+}
+
+impl TryFrom<&Caller> for Actor {
+    type Error = Error;
+
+    /// # Errors
+    /// [`Error::Forbidden`] when the caller is no administrator, or uses an app password.
+    fn try_from(caller: &Caller) -> Result<Self> {
+        caller.require_person()?;
+        match caller.access {
+            Access::Administrator => Ok(Self::User(caller.user)),
+            Access::User => Err(Error::Forbidden),
+        }
+    }
 }

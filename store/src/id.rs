@@ -90,6 +90,10 @@ id! {
     ReservationId
 }
 id! {
+    /// Names a line of the audit trail.
+    AuditId
+}
+id! {
     /// Names one run of one daemon.
     InstanceId
 }

@@ -8,6 +8,9 @@
 #![warn(missing_docs)]
 
 mod access;
+mod app_password;
+mod attempt;
+mod audit;
 mod blob;
 mod cache;
 mod caller;
@@ -17,6 +20,7 @@ mod chunk;
 mod clock;
 mod condition;
 mod content;
+mod credential;
 mod db;
 mod digest;
 mod download;
@@ -24,22 +28,32 @@ mod drive;
 mod error;
 mod health;
 mod id;
+mod invitation;
+mod last_use;
 mod lock;
+mod login;
 mod manifest;
 mod mutation;
 mod node;
+mod password;
 mod path;
 mod property;
 mod quota;
 mod reference;
+mod secret;
+mod setting;
 mod store;
 mod sweep;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod upload;
+mod user;
 
-pub use self::caller::{Access, Caller};
+pub use self::app_password::{AppPassword, NewAppPassword};
+pub use self::caller::{Access, Actor, Caller};
 pub use self::change::{Change, Changes, Now};
 pub use self::check::Checked;
 pub use self::clock::{Clock, Random, SystemClock, SystemRandom, World};
@@ -56,10 +70,16 @@ pub use self::id::{
     UserId,
 };
 pub use self::lock::{DriveLocks, Lock, NewLock};
+pub use self::login::{Login, LoginGrant};
 pub use self::node::{Entry, FileContent, Kind, Node};
+pub use self::password::Password;
 pub use self::path::{Name, Path};
 pub use self::property::{Property, PropertyChange};
+pub use self::setting::SigningKey;
 pub use self::store::{AccountOptions, Limits, Options, Store};
 pub use self::sweep::Swept;
 pub use self::tree::{TransferOptions, Transferred};
 pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};
+pub use self::user::{
+    Admission, FirstAdministrator, NewUser, OwnChange, User, UserChange, UserName,
+};

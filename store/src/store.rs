@@ -18,6 +18,7 @@ use crate::cache::{Effect, Generations, Stamp};
 use crate::caller::Caller;
 use crate::clock::World;
 use crate::content::{MemoryPool, Verified, VerifyReads};
+use crate::credential::Credentials;
 use crate::db::{Database, Db};
 use crate::download::{Found, Stored};
 use crate::drive::Drive;
@@ -98,6 +99,16 @@ pub struct AccountOptions {
     pub default_quota_bytes: u64,
     /// A log-in that is not used for this long ends.
     pub login_idle: Duration,
+    /// Fewest characters of a new password.
+    pub password_min_chars: usize,
+    /// Argon2 runs at the same time; 0 is one for each processor.
+    pub password_checks: usize,
+    /// How long a verified password is remembered.
+    pub credential_cache: Duration,
+    /// Wrong passwords for one account name before it has to wait.
+    pub failures_per_account: u32,
+    /// Wrong passwords from one address before it has to wait.
+    pub failures_per_address: u32,
 }
 
 impl Default for AccountOptions {
@@ -105,6 +116,11 @@ impl Default for AccountOptions {
         Self {
             default_quota_bytes: 50_000_000_000,
             login_idle: Duration::from_secs(48 * 3600),
+            password_min_chars: 8,
+            password_checks: 0,
+            credential_cache: Duration::from_secs(300),
+            failures_per_account: 10,
+            failures_per_address: 20,
         }
     }
 }
@@ -130,6 +146,7 @@ struct Inner {
     /// Reservations of uploads that are under way here.
     leases: Mutex<HashSet<ReservationId>>,
     runtime: Handle,
+    credentials: Credentials,
 }
 
 /// What a path led to when it was last read.
@@ -161,6 +178,7 @@ impl Store {
                 u32::try_from(500 + key.len() + content).unwrap_or(u32::MAX)
             })
             .build();
+        let credentials = Credentials::new(&options);
         let store = Self {
             inner: Arc::new(Inner {
                 db,
@@ -176,6 +194,7 @@ impl Store {
                 disk_checked_at: AtomicU64::new(0),
                 leases: Mutex::default(),
                 runtime: Handle::current(),
+                credentials,
             }),
         };
         store.drop_left_reservations().await?;
@@ -198,6 +217,10 @@ impl Store {
 
     pub(crate) fn world(&self) -> &World {
         &self.inner.options.world
+    }
+
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.inner.credentials
     }
 
     pub(crate) fn instance(&self) -> InstanceId {
@@ -309,6 +332,9 @@ impl Store {
 
     /// Closes the database after what has begun is finished.
     pub async fn close(&self) {
+        if let Err(error) = self.flush_uses().await {
+            tracing::warn!(%error, "the times log-ins were last used are not kept");
+        }
         self.db().close().await;
     }
 }

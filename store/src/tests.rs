@@ -1,7 +1,6 @@
 //! The store's rules, on every engine at hand: SQLite always, PostgreSQL where
 //! `COFFER_TEST_POSTGRES_URL` names a server on which databases may be made.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,8 +10,8 @@ use crate::change::Now;
 use crate::db::{Db, args};
 use crate::id::UserId;
 use crate::{
-    Access, AccountOptions, Caller, Condition, Database, Error, Limits, NewLock, Options, Path,
-    PoolOptions, PropertyChange, Store, TransferOptions, UploadOptions, VerifyReads, World,
+    Access, Caller, Condition, Database, Error, NewLock, Options, Path, PoolOptions,
+    PropertyChange, Store, TransferOptions, UploadOptions, World,
 };
 
 const REPLACE: TransferOptions = TransferOptions {
@@ -22,44 +21,15 @@ const REPLACE: TransferOptions = TransferOptions {
 };
 
 fn options(data: &TempDir, database: Database) -> Options {
-    Options {
-        database,
-        data: data.path().to_owned(),
-        blobs: None,
-        small_limit_bytes: 16 << 10,
-        verify_reads: VerifyReads::Daily,
-        limits: Limits::default(),
-        accounts: AccountOptions::default(),
-        capacity_bytes: None,
-        overcommit: true,
-        reserve_bytes: 0,
-        sweep_grace: Duration::ZERO,
-        world: World::default(),
-    }
+    crate::testing::test_options(data.path(), database, World::default())
 }
 
 /// A fresh, empty database on each engine.
 async fn databases(data: &TempDir) -> Vec<Database> {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut databases = vec![Database::Sqlite(data.path().join("coffer.db"))];
-    if let Ok(server) = std::env::var("COFFER_TEST_POSTGRES_URL") {
-        let name = format!(
-            "store_{}_{}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let admin = sqlx::PgPool::connect(&server).await.unwrap();
-        let create = format!("CREATE DATABASE {name}");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(create))
-            .execute(&admin)
-            .await
-            .unwrap();
-        let (base, _) = server.rsplit_once('/').unwrap();
-        let url = format!("{base}/{name}");
-        databases.push(Database::Postgres {
-            url,
-            pool: PoolOptions::default(),
-        });
+    if let Some((url, _)) = crate::testing::fresh_postgres().await {
+        let pool = PoolOptions::default();
+        databases.push(Database::Postgres { url, pool });
     }
     databases
 }
@@ -88,6 +58,7 @@ async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller {
         whole_drive: true,
         read_only: false,
         login: None,
+        app_password: None,
     }
 }
 

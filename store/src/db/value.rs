@@ -10,7 +10,7 @@ use sqlx::query::Query;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
-    AppPasswordId, DriveId, InstanceId, LoginId, ManifestId, NodeId, ReservationId, UserId,
+    AppPasswordId, AuditId, DriveId, InstanceId, LoginId, ManifestId, NodeId, ReservationId, UserId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -79,6 +79,7 @@ macro_rules! bytes_value {
 }
 bytes_value!(
     AppPasswordId,
+    AuditId,
     Digest,
     DriveId,
     InstanceId,

@@ -1,0 +1,176 @@
+//! App passwords: secrets for one device or program each, perhaps for one folder, for
+//! reading only, for a time. Random enough that their digest is all that is needed.
+
+pub(crate) mod rows;
+
+use crate::audit;
+use crate::cache::Effect;
+use crate::caller::Actor;
+use crate::db::Tx;
+use crate::error::{Error, Result};
+use crate::id::{AppPasswordId, NodeId, UserId};
+use crate::node;
+use crate::secret;
+use crate::store::Store;
+use crate::user;
+
+pub(crate) const PREFIX: &str = "cof_";
+/// Most app passwords of one account.
+const MAX: u64 = 100;
+/// Longest name in characters.
+const NAME_CHARS: usize = 200;
+
+/// An app password, without its secret. Times are milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppPassword {
+    /// Names it.
+    pub id: AppPasswordId,
+    /// What its owner calls it.
+    pub name: String,
+    /// The folder it is confined to.
+    pub root: Option<NodeId>,
+    /// Whether it only allows reading.
+    pub read_only: bool,
+    /// When it was made.
+    pub created_at: i64,
+    /// When it ends.
+    pub expires_at: Option<i64>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<i64>,
+}
+
+/// An app password to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewAppPassword {
+    /// What its owner calls it.
+    pub name: String,
+    /// The folder to confine it to; `None` for the whole drive.
+    pub root: Option<NodeId>,
+    /// Whether it only allows reading.
+    pub read_only: bool,
+    /// When it ends.
+    pub expires_at: Option<i64>,
+}
+
+impl Store {
+    /// Makes an app password; its secret is shown this once.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for anybody but the owner and the console, [`Error::NotFound`]
+    /// when the folder is not one of the drive, [`Error::Invalid`], [`Error::Limit`].
+    pub async fn app_password_add(
+        &self,
+        actor: Actor,
+        user: UserId,
+        new: NewAppPassword,
+    ) -> Result<(AppPassword, String)> {
+        require_owner(actor, user)?;
+        let name = new.name.trim().to_owned();
+        if name.is_empty()
+            || name.chars().count() > NAME_CHARS
+            || name.chars().any(char::is_control)
+        {
+            return Err(Error::Invalid {
+                field: "name",
+                reason: format!("must have 1 to {NAME_CHARS} characters, no control characters"),
+            });
+        }
+        let world = self.world().clone();
+        if new.expires_at.is_some_and(|at| at <= world.now_ms()) {
+            return Err(Error::Invalid {
+                field: "expires_at",
+                reason: "lies in the past".into(),
+            });
+        }
+        let secret = secret::generate(&world, PREFIX);
+        let digest = secret::digest(&secret);
+        let made = AppPassword {
+            id: AppPasswordId::new(&world),
+            name,
+            root: new.root,
+            read_only: new.read_only,
+            created_at: world.now_ms(),
+            expires_at: new.expires_at,
+            last_used_at: None,
+        };
+        let row = made.clone();
+        self.db()
+            .write(move |tx| {
+                let owner = user::rows::lock(tx, user)?;
+                if let Some(root) = row.root {
+                    let folder = node::rows::find(tx, root)?;
+                    if !folder.is_some_and(|node| node.is_folder() && node.drive == owner.drive) {
+                        return Err(Error::NotFound);
+                    }
+                }
+                if rows::count(tx, user)? >= MAX {
+                    return Err(Error::Limit {
+                        what: "app passwords",
+                        limit: MAX,
+                    });
+                }
+                rows::insert(tx, user, &row, digest)?;
+                let subject = row.id.to_string();
+                audit::record(tx, &world, actor.user(), "app_password.add", &subject, None)
+            })
+            .await?;
+        Ok((made, secret))
+    }
+
+    /// The account's app passwords, oldest first.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for anybody but the owner and the console.
+    pub async fn app_password_list(&self, actor: Actor, user: UserId) -> Result<Vec<AppPassword>> {
+        require_owner(actor, user)?;
+        self.flush_uses().await?;
+        self.db().read(move |tx| rows::list(tx, user)).await
+    }
+
+    /// Ends an app password.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] for anybody but the owner and the console, [`Error::NotFound`].
+    pub async fn app_password_revoke(
+        &self,
+        actor: Actor,
+        user: UserId,
+        id: AppPasswordId,
+    ) -> Result<()> {
+        require_owner(actor, user)?;
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| {
+                if !rows::delete(tx, user, id)? {
+                    return Err(Error::NotFound);
+                }
+                tx.effect(Effect::Account(user));
+                let subject = id.to_string();
+                audit::record(
+                    tx,
+                    &world,
+                    actor.user(),
+                    "app_password.revoke",
+                    &subject,
+                    None,
+                )
+            })
+            .await
+    }
+}
+
+/// Administrators see nobody's files, so they cannot make keys to them either.
+fn require_owner(actor: Actor, user: UserId) -> Result<()> {
+    match actor {
+        Actor::Console => Ok(()),
+        Actor::User(id) if id == user => Ok(()),
+        Actor::User(_) => Err(Error::Forbidden),
+    }
+}
+
+/// Ends all app passwords of an account.
+pub(crate) fn revoke_all(tx: &mut Tx<'_>, user: UserId) -> Result<()> {
+    rows::delete_all(tx, user)?;
+    tx.effect(Effect::Account(user));
+    Ok(())
+}

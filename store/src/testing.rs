@@ -1,0 +1,120 @@
+//! What unit tests start from: a store on each engine, with a clock they turn.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use crate::clock::{Clock, SystemRandom, World};
+use crate::content::VerifyReads;
+use crate::db::{Database, PoolOptions};
+use crate::id::NodeId;
+use crate::store::{AccountOptions, Limits, Options, Store};
+
+/// Names the server; each test makes and drops a database of its own on it.
+const POSTGRES: &str = "COFFER_TEST_POSTGRES_URL";
+
+/// A clock that stands still until it is told to go on.
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    pub fn advance_ms(&self, millis: i64) {
+        self.0.fetch_add(millis * 1_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for TestClock {
+    fn now_ns(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Options for a store in this folder.
+pub(crate) fn test_options(data: &Path, database: Database, world: World) -> Options {
+    Options {
+        database,
+        data: data.to_owned(),
+        blobs: None,
+        small_limit_bytes: 16 << 10,
+        verify_reads: VerifyReads::Daily,
+        limits: Limits::default(),
+        accounts: AccountOptions::default(),
+        capacity_bytes: None,
+        overcommit: true,
+        reserve_bytes: 0,
+        sweep_grace: Duration::ZERO,
+        world,
+    }
+}
+
+/// Runs the test on SQLite, and on PostgreSQL when the environment names a server.
+pub(crate) async fn each_engine(test: impl AsyncFn(&Store, &TestClock)) {
+    each_engine_with(|_| (), test).await;
+}
+
+/// Likewise, with options changed by the test.
+pub(crate) async fn each_engine_with(
+    change: impl Fn(&mut Options),
+    test: impl AsyncFn(&Store, &TestClock),
+) {
+    let run = async |database: Database, data: &Path| {
+        let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000_000_000_000)));
+        let world = World {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            random: Arc::new(SystemRandom::default()),
+        };
+        let mut options = test_options(data, database, world);
+        change(&mut options);
+        let store = Store::open(options).await.unwrap();
+        test(&store, &clock).await;
+        store.close().await;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    run(
+        Database::Sqlite(folder.path().join("coffer.db")),
+        folder.path(),
+    )
+    .await;
+    if let Some((url, drop_database)) = fresh_postgres().await {
+        let folder = tempfile::tempdir().unwrap();
+        let pool = PoolOptions {
+            size: 8,
+            ..PoolOptions::default()
+        };
+        run(Database::Postgres { url, pool }, folder.path()).await;
+        administer(&drop_database).await;
+    }
+}
+
+/// The URL of a new database on the server that the environment names, and the statement
+/// that drops it.
+pub(crate) async fn fresh_postgres() -> Option<(String, String)> {
+    let server = std::env::var(POSTGRES).ok()?;
+    let name = format!("coffer_unit_{}", NodeId::new(&World::default()).simple());
+    administer(&format!("CREATE DATABASE {name}")).await;
+    let url = with_database(&server, &name);
+    Some((url, format!("DROP DATABASE {name}")))
+}
+
+async fn administer(statement: &str) {
+    use sqlx::{Connection as _, Executor as _};
+    let server = std::env::var(POSTGRES).unwrap();
+    let mut connection = sqlx::PgConnection::connect(&server).await.unwrap();
+    connection
+        .execute(sqlx::AssertSqlSafe(statement.to_owned()))
+        .await
+        .unwrap();
+    connection.close().await.unwrap();
+}
+
+/// The server's URL with another database in its path.
+fn with_database(server: &str, name: &str) -> String {
+    let (address, query) = server
+        .split_once('?')
+        .map_or((server, None), |(a, q)| (a, Some(q)));
+    let host = address.splitn(4, '/').take(3).collect::<Vec<_>>().join("/");
+    query.map_or_else(
+        || format!("{host}/{name}"),
+        |query| format!("{host}/{name}?{query}"),
+    )
+}

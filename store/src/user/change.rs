@@ -1,0 +1,250 @@
+//! Changing and removing accounts.
+
+use std::net::IpAddr;
+
+use super::{Names, User, check_quota, require_administrator, rows};
+use crate::app_password;
+use crate::audit;
+use crate::cache::Effect;
+use crate::caller::{Access, Actor, Caller};
+use crate::clock::World;
+use crate::db::Tx;
+use crate::drive;
+use crate::error::{Error, Result};
+use crate::id::UserId;
+use crate::login;
+use crate::password::Password;
+use crate::store::Store;
+
+/// What an administrator changes of an account; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct UserChange {
+    /// Limit of the drive.
+    pub quota_bytes: Option<u64>,
+    /// Rights on the server.
+    pub access: Option<Access>,
+    /// Whether it can be used.
+    pub disabled: Option<bool>,
+    /// The password; ends all log-ins.
+    pub password: Option<Password>,
+    /// The e-mail address; `Some(None)` removes it.
+    pub email: Option<Option<String>>,
+    /// Whether all app passwords end too.
+    pub revoke_app_passwords: bool,
+}
+
+/// What people change of their own account; `None` stays as it is.
+#[derive(Debug, Clone, Default)]
+pub struct OwnChange {
+    /// The password; ends all other log-ins.
+    pub password: Option<Password>,
+    /// The e-mail address; `Some(None)` removes it.
+    pub email: Option<Option<String>>,
+    /// Whether all app passwords end too.
+    pub revoke_app_passwords: bool,
+}
+
+impl Store {
+    /// Changes an account.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`],
+    /// [`Error::NameTaken`], [`Error::Invalid`], [`Error::CapacityExceeded`].
+    pub async fn user_set(&self, actor: Actor, id: UserId, change: UserChange) -> Result<User> {
+        let quota_bytes = change.quota_bytes.map(check_quota).transpose()?;
+        let password_hash = self.hash_new(change.password.as_ref()).await?;
+        let (world, overcommit) = (self.world().clone(), self.options().overcommit);
+        self.db()
+            .write(move |tx| {
+                require_administrator(tx, actor)?;
+                if change.access == Some(Access::User) || change.disabled == Some(true) {
+                    keep_an_administrator(tx, id)?;
+                }
+                let user = rows::lock(tx, id)?;
+                if let Some(limit_bytes) = quota_bytes {
+                    drive::rows::set_limit(tx, user.drive, limit_bytes)?;
+                    if !overcommit && limit_bytes > user.usage.limit_bytes {
+                        rows::check_sum_of_limits(tx)?;
+                    }
+                }
+                if let Some(access) = change.access {
+                    rows::set_access(tx, id, access)?;
+                }
+                if let Some(disabled) = change.disabled {
+                    let since = user.disabled_at.unwrap_or(world.now_ms());
+                    rows::set_disabled(tx, id, disabled.then_some(since))?;
+                    if disabled {
+                        login::end_all(tx, id, None)?;
+                    }
+                }
+                if let Some(email) = &change.email {
+                    set_email(tx, &user, email.as_deref())?;
+                }
+                if let Some(hash) = &password_hash {
+                    rows::set_password(tx, id, hash)?;
+                    login::end_all(tx, id, None)?;
+                }
+                if change.revoke_app_passwords {
+                    app_password::revoke_all(tx, id)?;
+                }
+                changed(tx, &world, actor.user(), "user.set", id, None)
+            })
+            .await
+    }
+
+    /// Changes the caller's own account, with the current password as proof.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredentials`], [`Error::TooManyAttempts`], [`Error::Forbidden`] for
+    /// an app password, [`Error::NameTaken`], [`Error::Invalid`].
+    pub async fn change_own(
+        &self,
+        caller: &Caller,
+        current: &Password,
+        change: OwnChange,
+        address: Option<IpAddr>,
+    ) -> Result<User> {
+        let version = self.confirm_password(caller, current, address).await?;
+        let password_hash = self.hash_new(change.password.as_ref()).await?;
+        let (id, kept_login) = (caller.user, caller.login);
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| {
+                let user = rows::lock(tx, id)?;
+                require_version(tx, id, version)?;
+                if let Some(email) = &change.email {
+                    set_email(tx, &user, email.as_deref())?;
+                }
+                if let Some(hash) = &password_hash {
+                    rows::set_password(tx, id, hash)?;
+                    login::end_all(tx, id, kept_login)?;
+                }
+                if change.revoke_app_passwords {
+                    app_password::revoke_all(tx, id)?;
+                }
+                changed(tx, &world, Some(id), "user.set", id, address)
+            })
+            .await
+    }
+
+    /// Removes an account with all that is its own; the files are purged in the background.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`].
+    pub async fn user_remove(&self, actor: Actor, id: UserId) -> Result<()> {
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| {
+                require_administrator(tx, actor)?;
+                remove(tx, &world, id)?;
+                let subject = id.to_string();
+                audit::record(tx, &world, actor.user(), "user.remove", &subject, None)
+            })
+            .await
+    }
+
+    /// Removes the caller's own account, with the password as proof.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredentials`], [`Error::TooManyAttempts`], [`Error::Forbidden`] for
+    /// an app password, [`Error::LastAdministrator`].
+    pub async fn remove_own(
+        &self,
+        caller: &Caller,
+        password: &Password,
+        address: Option<IpAddr>,
+    ) -> Result<()> {
+        let version = self.confirm_password(caller, password, address).await?;
+        let (world, id) = (self.world().clone(), caller.user);
+        self.db()
+            .write(move |tx| {
+                require_version(tx, id, version)?;
+                remove(tx, &world, id)?;
+                audit::record(
+                    tx,
+                    &world,
+                    Some(id),
+                    "user.remove",
+                    &id.to_string(),
+                    address,
+                )
+            })
+            .await
+    }
+
+    async fn hash_new(&self, password: Option<&Password>) -> Result<Option<String>> {
+        let Some(password) = password else {
+            return Ok(None);
+        };
+        password.check_new(self.options().accounts.password_min_chars)?;
+        Ok(Some(
+            self.credentials()
+                .hasher
+                .hash(self.world(), password)
+                .await?,
+        ))
+    }
+}
+
+/// Ends a change: a line of the audit trail, word to the caches, the new state.
+fn changed(
+    tx: &mut Tx<'_>,
+    world: &World,
+    who: Option<UserId>,
+    action: &str,
+    id: UserId,
+    address: Option<IpAddr>,
+) -> Result<User> {
+    audit::record(tx, world, who, action, &id.to_string(), address)?;
+    tx.effect(Effect::Account(id));
+    rows::find(tx, id)?.ok_or(Error::NotFound)
+}
+
+/// What was proved of an account must still hold in the transaction that relies on it.
+fn require_version(tx: &mut Tx<'_>, id: UserId, version: i64) -> Result<()> {
+    if rows::is_version(tx, id, version)? {
+        Ok(())
+    } else {
+        Err(Error::WrongCredentials)
+    }
+}
+
+/// Refuses to take away the last administrator who can log in; holds all of them, so that
+/// two cannot be taken away at once.
+fn keep_an_administrator(tx: &mut Tx<'_>, except: UserId) -> Result<()> {
+    match rows::lock_administrators(tx)?.as_slice() {
+        [only] if *only == except => Err(Error::LastAdministrator),
+        _ => Ok(()),
+    }
+}
+
+fn set_email(tx: &mut Tx<'_>, user: &User, email: Option<&str>) -> Result<()> {
+    // Who registered with an address alone goes by the address they have now.
+    let goes_by_email = user.email.as_ref() == Some(&user.username);
+    let username = match email {
+        Some(_) if goes_by_email => None,
+        _ => Some(user.username.as_str()),
+    };
+    let names = Names::new(username, email)?;
+    rows::delete_names(tx, user.id)?;
+    let (first, second) = names.keys();
+    if rows::is_taken(tx, first, second)? {
+        return Err(Error::NameTaken);
+    }
+    rows::insert_names(tx, user.id, &names)?;
+    rows::set_names(tx, user.id, &names)
+}
+
+fn remove(tx: &mut Tx<'_>, world: &World, id: UserId) -> Result<()> {
+    keep_an_administrator(tx, id)?;
+    let user = rows::lock(tx, id)?;
+    let drive = drive::rows::lock(tx, user.drive)?;
+    rows::give_back(tx, drive.usage.used_bytes, drive.usage.reserved_bytes)?;
+    rows::hand_to_trash(tx, drive.root, drive.id, world.now_ms())?;
+    // Names, log-ins, app passwords, locks, reservations and changes go with these rows.
+    rows::delete(tx, id, drive.id)?;
+    tx.effect(Effect::Account(id));
+    tx.effect(Effect::Drive(drive.id));
+    tx.effect(Effect::Tree(drive.id));
+    Ok(())
+}
