@@ -5,6 +5,7 @@ pub(crate) mod rows;
 use std::collections::{HashMap, HashSet};
 
 use crate::caller::Caller;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::node::Node;
@@ -44,7 +45,10 @@ impl ChangeKind {
 /// One line of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Path from the folder that was asked about, `/a/b`; "" is the folder itself.
+    /// The line of the history it stands on: a cursor from which what comes after it is reported.
+    pub number: i64,
+    /// Path from the folder that was asked about, `/a/b`; "" is the folder itself. As people
+    /// see it where something is there, in NFC where nothing is.
     pub path: String,
     /// What is there now.
     pub now: Now,
@@ -137,17 +141,26 @@ impl Store {
                     .into_iter()
                     .map(|node| (node.id, node))
                     .collect();
-                let items = latest
-                    .into_iter()
-                    .map(|line| Change {
-                        now: match (line.kind, nodes.remove(&line.node)) {
-                            (ChangeKind::Removed, _) | (_, None) => Now::Gone,
-                            (ChangeKind::Changed, Some(node)) => Now::Present(node),
-                            (ChangeKind::Tree, Some(node)) => Now::Tree(node),
-                        },
-                        path: line.path[prefix.len()..].to_owned(),
-                    })
-                    .collect();
+                let mut items = Vec::with_capacity(latest.len());
+                for line in latest {
+                    let now = match (line.kind, nodes.remove(&line.node)) {
+                        (ChangeKind::Removed, _) | (_, None) => Now::Gone,
+                        (ChangeKind::Changed, Some(node)) => Now::Present(node),
+                        (ChangeKind::Tree, Some(node)) => Now::Tree(node),
+                    };
+                    let key = &line.path[prefix.len()..];
+                    let path = match &now {
+                        Now::Present(node) | Now::Tree(node) if !key.is_ascii() => {
+                            as_given(tx, folder.id, node.id, key)?
+                        }
+                        _ => key.to_owned(),
+                    };
+                    items.push(Change {
+                        number: line.number,
+                        path,
+                        now,
+                    });
+                }
                 Ok(Changes {
                     items,
                     cursor,
@@ -184,6 +197,20 @@ impl Store {
         }
         Ok(removed)
     }
+}
+
+/// The spelling of a key: the names from `folder` down to `node`, if it still is there.
+fn as_given(tx: &mut Tx<'_>, folder: NodeId, node: NodeId, key: &str) -> Result<String> {
+    let mut path = String::new();
+    let mut nfc = String::new();
+    for (above, name) in crate::node::rows::ancestors(tx, node)? {
+        path.insert_str(0, &format!("/{}", name.as_str()));
+        nfc.insert_str(0, &format!("/{}", name.nfc()));
+        if above == folder {
+            break;
+        }
+    }
+    Ok(if nfc == key { path } else { key.to_owned() })
 }
 
 /// Keeps the last line of each path below `prefix`; lines that a later removal
