@@ -17,6 +17,8 @@ mod checksum;
 #[cfg(feature = "server")]
 mod dispatch;
 #[cfg(feature = "server")]
+mod engine;
+#[cfg(feature = "server")]
 mod guard;
 #[cfg(feature = "server")]
 mod listing;
