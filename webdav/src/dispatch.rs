@@ -8,9 +8,10 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use store::{Caller, Store, World};
 
 use crate::body::Body;
+use crate::engine;
 use crate::grammar::path::Mounts;
 use crate::guard;
-use crate::method::{get, patch, propfind, put};
+use crate::method::{copy_move, delete, get, patch, propfind, proppatch, put, report};
 use crate::request::Call;
 use crate::status::{Failure, refused};
 
@@ -121,39 +122,39 @@ where
         "PUT" => put::handle(call, body).await,
         "PATCH" => patch::handle(call, body).await,
         "PROPFIND" => propfind::handle(call, &guard::xml_body(body).await?).await,
+        "PROPPATCH" => proppatch::handle(call, body).await,
+        "REPORT" => report::handle(call, body).await,
+        "DELETE" => delete::handle(call).await,
+        "COPY" => copy_move::copy(call).await,
+        "MOVE" => copy_move::move_tree(call).await,
+        "OPTIONS" => engine::options(call).await,
+        "MKCOL" => engine::make_collection(call, body).await,
+        "LOCK" => engine::lock(call, body).await,
+        "UNLOCK" => engine::unlock(call).await,
         method => Err(not_ours(method)),
     }
 }
 
 /// The refusal of a method that is not served anywhere.
 fn not_ours(method: &str) -> Failure {
-    const KNOWN: [&str; 28] = [
+    const KNOWN: [&str; 19] = [
         "ACL",
         "BASELINE-CONTROL",
         "BIND",
         "CHECKIN",
         "CHECKOUT",
         "CONNECT",
-        "COPY",
-        "DELETE",
         "LABEL",
         "LINK",
-        "LOCK",
         "MERGE",
         "MKACTIVITY",
         "MKCALENDAR",
-        "MKCOL",
         "MKWORKSPACE",
-        "MOVE",
-        "OPTIONS",
         "ORDERPATCH",
         "POST",
-        "PROPPATCH",
-        "REPORT",
         "SEARCH",
         "TRACE",
         "UNCHECKOUT",
-        "UNLOCK",
         "UPDATE",
         "VERSION-CONTROL",
     ];
