@@ -7,9 +7,11 @@ use crate::audit;
 use crate::cache::Effect;
 use crate::caller::Actor;
 use crate::db::Tx;
+use crate::drive;
 use crate::error::{Error, Result};
-use crate::id::{AppPasswordId, NodeId, UserId};
+use crate::id::{AppPasswordId, DriveId, NodeId, UserId};
 use crate::node;
+use crate::path::Path;
 use crate::secret;
 use crate::store::Store;
 use crate::user;
@@ -27,8 +29,8 @@ pub struct AppPassword {
     pub id: AppPasswordId,
     /// What its owner calls it.
     pub name: String,
-    /// The folder it is confined to.
-    pub root: Option<NodeId>,
+    /// The folder it is confined to, wherever that is now; `None` for the whole drive.
+    pub path: Option<Path>,
     /// Whether it only allows reading.
     pub read_only: bool,
     /// When it was made.
@@ -45,7 +47,7 @@ pub struct NewAppPassword {
     /// What its owner calls it.
     pub name: String,
     /// The folder to confine it to; `None` for the whole drive.
-    pub root: Option<NodeId>,
+    pub path: Option<Path>,
     /// Whether it only allows reading.
     pub read_only: bool,
     /// When it ends.
@@ -87,7 +89,7 @@ impl Store {
         let made = AppPassword {
             id: AppPasswordId::new(&world),
             name,
-            root: new.root,
+            path: new.path,
             read_only: new.read_only,
             created_at: world.now_ms(),
             expires_at: new.expires_at,
@@ -97,19 +99,17 @@ impl Store {
         self.db()
             .write(move |tx| {
                 let owner = user::rows::lock(tx, user)?;
-                if let Some(root) = row.root {
-                    let folder = node::rows::find(tx, root)?;
-                    if !folder.is_some_and(|node| node.is_folder() && node.drive == owner.drive) {
-                        return Err(Error::NotFound);
-                    }
-                }
+                let root = match &row.path {
+                    None => None,
+                    Some(path) => Some(find_folder(tx, owner.drive, path)?),
+                };
                 if rows::count(tx, user)? >= MAX {
                     return Err(Error::Limit {
                         what: "app passwords",
                         limit: MAX,
                     });
                 }
-                rows::insert(tx, user, &row, digest)?;
+                rows::insert(tx, user, &row, root, digest)?;
                 let subject = row.id.to_string();
                 audit::record(tx, &world, actor.user(), "app_password.add", &subject, None)
             })
@@ -117,14 +117,33 @@ impl Store {
         Ok((made, secret))
     }
 
-    /// The account's app passwords, oldest first.
+    /// The account's app passwords, oldest first. One whose folder is gone is void and is
+    /// not among them.
     ///
     /// # Errors
     /// [`Error::Forbidden`] for anybody but the owner and the console.
     pub async fn app_password_list(&self, actor: Actor, user: UserId) -> Result<Vec<AppPassword>> {
         require_owner(actor, user)?;
         self.flush_uses().await?;
-        self.db().read(move |tx| rows::list(tx, user)).await
+        self.db()
+            .read(move |tx| {
+                let owner = user::rows::find(tx, user)?.ok_or(Error::NotFound)?;
+                let top = drive::rows::find(tx, owner.drive)?
+                    .ok_or(Error::NotFound)?
+                    .root;
+                let mut alive = Vec::new();
+                for (mut app_password, root) in rows::list(tx, user)? {
+                    if let Some(root) = root.filter(|root| *root != top) {
+                        let Some(path) = path_below(tx, top, root)? else {
+                            continue;
+                        };
+                        app_password.path = Some(path);
+                    }
+                    alive.push(app_password);
+                }
+                Ok(alive)
+            })
+            .await
     }
 
     /// Ends an app password.
@@ -166,6 +185,29 @@ fn require_owner(actor: Actor, user: UserId) -> Result<()> {
         Actor::User(id) if id == user => Ok(()),
         Actor::User(_) => Err(Error::Forbidden),
     }
+}
+
+fn find_folder(tx: &mut Tx<'_>, drive: DriveId, path: &Path) -> Result<NodeId> {
+    let top = drive::rows::find(tx, drive)?.ok_or(Error::NotFound)?.root;
+    let nodes = node::rows::walk(tx, top, path)?;
+    match nodes.last() {
+        Some(node) if nodes.len() == path.depth() + 1 && node.is_folder() => Ok(node.id),
+        _ => Err(Error::NotFound),
+    }
+}
+
+/// Where a folder is below the drive's root; `None` when it is not.
+fn path_below(tx: &mut Tx<'_>, top: NodeId, folder: NodeId) -> Result<Option<Path>> {
+    let ancestors = node::rows::ancestors(tx, folder)?;
+    if ancestors.last().is_none_or(|(parent, _)| *parent != top) {
+        return Ok(None);
+    }
+    let names: Vec<&str> = ancestors
+        .iter()
+        .rev()
+        .map(|(_, name)| name.as_str())
+        .collect();
+    Path::parse(&names.join("/")).map(Some)
 }
 
 /// Ends all app passwords of an account.

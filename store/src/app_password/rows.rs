@@ -61,6 +61,7 @@ pub(super) fn insert(
     tx: &mut Tx<'_>,
     user: UserId,
     new: &AppPassword,
+    root: Option<NodeId>,
     secret: Digest,
 ) -> Result<()> {
     tx.execute(
@@ -71,7 +72,7 @@ pub(super) fn insert(
             user,
             &new.name,
             secret,
-            new.root,
+            root,
             new.read_only,
             new.created_at,
             new.expires_at,
@@ -89,21 +90,23 @@ pub(super) fn count(tx: &mut Tx<'_>, user: UserId) -> Result<u64> {
     Ok(count.unwrap_or(0))
 }
 
-pub(super) fn list(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<AppPassword>> {
+/// The app passwords, without their paths, and the folders they are confined to.
+pub(super) fn list(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<(AppPassword, Option<NodeId>)>> {
     tx.all(
         "SELECT id, name, root_id, read_only, created_at, expires_at, last_used_at \
          FROM app_password WHERE account_id = $1 ORDER BY id",
         args![user],
         |row| {
-            Ok(AppPassword {
+            let app_password = AppPassword {
                 id: row.get(0)?,
                 name: row.get(1)?,
-                root: row.get(2)?,
+                path: None,
                 read_only: row.get(3)?,
                 created_at: row.get(4)?,
                 expires_at: row.get(5)?,
                 last_used_at: row.get(6)?,
-            })
+            };
+            Ok((app_password, row.get(2)?))
         },
     )
 }

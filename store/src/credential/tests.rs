@@ -6,7 +6,7 @@ use crate::caller::{Access, Actor};
 use crate::db::{Tx, args, count_statements};
 use crate::id::NodeId;
 use crate::node;
-use crate::path::Name;
+use crate::path::{Name, Path};
 use crate::testing::{TestClock, each_engine, each_engine_with};
 use crate::user::{Admission, NewUser, User, UserChange};
 use crate::{AppPassword, NewAppPassword};
@@ -306,7 +306,7 @@ async fn app_passwords_carry_their_limits() {
         let inner = make_folder(store, &alice, outer, "inner").await;
         let confined = NewAppPassword {
             name: "scanner".into(),
-            root: Some(inner),
+            path: Some(Path::parse("outer/inner").unwrap()),
             read_only: true,
             expires_at: Some(store.world().now_ms() + 60_000),
         };
@@ -337,6 +337,7 @@ async fn app_passwords_carry_their_limits() {
             .app_password_list(Actor::User(alice.id), alice.id)
             .await
             .unwrap();
+        assert_eq!(listed[0].path, made.path);
         assert_eq!(listed[0].last_used_at, Some(store.world().now_ms()));
         clock.advance_ms(60_000);
         assert!(is_wrong(&basic(store, "alice", &secret).await));
@@ -350,9 +351,9 @@ async fn an_app_password_ends_with_its_folder() {
         let alice = add(store, "alice", RIGHT).await;
         let root = basic(store, "alice", RIGHT).await.unwrap().root;
         let outer = make_folder(store, &alice, root, "outer").await;
-        let inner = make_folder(store, &alice, outer, "inner").await;
+        make_folder(store, &alice, outer, "inner").await;
         let confined = NewAppPassword {
-            root: Some(inner),
+            path: Some(Path::parse("outer/inner").unwrap()),
             ..NewAppPassword::default()
         };
         let (_, secret) = add_app_password(store, &alice, confined).await;

@@ -27,6 +27,8 @@ pub struct UserChange {
     pub disabled: Option<bool>,
     /// The password; ends all log-ins.
     pub password: Option<Password>,
+    /// The user name.
+    pub username: Option<String>,
     /// The e-mail address; `Some(None)` removes it.
     pub email: Option<Option<String>>,
     /// Whether all app passwords end too.
@@ -77,9 +79,7 @@ impl Store {
                         login::end_all(tx, id, None)?;
                     }
                 }
-                if let Some(email) = &change.email {
-                    set_email(tx, &user, email.as_deref())?;
-                }
+                set_names(tx, &user, change.username.as_deref(), change.email.as_ref())?;
                 if let Some(hash) = &password_hash {
                     rows::set_password(tx, id, hash)?;
                     login::end_all(tx, id, None)?;
@@ -112,9 +112,7 @@ impl Store {
             .write(move |tx| {
                 let user = rows::lock(tx, id)?;
                 require_version(tx, id, version)?;
-                if let Some(email) = &change.email {
-                    set_email(tx, &user, email.as_deref())?;
-                }
+                set_names(tx, &user, None, change.email.as_ref())?;
                 if let Some(hash) = &password_hash {
                     rows::set_password(tx, id, hash)?;
                     login::end_all(tx, id, kept_login)?;
@@ -218,14 +216,20 @@ fn keep_an_administrator(tx: &mut Tx<'_>, except: UserId) -> Result<()> {
     }
 }
 
-fn set_email(tx: &mut Tx<'_>, user: &User, email: Option<&str>) -> Result<()> {
+fn set_names(
+    tx: &mut Tx<'_>,
+    user: &User,
+    username: Option<&str>,
+    email: Option<&Option<String>>,
+) -> Result<()> {
+    if username.is_none() && email.is_none() {
+        return Ok(());
+    }
     // Who registered with an address alone goes by the address they have now.
     let goes_by_email = user.email.as_ref() == Some(&user.username);
-    let username = match email {
-        Some(_) if goes_by_email => None,
-        _ => Some(user.username.as_str()),
-    };
-    let names = Names::new(username, email)?;
+    let kept = Some(user.username.as_str()).filter(|_| !goes_by_email || email == Some(&None));
+    let email = email.unwrap_or(&user.email).as_deref();
+    let names = Names::new(username.or(kept), email)?;
     rows::delete_names(tx, user.id)?;
     let (first, second) = names.keys();
     if rows::is_taken(tx, first, second)? {

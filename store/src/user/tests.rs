@@ -468,3 +468,28 @@ async fn the_view_of_accounts_holds_what_was_promised() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_administrator_renames() {
+    each_engine(async |store, _| {
+        let alice = add(store, new_user("alice")).await.unwrap();
+        add(store, new_user("bob")).await.unwrap();
+        let rename = async |name: &str| {
+            let change = UserChange {
+                username: Some(name.into()),
+                ..UserChange::default()
+            };
+            store.user_set(Actor::Console, alice.id, change).await
+        };
+        assert!(matches!(rename("Bob").await, Err(Error::NameTaken)));
+        let renamed = rename("Alicia").await.unwrap();
+        assert_eq!(renamed.username, "Alicia");
+        assert_eq!(renamed.email, alice.email);
+        assert_eq!(caller(store, "alicia").await.user, alice.id);
+        let former = store
+            .authenticate_basic("alice", "correct horse", None)
+            .await;
+        assert!(former.is_err());
+    })
+    .await;
+}
