@@ -117,17 +117,32 @@ impl Daemon {
 
     /// Its resident memory in bytes.
     pub fn resident_bytes(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// Begins to measure [`Daemon::peak_bytes`] anew.
+    pub fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.pid()), "5")
+            .expect("the kernel lets us reset the peak of our own child");
+    }
+
+    /// The most resident memory it had since its start or [`Daemon::forget_peak`], in bytes.
+    pub fn peak_bytes(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
             .expect("a running process has a status");
         let line = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(field))
             .expect("a running process has resident memory");
         let kib: u64 = line
             .trim()
             .trim_end_matches(" kB")
             .parse()
-            .expect("VmRSS is a number of kB");
+            .expect("memory is a number of kB");
         kib * 1024
     }
 }

@@ -76,6 +76,15 @@ impl Dav {
         }
     }
 
+    /// The same user, at another server.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The same server, seen without a credential.
     #[must_use]
     pub fn anonymous(&self) -> Self {
@@ -224,7 +233,7 @@ impl Dav {
             .iter()
             .filter_map(|response| response.href.strip_prefix(&own))
             .filter(|rest| !rest.is_empty())
-            .map(|rest| decode(rest.trim_end_matches('/')))
+            .map(|rest| decode_path(rest.trim_end_matches('/')))
             .collect();
         names.sort();
         names
@@ -317,7 +326,8 @@ impl Request {
     }
 }
 
-fn decode(text: &str) -> String {
+/// The plain text of an escaped path: the way back from [`encode_path`].
+pub fn decode_path(text: &str) -> String {
     let bytes = text.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
@@ -339,7 +349,7 @@ mod tests {
     #[test]
     fn what_is_encoded_decodes_to_itself() {
         for name in crate::SPECIAL_NAMES {
-            assert_eq!(decode(&encode_path(name)), name);
+            assert_eq!(decode_path(&encode_path(name)), name);
         }
     }
 }

@@ -31,6 +31,7 @@ pub struct Cluster {
     server: Option<Child>,
     folder: Option<TempDir>,
     socket_dir: PathBuf,
+    durability: Durability,
 }
 
 /// One database in a cluster, dropped with this value.
@@ -47,6 +48,7 @@ impl Cluster {
                 server: None,
                 folder: None,
                 socket_dir: PathBuf::from(socket_dir),
+                durability: Durability::Skipped,
             },
             None => Self::start(Durability::Skipped),
         }
@@ -74,17 +76,31 @@ impl Cluster {
             .output()
             .expect("initdb can be run");
         assert!(made.status.success(), "initdb: {made:?}");
-        let fsync = match durability {
+        let mut cluster = Self {
+            server: None,
+            socket_dir: folder.path().to_owned(),
+            folder: Some(folder),
+            durability,
+        };
+        cluster.launch();
+        cluster
+    }
+
+    fn launch(&mut self) {
+        let fsync = match self.durability {
             Durability::Kept => "fsync=on",
             Durability::Skipped => "fsync=off",
         };
-        let log = folder.path().join("log");
-        let log = std::fs::File::create(log).expect("our own folder can be written");
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.socket_dir.join("log"))
+            .expect("our own folder can be written");
         let server = program("postgres")
             .arg("-D")
-            .arg(&data)
+            .arg(self.socket_dir.join("data"))
             .arg("-k")
-            .arg(folder.path())
+            .arg(&self.socket_dir)
             .args([
                 "-c",
                 "listen_addresses=",
@@ -98,13 +114,17 @@ impl Cluster {
             .stderr(log)
             .spawn()
             .expect("postgres can be run");
-        let cluster = Self {
-            server: Some(server),
-            socket_dir: folder.path().to_owned(),
-            folder: Some(folder),
-        };
-        cluster.wait_until_ready();
-        cluster
+        self.server = Some(server);
+        self.wait_until_ready();
+    }
+
+    /// Ends our own server at once, as a crash would: `SIGQUIT` is PostgreSQL's immediate shutdown.
+    fn quit(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let pid = i32::try_from(server.id()).expect("a process id fits an i32");
+            let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
+            let _ = server.wait();
+        }
     }
 
     /// The socket's folder, to be handed on in the environment.
@@ -151,13 +171,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let Some(mut server) = self.server.take() else {
-            return;
-        };
-        // SIGQUIT is PostgreSQL's immediate shutdown: the data folder goes away with us.
-        let pid = i32::try_from(server.id()).expect("a process id fits an i32");
-        let _ = kill(Pid::from_raw(pid), Signal::SIGQUIT);
-        let _ = server.wait();
+        self.quit();
         drop(self.folder.take());
     }
 }
@@ -167,6 +181,20 @@ impl Database {
     pub fn url(&self) -> String {
         let socket_dir = self.cluster.socket_dir.display();
         format!("postgres:///{}?host={socket_dir}&user=postgres", self.name)
+    }
+
+    /// Ends the server without warning.
+    pub fn stop_server(&mut self) {
+        assert!(
+            self.cluster.folder.is_some(),
+            "a shared cluster cannot be stopped"
+        );
+        self.cluster.quit();
+    }
+
+    /// Starts the server again, on the same data.
+    pub fn start_server(&mut self) {
+        self.cluster.launch();
     }
 
     /// Runs one statement and returns its rows as `psql -At` prints them.
@@ -184,7 +212,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if self.cluster.server.is_none() {
+        if self.cluster.folder.is_none() {
             self.cluster
                 .run("dropdb", &["--force", "--if-exists", &self.name]);
         }

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::Answer;
 
@@ -33,6 +33,35 @@ impl Wire {
             stream,
             read: Vec::new(),
         }
+    }
+
+    /// Connects to `address` with hardly any room for what is not read yet, so that the server
+    /// feels at once when we stop reading.
+    pub async fn connect_narrow(address: &str) -> Self {
+        let address = address
+            .strip_prefix("http://")
+            .and_then(|address| address.parse().ok())
+            .expect("only plain HTTP at an IPv4 address is spoken by hand");
+        let socket = TcpSocket::new_v4().expect("a socket can be made");
+        socket
+            .set_recv_buffer_size(4096)
+            .expect("a socket has this option");
+        let stream = socket.connect(address).await;
+        Self {
+            stream: stream.expect("the server accepts connections"),
+            read: Vec::new(),
+        }
+    }
+
+    /// Waits for the first bytes of an answer and reads no further.
+    pub async fn first_bytes(&mut self) {
+        let mut byte = [0];
+        let read = self.stream.read_exact(&mut byte);
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .expect("an answer begins within a minute")
+            .expect("the connection stays open");
+        self.read.extend(byte);
     }
 
     /// The value of an `Authorization` header.

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use crate::daemon::{Daemon, Launch, command, data_dir, logged};
+use crate::disk::SmallDisk;
 use crate::{Cluster, Credential, Database, Dav, LoggedRequest, Wire};
 
 /// Which database the daemon keeps its rows in.
@@ -36,7 +37,8 @@ pub struct User {
 }
 
 impl User {
-    fn named(name: &str) -> Self {
+    /// The user whom [`World::add_user`] makes under this name.
+    pub fn named(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             email: format!("{name}@example.org"),
@@ -58,6 +60,7 @@ impl User {
 pub struct Setup {
     engine: Engine,
     durable_database: bool,
+    disk_bytes: Option<u64>,
     launch: Launch,
 }
 
@@ -66,6 +69,7 @@ impl Default for Setup {
         Self {
             engine: Engine::from_environment(),
             durable_database: false,
+            disk_bytes: None,
             launch: Launch::default(),
         }
     }
@@ -83,6 +87,13 @@ impl Setup {
     #[must_use]
     pub fn durable_database(mut self) -> Self {
         self.durable_database = true;
+        self
+    }
+
+    /// Keeps the data on a disk of this size.
+    #[must_use]
+    pub fn disk_bytes(mut self, bytes: u64) -> Self {
+        self.disk_bytes = Some(bytes);
         self
     }
 
@@ -126,6 +137,7 @@ pub struct World {
     daemon: Option<Daemon>,
     launch: Launch,
     database: Option<Database>,
+    _disk: Option<SmallDisk>,
     folder: TempDir,
 }
 
@@ -155,6 +167,9 @@ impl World {
                 .arguments
                 .extend(["--database".to_owned(), database.url()]);
         }
+        let disk = setup
+            .disk_bytes
+            .map(|bytes| SmallDisk::mount(&data_dir(folder.path()), bytes));
         let admin = Self::admin_user();
         for (name, value) in [
             ("COFFER_ADMIN_NAME", &admin.name),
@@ -167,6 +182,7 @@ impl World {
             daemon: None,
             launch,
             database,
+            _disk: disk,
             folder,
         };
         world.revive().await;
@@ -278,6 +294,11 @@ impl World {
         self.database.as_ref()
     }
 
+    /// The database, to be stopped and started.
+    pub fn postgres_mut(&mut self) -> Option<&mut Database> {
+        self.database.as_mut()
+    }
+
     /// The daemon's data folder.
     pub fn data_dir(&self) -> PathBuf {
         data_dir(self.folder.path())
@@ -313,8 +334,19 @@ impl World {
 
     /// Starts the daemon after [`World::kill`].
     pub async fn revive(&mut self) {
-        let daemon = Daemon::start(self.folder.path(), &self.launch).await;
-        self.daemon = Some(daemon.unwrap_or_else(|reason| panic!("{reason}")));
+        self.try_revive()
+            .await
+            .unwrap_or_else(|reason| panic!("{reason}"));
+    }
+
+    /// Starts the daemon, which may refuse to.
+    ///
+    /// # Errors
+    /// All that it has logged.
+    pub async fn try_revive(&mut self) -> Result<(), String> {
+        let daemon = Daemon::start(self.folder.path(), &self.launch).await?;
+        self.daemon = Some(daemon);
+        Ok(())
     }
 
     /// A second daemon on the same PostgreSQL, with a data folder in `folder`.
