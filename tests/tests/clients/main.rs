@@ -6,7 +6,7 @@
 //! knows of them. Over TLS the same session runs at a smaller scale.
 
 mod cadaver;
-//mod coffer;
+mod coffer;
 mod curl;
 mod davfs2;
 mod duplicity;
