@@ -18,6 +18,7 @@ use crate::control;
 use crate::data::DataLock;
 use crate::open::open_store;
 
+mod account;
 mod app_password;
 mod config;
 mod reply;
@@ -154,15 +155,28 @@ pub async fn execute(store: &Store, command: Command) -> anyhow::Result<Reply> {
                 problems: checked.faults,
             }))
         }
-        // SEAM: these wait for the store's accounts.
-        Command::UserAdd { .. }
-        | Command::UserList
-        | Command::UserShow { .. }
-        | Command::UserSet { .. }
-        | Command::UserRemove { .. }
-        | Command::AppPasswordAdd { .. }
-        | Command::AppPasswordList { .. }
-        | Command::AppPasswordRevoke { .. } => bail!("`{}` is not served yet", command.name()),
+        Command::UserAdd {
+            name,
+            email,
+            quota_bytes,
+            admin,
+            password,
+        } => account::add(store, name, email, quota_bytes, admin, &password).await,
+        Command::UserList => account::list(store).await,
+        Command::UserShow { name } => account::show(store, &name).await,
+        Command::UserSet { name, change } => account::set(store, &name, change).await,
+        Command::UserRemove { name, dry_run } => account::remove(store, &name, dry_run).await,
+        Command::AppPasswordAdd {
+            user,
+            label,
+            path,
+            read_only,
+            expires_in_ms,
+        } => account::add_app_password(store, &user, label, path, read_only, expires_in_ms).await,
+        Command::AppPasswordList { user } => account::list_app_passwords(store, &user).await,
+        Command::AppPasswordRevoke { user, id, dry_run } => {
+            account::revoke_app_password(store, &user, &id, dry_run).await
+        }
     }
 }
 

@@ -14,6 +14,8 @@ mod control;
 mod daemonize;
 mod data;
 mod endpoint;
+mod jobs;
+mod moment;
 mod open;
 mod process;
 mod server;

@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::{Request, Response, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{Method, Request, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
+use store::{Store, World};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use webdav::{Dav, DavOptions};
 
 use crate::config::Config;
 
 pub mod accept;
+pub mod auth;
 pub mod body;
 mod chunked;
 pub mod connection;
@@ -29,7 +33,6 @@ use self::accept::{Listener, Seats};
 use self::body::{RequestBody, ResponseBody};
 use self::connection::Builders;
 use self::peer::Peer;
-use self::problem::{Problem, code};
 use self::tls::Certificate;
 use self::trace::RequestStats;
 
@@ -39,12 +42,29 @@ pub struct State {
     builders: Builders,
     seats: Arc<Seats>,
     api: TowerToHyperService<Router>,
+    drive: Option<Drive>,
+}
+
+/// The door of WebDAV, and the store that knows its callers.
+struct Drive {
+    dav: Dav,
+    store: Store,
 }
 
 impl State {
-    pub fn new(config: Config, api: Router) -> Arc<Self> {
+    /// `store` is absent only where connections alone are of interest.
+    pub fn new(config: Config, api: Router, store: Option<Store>) -> Arc<Self> {
         let server = &config.server;
+        let mut options = DavOptions::new(World::default());
+        options
+            .hide_quota_from
+            .clone_from(&config.webdav.hide_quota_from);
+        let drive = store.map(|store| Drive {
+            dav: Dav::new(store.clone(), options),
+            store,
+        });
         Arc::new(Self {
+            drive,
             builders: Builders::new(&config),
             seats: Seats::new(server.connections, server.connections_per_address),
             api: TowerToHyperService::new(api),
@@ -65,23 +85,46 @@ fn is_dav(path: &str) -> bool {
         })
 }
 
-/// SEAM: sends a request to its door. The DAV arm answers 503 until the store is wired in here.
+/// Sends a request to its door.
 async fn route(
     state: &Arc<State>,
     request: Request<RequestBody>,
-    _peer: Peer,
+    peer: Peer,
 ) -> Response<ResponseBody> {
-    if is_dav(request.uri().path()) {
-        if let Some(stats) = request.extensions().get::<Arc<RequestStats>>() {
-            stats.set_route("/dav");
-        }
-        let detail = "The drive is not served yet.";
-        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, detail)
-            .into_response();
+    if let Some(drive) = &state.drive
+        && is_dav(request.uri().path())
+    {
+        return drive.serve(request, peer).await;
     }
     match state.api.call(request.map(axum::body::Body::new)).await {
         Ok(response) => response.map(ResponseBody::Api),
         Err(never) => match never {},
+    }
+}
+
+impl Drive {
+    /// Serves the drive of whoever the credential belongs to.
+    async fn serve(&self, request: Request<RequestBody>, peer: Peer) -> Response<ResponseBody> {
+        let Some(stats) = request.extensions().get::<Arc<RequestStats>>().cloned() else {
+            unreachable!("every request has its record");
+        };
+        stats.set_route("/dav");
+        let counter = Arc::clone(&stats.statements);
+        let answer = async {
+            // Clients ask what the server can do before they have a password to send.
+            if request.method() == Method::OPTIONS && !request.headers().contains_key(AUTHORIZATION)
+            {
+                return Dav::options_for_anyone().map(ResponseBody::Dav);
+            }
+            let caller = match auth::caller(&self.store, request.headers(), peer).await {
+                Ok(caller) => caller,
+                Err(refusal) => return refusal.into_response(),
+            };
+            stats.set_user(&caller.username);
+            let answer = self.dav.handle(&caller, request).await;
+            answer.map(ResponseBody::Dav)
+        };
+        store::count_statements(counter, answer).await
     }
 }
 

@@ -1,11 +1,12 @@
 //! `cofferd serve`: the order of a start (DESIGN §10), and of an end.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use store::{FirstAdministrator, Store, World};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::banner::{Banner, Password, origin};
@@ -13,6 +14,7 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::daemonize::{Ready, Side, to_background};
 use crate::data::{self, Announcement, DataLock};
+use crate::jobs::Jobs;
 use crate::open::open_store;
 use crate::process::{self, PidFile};
 use crate::server::tls::{self, Certificate};
@@ -83,15 +85,17 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     let certificate = Certificate::open(&config.listen, &config.data)?;
     let store = open_store(&config).await?;
 
+    let password = first_administrator(&store, &config).await?;
+
     let bound = addresses(&listeners);
     let banner = bound.first().map(|(address, tls)| Banner {
         origin: origin(&config, *address, *tls),
         user: config.admin.login_name().to_owned(),
-        password: Password::Known,
+        password,
         self_signed: config.listen.self_signed,
     });
     let api = endpoint::router(&config);
-    let state = State::new(config, api);
+    let state = State::new(config, api, Some(store.clone()));
     let config = &state.config;
     let control = Control::bind(&config.data)?;
     let commands = {
@@ -101,6 +105,7 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
             async move { command::execute(&store, command).await }
         }))
     };
+    let jobs = Jobs::start(&store);
     let server = Server::start(&state, listeners, certificate.as_ref())?;
     let first = bound
         .first()
@@ -132,9 +137,51 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     process::notify_stopping();
     commands.abort();
     server.stop(signals.until_hurried()).await;
+    jobs.stop().await;
     store.close().await;
     tracing::info!("ended");
     Ok(())
+}
+
+/// Makes the first administrator while there is none (E5), and says what may be shown of the password.
+async fn first_administrator(store: &Store, config: &Config) -> anyhow::Result<Password> {
+    let admin = &config.admin;
+    let (given, generated) = match &admin.password {
+        Some(password) => (store::Password::new(password.reveal()), None),
+        None => {
+            let generated = random_password(&World::default());
+            (store::Password::new(&generated), Some(generated))
+        }
+    };
+    let made = store
+        .ensure_administrator(Some(admin.login_name()), admin.email.as_deref(), &given)
+        .await
+        .context("the first administrator cannot be made")?;
+    match (made, generated) {
+        (FirstAdministrator::AlreadyThere, _) | (_, None) => Ok(Password::Known),
+        (FirstAdministrator::Created(_), Some(generated)) if io::stdout().is_terminal() => {
+            Ok(Password::Shown(generated))
+        }
+        (FirstAdministrator::Created(_), Some(generated)) => {
+            let path = config.data.join("admin-password");
+            data::write_private(&path, &format!("{generated}\n"))
+                .context("the administrator's password cannot be written down")?;
+            Ok(Password::File(path))
+        }
+    }
+}
+
+/// 100 random bits in letters that cannot be mistaken for each other.
+fn random_password(world: &World) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let letters = world
+        .bytes::<20>()
+        .map(|byte| char::from(LETTERS[usize::from(byte & 31)]));
+    let groups: Vec<String> = letters
+        .chunks(5)
+        .map(|group| group.iter().collect())
+        .collect();
+    groups.join("-")
 }
 
 fn print(text: &str) {

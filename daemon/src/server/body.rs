@@ -126,6 +126,8 @@ pub enum ResponseBody {
     Full(Bytes),
     /// Of the JSON API.
     Api(axum::body::Body),
+    /// Of WebDAV.
+    Dav(webdav::Body),
 }
 
 /// An answer broke off; the connection is closed so that the client notices.
@@ -158,6 +160,7 @@ impl Body for ResponseBody {
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
             }
             Self::Api(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
+            Self::Dav(body) => Pin::new(body).poll_frame(cx).map_err(Into::into),
         }
     }
 
@@ -166,6 +169,7 @@ impl Body for ResponseBody {
             Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Api(body) => body.is_end_stream(),
+            Self::Dav(body) => body.is_end_stream(),
         }
     }
 
@@ -174,6 +178,7 @@ impl Body for ResponseBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Api(body) => body.size_hint(),
+            Self::Dav(body) => body.size_hint(),
         }
     }
 }
@@ -218,7 +223,15 @@ impl Body for Recorded {
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         let this = self.get_mut();
         this.wait(false);
-        let polled = Pin::new(&mut this.body).poll_frame(cx);
+        // A listing asks the database while it is sent.
+        let polled = match &mut this.body {
+            ResponseBody::Dav(body) if !body.is_end_stream() => {
+                store::count_statements_in(&this.record.stats.statements, || {
+                    Pin::new(body).poll_frame(cx).map_err(Into::into)
+                })
+            }
+            body => Pin::new(body).poll_frame(cx),
+        };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Buf::remaining) as u64;

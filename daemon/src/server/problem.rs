@@ -20,6 +20,8 @@ pub mod code {
     pub const INVALID_FIELDS: &str = "invalid_fields";
     pub const INVALID_QUERY: &str = "invalid_query";
     pub const NOT_IMPLEMENTED: &str = "not_implemented";
+    pub const UNAUTHORIZED: &str = "unauthorized";
+    pub const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
     pub const UNAVAILABLE: &str = "unavailable";
     pub const INTERNAL: &str = "internal";
 }

@@ -19,7 +19,7 @@ fn connect(change: impl FnOnce(&mut Config)) -> (DuplexStream, watch::Sender<Pha
         .route("/hello", get(|| async { "hello" }))
         .route("/panic", get(broken))
         .route("/large", get(|| async { vec![b'x'; 8 << 20] }));
-    let state = State::new(config, api);
+    let state = State::new(config, api, None);
     let (client, server) = duplex(4096);
     let (phase, watcher) = watch::channel(Phase::Serving);
     let peer = Peer {
