@@ -103,15 +103,24 @@ impl<'a> Scene<'a> {
     }
 
     fn state(&self, place: &Place) -> State {
+        let tokens_of = |lock: &crate::lock::Lock| lock.token.clone();
         let Some(node) = place.node() else {
-            return State::default();
+            // What comes to be below a deep lock is locked from the start.
+            let covering = place.parent().ok().into_iter().flat_map(|parent| {
+                let covering = self.locks.covering(parent.id, place.ancestors_of_parent());
+                covering.filter(|lock| lock.is_deep)
+            });
+            return State {
+                node: None,
+                lock_tokens: covering.map(tokens_of).collect(),
+            };
         };
         State {
             node: Some(node.clone()),
             lock_tokens: self
                 .locks
                 .covering(node.id, place.ancestors())
-                .map(|lock| lock.token.clone())
+                .map(tokens_of)
                 .collect(),
         }
     }

@@ -7,6 +7,7 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use store::{Caller, Store, World};
 
+use crate::above;
 use crate::body::Body;
 use crate::engine;
 use crate::grammar::path::Mounts;
@@ -91,24 +92,28 @@ impl Dav {
         B::Error: std::fmt::Display,
     {
         let (head, mut body) = request.into_parts();
-        let target = match guard::target(self.mounts(), &caller.username, head.uri.path()) {
-            Ok(target) => target,
-            Err(failure) => return failure.answer(None),
-        };
-        let call = Call {
-            dav: self,
-            caller,
-            head: &head,
-            target,
-        };
-        let mut answer = match dispatch(&call, &mut body).await {
-            Ok(answer) => answer,
-            Err(failure) => failure.answer(Some(&call)),
+        let answer = match guard::target(self.mounts(), &caller.username, head.uri.path()) {
+            Ok(Some(target)) => {
+                let call = Call {
+                    dav: self,
+                    caller,
+                    head: &head,
+                    target,
+                };
+                dispatch(&call, &mut body)
+                    .await
+                    .unwrap_or_else(|failure| failure.answer(Some(&call)))
+            }
+            Ok(None) => above::handle(self, caller, &head, &mut body)
+                .await
+                .unwrap_or_else(|failure| failure.answer(None)),
+            Err(failure) => failure.answer(None),
         };
         if head.method == Method::HEAD {
-            drop_body(&mut answer);
+            without_body(answer)
+        } else {
+            answer
         }
-        answer
     }
 }
 
@@ -167,12 +172,13 @@ fn not_ours(method: &str) -> Failure {
 }
 
 /// The answer to HEAD: what GET would say, without saying it.
-fn drop_body(answer: &mut Response<Body>) {
-    let body = std::mem::take(answer.body_mut());
+fn without_body(answer: Response<Body>) -> Response<Body> {
+    let (mut head, body) = answer.into_parts();
     if let Some(length) = http_body::Body::size_hint(&body).exact()
         && length > 0
     {
         let length = HeaderValue::from(length);
-        answer.headers_mut().entry(CONTENT_LENGTH).or_insert(length);
+        head.headers.entry(CONTENT_LENGTH).or_insert(length);
     }
+    Response::from_parts(head, Body::Empty)
 }

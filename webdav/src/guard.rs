@@ -11,15 +11,16 @@ use crate::grammar::xml::{self, Limits, XmlError};
 use crate::request::Target;
 use crate::status::{Failure, refused};
 
-/// Decodes the path of the request and confines it to the caller's mounts.
+/// Decodes the path of the request and confines it to the caller's mounts; `None` below none of
+/// them, another user's among them.
 ///
 /// # Errors
-/// [`Failure::Path`]; 404 below none of the mounts, another user's among them.
-pub(crate) fn target(mounts: &Mounts, user: &str, raw: &str) -> Result<Target, Failure> {
+/// [`Failure::Path`], or [`Failure::Store`] for a name no drive can hold.
+pub(crate) fn target(mounts: &Mounts, user: &str, raw: &str) -> Result<Option<Target>, Failure> {
     match mounts.of(user).resolve(raw) {
-        Ok(mounted) => Ok(Target::new(mounted)?),
+        Ok(mounted) => Ok(Some(Target::new(mounted)?)),
         Err(ResolveError::Path(error)) => Err(error.into()),
-        Err(ResolveError::Outside) => Err(refused(StatusCode::NOT_FOUND, "not found")),
+        Err(ResolveError::Outside) => Ok(None),
     }
 }
 

@@ -11,6 +11,8 @@ pub mod grammar;
 pub mod precondition;
 
 #[cfg(feature = "server")]
+mod above;
+#[cfg(feature = "server")]
 mod body;
 #[cfg(feature = "server")]
 mod checksum;
@@ -37,3 +39,6 @@ mod status;
 pub use self::body::Body;
 #[cfg(feature = "server")]
 pub use self::dispatch::{Dav, DavOptions};
+
+#[cfg(all(test, feature = "server"))]
+mod tests;

@@ -134,6 +134,8 @@ pub(crate) struct Facts {
     locks: DriveLocks,
     now_ms: i64,
     drive: store::DriveId,
+    /// Whether the nodes lie in the drive, or above it.
+    is_in_drive: bool,
     is_read_only: bool,
     base: String,
     /// What a caller that is confined to a folder is told instead of a lock's root.
@@ -170,10 +172,23 @@ impl Facts {
             locks,
             now_ms: call.dav.options().world.now_ms(),
             drive: call.caller.drive,
+            is_in_drive: true,
             is_read_only: call.caller.read_only,
             base: call.target.base.clone(),
             own_href,
         })
+    }
+}
+
+impl Facts {
+    /// For collections that only lead to the drive: nothing can be done there but looking.
+    pub fn above_the_drive(self) -> Self {
+        Self {
+            cursor: None,
+            is_in_drive: false,
+            is_read_only: true,
+            ..self
+        }
     }
 }
 
@@ -372,6 +387,12 @@ fn lock_discovery(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
         let root_href = facts.own_href.clone().unwrap_or_else(|| {
             let mut href = facts.base.clone().into_bytes();
             encode_into(&mut href, &lock.path);
+            // Only folders lie above the node.
+            let depth = lock.path.split('/').filter(|name| !name.is_empty()).count();
+            let is_above = depth < subject.chain.len();
+            if (is_above || subject.node.is_folder()) && !href.ends_with(b"/") {
+                href.push(b'/');
+            }
             String::from_utf8(href).expect("the escaped form is ASCII")
         });
         let left_s = (lock.expires_at - facts.now_ms).div_euclid(1000);
@@ -410,6 +431,7 @@ fn quota(subject: &Subject<'_>, out: &mut Vec<u8>, number: fn(&Usage) -> u64) ->
 
 fn report_set(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     subject.node.is_folder()
+        && subject.facts.is_in_drive
         && put(
             out,
             "<D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report>",

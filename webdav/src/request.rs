@@ -186,7 +186,12 @@ impl Call<'_> {
         preconditions: &Preconditions,
         target: Option<&store::Found>,
     ) -> Result<(Snapshot, Vec<Option<Snapshot>>), Failure> {
-        let locks = self.store().locks(self.caller).await?;
+        // Only `If` can speak of locks.
+        let locks = if self.headers().contains_key("if") {
+            self.store().locks(self.caller).await?
+        } else {
+            store::DriveLocks::default()
+        };
         let snapshot = |found: &store::Found| {
             let tokens = locks.covering(&found.node, &found.above);
             Snapshot::of(&State {

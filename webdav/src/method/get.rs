@@ -3,7 +3,7 @@
 //! What a client stored never runs in our origin: no sniffing, a sandbox, and a download instead
 //! of a page for types that a browser would run.
 
-mod index;
+pub(crate) mod index;
 mod parts;
 
 use http::header::{

@@ -75,15 +75,22 @@ where
         extra: None,
     };
     let path = &call.target.path;
-    let mut upload = call
-        .store()
-        .begin_patch(call.caller, path, start, options, call.condition()?)
-        .await
-        .map_err(|error| match error {
-            // `open_file` finds no file where a folder is.
-            store::Error::NotFound if path.is_root() => store::Error::IsFolder,
-            error => error,
-        })?;
+    let store = call.store();
+    let begun = store.begin_patch(call.caller, path, start, options, call.condition()?);
+    let mut upload = match begun.await {
+        // There is no file; perhaps there is a folder.
+        Err(store::Error::NotFound) => {
+            let found = store.find(call.caller, path).await?;
+            let is_folder = found.is_some_and(|found| found.node.is_folder());
+            let error = if is_folder {
+                store::Error::IsFolder
+            } else {
+                store::Error::NotFound
+            };
+            return Err(error.into());
+        }
+        begun => begun?,
+    };
     let look = |bytes: &[u8]| {
         if let Some(hash) = &mut hash {
             hash.update(bytes);

@@ -22,11 +22,7 @@ const ENTRY_BYTES: usize = 700;
 
 /// Answers with the properties of the target and, at depth 1, of its members.
 pub(crate) async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, Failure> {
-    let wanted = Wanted::new(propfind::parse(body)?);
-    let depth = depth::parse(call.headers())?;
-    if depth == Some(Depth::Infinity) {
-        return Err(infinite_depth());
-    }
+    let (wanted, depth) = question(call, body)?;
     let found = call.store().find(call.caller, &call.target.path).await?;
     let found = found.ok_or(store::Error::NotFound)?;
     if let Some(preconditions) = call.read_conditions()? {
@@ -52,12 +48,35 @@ pub(crate) async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body
     Ok(answer(body))
 }
 
-/// The refusal of `Depth: infinity`.
-pub(crate) fn infinite_depth() -> Failure {
-    Failure::Refused {
-        status: StatusCode::FORBIDDEN,
-        condition: Some(Condition::PropfindFiniteDepth),
-        text: "PROPFIND of infinite depth is not served",
+/// Answers for a collection that is not in the store, with its members.
+pub(crate) async fn of_fixed(
+    call: &Call<'_>,
+    body: &[u8],
+    found: &Found,
+    members: &[Entry],
+) -> Result<Response<Body>, Failure> {
+    let (wanted, depth) = question(call, body)?;
+    let facts = Facts::gather(call, &wanted).await?.above_the_drive();
+    let mut multistatus = Multistatus::begin(call, found, wanted, facts);
+    multistatus.target(call, found, &[]);
+    if depth != Some(Depth::Zero) {
+        for member in members {
+            multistatus.entry(member, &[]);
+        }
+    }
+    multistatus.end();
+    Ok(answer(Body::full(multistatus.take())))
+}
+
+fn question(call: &Call<'_>, body: &[u8]) -> Result<(Wanted, Option<Depth>), Failure> {
+    let wanted = Wanted::new(propfind::parse(body)?);
+    match depth::parse(call.headers())? {
+        Some(Depth::Infinity) => Err(Failure::Refused {
+            status: StatusCode::FORBIDDEN,
+            condition: Some(Condition::PropfindFiniteDepth),
+            text: "PROPFIND of infinite depth is not served",
+        }),
+        depth => Ok((wanted, depth)),
     }
 }
 

@@ -32,24 +32,21 @@ where
         return Err(names_a_folder(call).await?);
     }
     let modified_ns = oc_mtime(headers)?;
-    let size_bytes = announced_bytes(headers, body)?;
-    if let Some(range) = content_range::parse(headers)?
-        && !is_whole(&range)
-    {
-        let start = PatchStart::At(range.span.start);
-        let size_bytes = size_bytes.unwrap_or(range.span.len());
-        if size_bytes != range.span.len() {
+    let mut size_bytes = announced_bytes(headers, body)?;
+    if let Some(range) = content_range::parse(headers)? {
+        let part_bytes = range.span.len();
+        if *size_bytes.get_or_insert(part_bytes) != part_bytes {
             return Err(refused(
                 StatusCode::BAD_REQUEST,
                 "the body is not as long as its Content-Range",
             ));
         }
-        let written = patch::write(call, body, start, size_bytes, modified_ns).await?;
-        return Ok(answer(
-            &written,
-            modified_ns.is_some(),
-            StatusCode::NO_CONTENT,
-        ));
+        if !is_whole(&range) {
+            let start = PatchStart::At(range.span.start);
+            let written = patch::write(call, body, start, part_bytes, modified_ns).await?;
+            let takes_mtime = modified_ns.is_some();
+            return Ok(answer(&written, takes_mtime, StatusCode::NO_CONTENT));
+        }
     }
     let promised = Promised::of_whole(headers)?;
     let (running, extra) = promised.start();

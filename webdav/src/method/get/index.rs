@@ -16,6 +16,10 @@ use crate::property::display_name;
 use crate::request::Call;
 use crate::status::Failure;
 
+/// The links work, nothing else does.
+const POLICY: &str =
+    "sandbox allow-downloads allow-top-navigation-by-user-activation; default-src 'none'";
+
 /// The index of a folder.
 pub(super) async fn answer(
     call: &Call<'_>,
@@ -27,21 +31,30 @@ pub(super) async fn answer(
     } else {
         listing::body(call.store(), folder.id, Index::begin(call)).await?
     };
+    Ok(page(folder, body))
+}
+
+/// The index of a collection that is not in the store.
+pub(crate) fn of_fixed(call: &Call<'_>, folder: &Node, members: &[Entry]) -> Response<Body> {
+    let mut index = Index::begin(call);
+    for member in members {
+        index.entry(member, &[]);
+    }
+    index.end();
+    page(folder, Body::full(index.out))
+}
+
+fn page(folder: &Node, body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     let headers = answer.headers_mut();
     write_validators(folder, headers);
     write_protection(headers);
-    headers.insert(
-        CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(
-            "sandbox allow-downloads allow-top-navigation-by-user-activation; default-src 'none'",
-        ),
-    );
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(
         CONTENT_TYPE,
         HeaderValue::from_static("text/html; charset=utf-8"),
     );
-    Ok(answer)
+    answer
 }
 
 struct Index {

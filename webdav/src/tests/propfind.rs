@@ -1,0 +1,324 @@
+use futures_util::future::join_all;
+use http::StatusCode;
+use http_body_util::BodyExt as _;
+use store::{Condition, NewLock, Path, Property, PropertyChange};
+
+use super::{Answer, Drive};
+use crate::grammar::multistatus_read::{Multistatus, read};
+use crate::grammar::namespace::OWNCLOUD;
+use crate::grammar::xml::{Limits, Name};
+
+fn multistatus(answer: &Answer) -> Multistatus {
+    assert_eq!(answer.status, StatusCode::MULTI_STATUS, "{answer:?}");
+    read(&answer.body, Limits::ANSWER).unwrap()
+}
+
+fn hrefs(answer: &Answer) -> Vec<String> {
+    let responses = multistatus(answer).responses;
+    responses
+        .iter()
+        .map(|response| response.href().to_owned())
+        .collect()
+}
+
+fn prop(names: &str) -> Vec<u8> {
+    format!("<D:propfind xmlns:D='DAV:' xmlns:o='{OWNCLOUD}'><D:prop>{names}</D:prop></D:propfind>")
+        .into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_says_what_the_file_is() {
+    let drive = Drive::new().await;
+    drive.folder("/a & b").await;
+    let put = drive.ask(
+        "PUT",
+        "/dav/a%20%26%20b/%C3%BC.txt",
+        &[("x-oc-mtime", "784111777")],
+        b"hello",
+    );
+    let put = put.await;
+    let answer = drive
+        .ask("PROPFIND", "/dav/a%20%26%20b", &[("depth", "1")], b"")
+        .await;
+    assert_eq!(
+        hrefs(&answer),
+        ["/dav/a%20%26%20b/", "/dav/a%20%26%20b/%C3%BC.txt"]
+    );
+    let responses = multistatus(&answer).responses;
+    let text = |at: usize, name| {
+        Some(
+            responses[at]
+                .property(&Name::dav(name))?
+                .text()
+                .into_owned(),
+        )
+    };
+    assert_eq!(text(1, "getetag").unwrap(), put.field("etag"));
+    assert_eq!(text(1, "getcontentlength").unwrap(), "5");
+    assert_eq!(
+        text(1, "getlastmodified").unwrap(),
+        "Sun, 06 Nov 1994 08:49:37 GMT"
+    );
+    assert_eq!(
+        text(1, "getcontenttype").unwrap(),
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(text(1, "displayname").unwrap(), "ü.txt");
+    assert_eq!(text(1, "resourcetype").unwrap(), "");
+    assert_eq!(text(0, "displayname").unwrap(), "a & b");
+    assert_eq!(text(0, "getcontentlength"), None);
+    let kind = responses[0].property(&Name::dav("resourcetype")).unwrap();
+    assert!(kind.dav_child("collection").is_some());
+    // Explorer gives up on listings of a megabyte.
+    let bytes = answer.body.len() - answer.text().rfind("<D:response>").unwrap();
+    assert!(bytes < 620, "{bytes}: {}", answer.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_asked_for_and_not_there_is_reported_missing() {
+    let drive = Drive::new().await;
+    drive.put("/dav/a", b"hello").await;
+    let names = "<D:getetag/><D:quota-used-bytes/><x xmlns='urn:x'/><o:checksums/><o:permissions/>";
+    let answer = drive
+        .ask("PROPFIND", "/dav/a", &[("depth", "0")], &prop(names))
+        .await;
+    let responses = multistatus(&answer).responses;
+    let checksums = responses[0]
+        .property(&Name::new(OWNCLOUD, "checksums"))
+        .unwrap();
+    let sha256 = "SHA256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    assert_eq!(checksums.elements().next().unwrap().text(), sha256);
+    let missing = &responses[0].propstats[1];
+    assert_eq!(missing.status, 404);
+    let missing: Vec<_> = missing
+        .properties
+        .iter()
+        .map(|p| p.name.to_string())
+        .collect();
+    assert_eq!(missing, ["{DAV:}quota-used-bytes", "{urn:x}x"]);
+
+    let only_missing = drive
+        .ask("PROPFIND", "/dav/a", &[], &prop("<x xmlns='urn:x'/>"))
+        .await;
+    let propstats = &multistatus(&only_missing).responses[0].propstats;
+    assert_eq!((propstats.len(), propstats[0].status), (1, 404));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn depth_means_what_clients_mean_by_it() {
+    let drive = Drive::new().await;
+    drive.folder("/f").await;
+    drive.put("/dav/f/a", b"").await;
+    let ask = async |path, depth: &[(&str, &str)]| drive.ask("PROPFIND", path, depth, b"").await;
+    assert_eq!(hrefs(&ask("/dav/f", &[("depth", "0")]).await), ["/dav/f/"]);
+    assert_eq!(hrefs(&ask("/dav/f/", &[]).await), ["/dav/f/", "/dav/f/a"]);
+    assert_eq!(hrefs(&ask("/dav/f/a", &[]).await), ["/dav/f/a"]);
+    assert_eq!(
+        hrefs(&ask("/dav/f/a", &[("depth", "1")]).await),
+        ["/dav/f/a"]
+    );
+    let aliased = ask("/remote.php/dav/files/alice/f", &[("depth", "1")]).await;
+    assert_eq!(hrefs(&aliased)[1], "/remote.php/dav/files/alice/f/a");
+    let infinite = ask("/dav/f", &[("depth", "infinity")]).await;
+    assert_eq!(infinite.status, StatusCode::FORBIDDEN);
+    assert!(infinite.text().contains("<D:propfind-finite-depth/>"));
+    assert_eq!(
+        ask("/dav/f", &[("depth", "2")]).await.status,
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(ask("/dav/x", &[]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_are_bounded_and_checked() {
+    let drive = Drive::new().await;
+    let ask = async |body: &[u8]| drive.ask("PROPFIND", "/dav/", &[], body).await.status;
+    assert_eq!(ask(b"<a").await, StatusCode::BAD_REQUEST);
+    assert_eq!(ask(b"<a/>").await, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        ask(&vec![b' '; 65_537]).await,
+        StatusCode::PAYLOAD_TOO_LARGE
+    );
+    let bomb = b"<!DOCTYPE a [<!ENTITY x 'y'>]><propfind xmlns='DAV:'><allprop/></propfind>";
+    assert_eq!(ask(bomb).await, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_of_several_pages_is_whole_and_costs_a_statement_each() {
+    const MEMBERS: usize = 5000;
+    let drive = Drive::new().await;
+    drive.folder("/f").await;
+    join_all((0..MEMBERS).map(async |n| drive.folder(&format!("/f/{n:05}")).await)).await;
+    let answer = drive
+        .ask("PROPFIND", "/dav/f", &[("depth", "1")], b"")
+        .await;
+    let warm = drive
+        .ask("PROPFIND", "/dav/f", &[("depth", "1")], b"")
+        .await;
+    assert_eq!(warm.statements, 2);
+    assert_eq!(warm.body, answer.body);
+    let found = hrefs(&answer);
+    assert_eq!(found.len(), MEMBERS + 1);
+    assert_eq!(found[MEMBERS], "/dav/f/04999/");
+
+    let request = http::Request::builder().method("PROPFIND").uri("/dav/f");
+    let request = request
+        .body(http_body_util::Full::new(bytes::Bytes::new()))
+        .unwrap();
+    let mut body = drive.dav.handle(&drive.caller, request).await.into_body();
+    let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert!(first.len() < 100_000, "{}", first.len());
+    // Whoever loses the database in the middle must not see an end.
+    let database = rusqlite::Connection::open(drive.data.path().join("coffer.db")).unwrap();
+    let rename = "ALTER TABLE entry RENAME TO gone";
+    database.execute(rename, []).unwrap();
+    let mut end = None;
+    while let Some(frame) = body.frame().await {
+        end = Some(frame.is_ok());
+    }
+    assert_eq!(end, Some(false));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_properties_cost_a_statement_only_where_there_are_any() {
+    let drive = Drive::new().await;
+    for name in ["a", "b"] {
+        drive.put(&format!("/dav/{name}"), b"").await;
+    }
+    let ask = async |body: &[u8]| {
+        drive
+            .ask("PROPFIND", "/dav/", &[("depth", "1")], body)
+            .await
+    };
+    ask(b"").await;
+    assert_eq!(ask(b"").await.statements, 1);
+    let set = PropertyChange::Set(Property {
+        namespace: "urn:x".to_owned(),
+        name: "colour".to_owned(),
+        value: "<colour xmlns=\"urn:x\">blue</colour>".to_owned(),
+    });
+    let path = Path::parse("a").unwrap();
+    let changed =
+        drive
+            .store
+            .change_properties(&drive.caller, &path, vec![set], Condition::default());
+    changed.await.unwrap();
+    let colour = Name::new("urn:x", "colour");
+    ask(b"").await;
+    let answer = ask(b"").await;
+    assert_eq!(answer.statements, 2);
+    let responses = multistatus(&answer).responses;
+    assert_eq!(responses[1].property(&colour).unwrap().text(), "blue");
+    assert!(responses[2].property(&colour).is_none());
+    let answer = ask(&prop("<colour xmlns='urn:x'/>")).await;
+    let responses = multistatus(&answer).responses;
+    assert_eq!(responses[1].property(&colour).unwrap().text(), "blue");
+    assert_eq!(responses[2].propstats[0].status, 404);
+    assert_eq!(ask(&prop("<D:getetag/>")).await.statements, 1);
+    let names = ask(b"<propfind xmlns='DAV:'><propname/></propfind>").await;
+    let responses = multistatus(&names).responses;
+    assert_eq!(responses[1].property(&colour).unwrap().text(), "");
+    assert!(responses[1].property(&Name::dav("getetag")).is_some());
+    assert!(
+        responses[1]
+            .property(&Name::dav("quota-used-bytes"))
+            .is_none()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_folder_shows_the_quota_of_the_drive_except_to_those_who_stall_over_it() {
+    let hide = |options: &mut crate::DavOptions| options.hide_quota_from.push("WebDAVFS".into());
+    let drive = Drive::with(hide).await;
+    drive.folder("/f").await;
+    drive.put("/dav/a", &[0; 1000]).await;
+    let body = prop("<D:quota-used-bytes/><D:quota-available-bytes/>");
+    for path in ["/dav/", "/dav/f", "/"] {
+        let answer = drive.ask("PROPFIND", path, &[("depth", "0")], &body).await;
+        let found = multistatus(&answer).responses;
+        let text = |name| {
+            found[0]
+                .property(&Name::dav(name))
+                .unwrap()
+                .text()
+                .into_owned()
+        };
+        assert_eq!(text("quota-used-bytes"), "1000");
+        assert_eq!(text("quota-available-bytes"), "99999000");
+    }
+    let agent = [("depth", "0"), ("user-agent", "WebDAVFS/3.0.0 (03008000)")];
+    let answer = drive.ask("PROPFIND", "/dav/", &agent, &body).await;
+    assert_eq!(multistatus(&answer).responses[0].propstats[0].status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn locks_are_shown_where_they_cover() {
+    let drive = Drive::new().await;
+    drive.folder("/f g").await;
+    drive.put("/dav/f%20g/a", b"").await;
+    drive.put("/dav/b", b"").await;
+    let new = NewLock {
+        token: "urn:uuid:1".to_owned(),
+        is_exclusive: true,
+        is_deep: true,
+        owner_xml: Some("<owner xmlns=\"DAV:\">me</owner>".to_owned()),
+        timeout_s: 600,
+    };
+    let path = Path::parse("/f g").unwrap();
+    let locked = drive
+        .store
+        .lock(&drive.caller, &path, new, Condition::default());
+    locked.await.unwrap();
+    let question = prop("<D:lockdiscovery/>");
+    let discovery = async |path: &str| {
+        let answer = drive
+            .ask("PROPFIND", path, &[("depth", "0")], &question)
+            .await;
+        let found = multistatus(&answer).responses;
+        found[0]
+            .property(&Name::dav("lockdiscovery"))
+            .unwrap()
+            .clone()
+    };
+    for path in ["/dav/f%20g/a", "/dav/f%20g/"] {
+        let found = discovery(path).await;
+        let lock = found.dav_child("activelock").unwrap();
+        let root = lock
+            .dav_child("lockroot")
+            .unwrap()
+            .dav_child("href")
+            .unwrap();
+        assert_eq!(root.text(), "/dav/f%20g/");
+        assert_eq!(lock.dav_child("depth").unwrap().text(), "infinity");
+        assert_eq!(lock.dav_child("owner").unwrap().text(), "me");
+        let token = lock.dav_child("locktoken").unwrap();
+        assert_eq!(token.dav_child("href").unwrap().text(), "urn:uuid:1");
+    }
+    assert!(discovery("/dav/b").await.dav_child("activelock").is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_parents_of_a_share_are_collections_that_lead_to_it() {
+    let drive = Drive::new().await;
+    let ask = async |path: &str| drive.ask("PROPFIND", path, &[("depth", "1")], b"").await;
+    assert_eq!(hrefs(&ask("/").await), ["/", "/dav/"]);
+    let aliases = ["/remote.php/", "/remote.php/dav/", "/remote.php/webdav/"];
+    assert_eq!(hrefs(&ask("/remote.php").await), aliases);
+    assert_eq!(
+        hrefs(&ask("/remote.php/dav/files/").await),
+        ["/remote.php/dav/files/", "/remote.php/dav/files/alice/"]
+    );
+    let page = drive.ask("GET", "/", &[], b"").await;
+    assert!(page.text().contains("<a href=\"/dav/\">dav/</a>"));
+    let options = drive.ask("OPTIONS", "/", &[], b"").await;
+    assert_eq!(
+        options.field("dav"),
+        "1, 2, 3, sync-collection, sabredav-partialupdate"
+    );
+    assert_eq!(options.field("ms-author-via"), "DAV");
+    for method in ["DELETE", "PUT", "MKCOL", "LOCK", "MOVE"] {
+        let answer = drive.ask(method, "/", &[], b"").await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(answer.field("allow"), "OPTIONS, GET, HEAD, PROPFIND");
+    }
+}
