@@ -100,7 +100,7 @@ where
     let info = lockinfo::parse(&body)?;
     let mut wish = Wish {
         // 128 unpredictable bits: knowing the token is what proves holding the lock.
-        token: lock_token::from_id(&call.dav.options().world.bytes()),
+        token: lock_token::from_random(call.dav.options().world.bytes()),
         owner_xml: None,
         // A wish that nobody understands is none: the server chooses (RFC 4918 §10.7).
         timeout: timeout::parse(call.headers()).unwrap_or(None),
