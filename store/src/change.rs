@@ -137,13 +137,14 @@ impl Store {
                     .filter(|line| line.kind != ChangeKind::Removed)
                     .map(|line| line.node)
                     .collect();
-                let mut nodes: HashMap<NodeId, Node> = crate::node::rows::find_many(tx, &ids)?
+                let nodes: HashMap<NodeId, Node> = crate::node::rows::find_many(tx, &ids)?
                     .into_iter()
                     .map(|node| (node.id, node))
                     .collect();
                 let mut items = Vec::with_capacity(latest.len());
                 for line in latest {
-                    let now = match (line.kind, nodes.remove(&line.node)) {
+                    // A node that was moved stands on two lines: not here, and there.
+                    let now = match (line.kind, nodes.get(&line.node).cloned()) {
                         (ChangeKind::Removed, _) | (_, None) => Now::Gone,
                         (ChangeKind::Changed, Some(node)) => Now::Present(node),
                         (ChangeKind::Tree, Some(node)) => Now::Tree(node),
