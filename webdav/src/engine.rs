@@ -6,11 +6,15 @@
 //! inside the transaction that makes the change. Whatever the store says there, refusals that
 //! dav-server has no word for among them, is written down in the context and becomes the answer.
 
+#[cfg(test)]
+mod comparison;
 mod context;
 mod file;
 mod file_system;
 mod lock_system;
 mod meta_data;
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::pin::Pin;

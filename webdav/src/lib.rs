@@ -34,6 +34,8 @@ mod property;
 mod request;
 #[cfg(feature = "server")]
 mod status;
+#[cfg(all(test, feature = "server"))]
+mod testing;
 
 #[cfg(feature = "server")]
 pub use self::body::Body;

@@ -8,3 +8,6 @@ pub(crate) mod propfind;
 pub(crate) mod proppatch;
 pub(crate) mod put;
 pub(crate) mod report;
+
+#[cfg(test)]
+mod tests;

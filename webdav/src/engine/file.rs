@@ -31,9 +31,9 @@ pub(super) enum State {
         stored: Stored,
         offset: u64,
     },
-    /// To be replaced, or written into where `start` says.
-    Ready {
-        start: Option<PatchStart>,
+    /// To be written into; begun with the first byte, since the place comes by `seek`.
+    Patch {
+        start: PatchStart,
         size_bytes: Option<u64>,
     },
     /// Being written. Dropped here, it leaves nothing.
@@ -59,26 +59,16 @@ impl File {
             state,
         } = self;
         let state = state.get_mut();
-        if let State::Ready { start, size_bytes } = state {
+        if let State::Patch { start, size_bytes } = state {
             let options = UploadOptions {
                 size_bytes: *size_bytes,
                 ..UploadOptions::default()
             };
-            let (caller, condition) = (&context.caller, context.condition(path));
-            let begun = match *start {
-                None => {
-                    context
-                        .store
-                        .begin_upload(caller, path, options, condition)
-                        .await
-                }
-                Some(start) => {
-                    context
-                        .store
-                        .begin_patch(caller, path, start, options, condition)
-                        .await
-                }
-            };
+            let condition = context.condition(path);
+            let begun = context
+                .store
+                .begin_patch(&context.caller, path, *start, options, condition)
+                .await;
             *state = State::Write(Box::new(begun.map_err(|error| context.refuse(error))?));
         }
         match state {
@@ -146,7 +136,7 @@ impl DavFile for File {
     fn metadata(&'_ mut self) -> FsFuture<'_, Box<dyn DavMetaData>> {
         let node = match self.state.get_mut() {
             State::Read { node, .. } | State::Done(node) => Ok(node.clone()),
-            State::Made | State::Ready { .. } | State::Write(_) => Err(FsError::NotImplemented),
+            State::Made | State::Patch { .. } | State::Write(_) => Err(FsError::NotImplemented),
         };
         Box::pin(ready(
             node.map(|node| Box::new(MetaData(node)) as Box<dyn DavMetaData>),
@@ -173,15 +163,11 @@ impl DavFile for File {
                 Ok(at)
             }
             // An append stays one, although dav-server seeks to 0 for it too.
-            (
-                State::Ready {
-                    start: Some(PatchStart::Append),
-                    ..
-                },
-                SeekFrom::Start(at),
-            ) => Ok(at),
-            (State::Ready { start, .. }, SeekFrom::Start(at)) => {
-                *start = start.map(|_| PatchStart::At(at));
+            (State::Patch { start, .. }, SeekFrom::Start(at)) => {
+                // An append stays one, although dav-server seeks to 0 for it too.
+                if *start != PatchStart::Append {
+                    *start = PatchStart::At(at);
+                }
                 Ok(at)
             }
             _ => Err(FsError::NotImplemented),

@@ -13,7 +13,7 @@ use dav_server::fs::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
-use store::{NodeId, PatchStart, Property, PropertyChange, TransferOptions};
+use store::{NodeId, PatchStart, Property, PropertyChange, TransferOptions, UploadOptions};
 
 use super::context::{Context, Credentials};
 use super::file::{File, State};
@@ -226,17 +226,29 @@ async fn open(
     if context.outcome().lock.is_some() {
         return Ok(File::open(context, path, State::Made));
     }
-    let start = match (options.truncate, options.append) {
-        (true, _) => None,
-        (false, true) => Some(PatchStart::Append),
-        (false, false) => Some(PatchStart::At(0)),
-    };
     let size_bytes = options.size;
-    Ok(File::open(
-        context,
-        path,
-        State::Ready { start, size_bytes },
-    ))
+    if options.truncate {
+        // Refused now, before dav-server reads the body.
+        let options = UploadOptions {
+            size_bytes,
+            check_first: true,
+            ..UploadOptions::default()
+        };
+        let condition = context.condition(&path);
+        let begun = context
+            .store
+            .begin_upload(&context.caller, &path, options, condition)
+            .await;
+        let upload = begun.map_err(|error| context.refuse(error))?;
+        return Ok(File::open(context, path, State::Write(Box::new(upload))));
+    }
+    let start = if options.append {
+        PatchStart::Append
+    } else {
+        PatchStart::At(0)
+    };
+    let state = State::Patch { start, size_bytes };
+    Ok(File::open(context, path, state))
 }
 
 /// Pages of a folder, one after the other. A page that cannot be read is an error, never an end.

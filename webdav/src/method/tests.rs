@@ -1,0 +1,5 @@
+//! The verbs that change a drive, and its history, through the whole door.
+
+mod changes;
+mod properties;
+mod trees;
