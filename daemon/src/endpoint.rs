@@ -1,28 +1,138 @@
 //! The JSON API: one file per noun of the paths, each with its handlers and its `routes()`.
 
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use http::request::Parts;
 use http::{HeaderValue, header};
+use http_body::Body as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use store::{Caller, Store, World};
 
 use crate::config::Config;
+use crate::config::accounts::Registration;
+use crate::server::auth::{Auth, Denied};
+use crate::server::peer::Peer;
 use crate::server::problem::{Problem, no_method, no_route};
+use crate::server::rate_limit::RateLimit;
+use crate::server::token::Access;
 use crate::server::trace::RequestStats;
 
+mod auth;
+mod me;
+mod ping;
+mod users;
+
+/// What handlers need.
+#[derive(Clone)]
+pub struct AppState {
+    pub auth: Arc<Auth>,
+    /// Who may make an account.
+    registration: Registration,
+    registrations: Arc<RateLimit>,
+}
+
+impl AppState {
+    pub fn new(config: &Config, auth: Arc<Auth>) -> Self {
+        let most = config.accounts.registrations_per_address;
+        Self {
+            auth,
+            registration: config.accounts.registration,
+            registrations: Arc::new(RateLimit::new(most, World::default())),
+        }
+    }
+
+    fn store(&self) -> &Store {
+        &self.auth.store
+    }
+}
+
 /// All routes that are not WebDAV.
-pub fn router(config: &Config) -> Router {
+pub fn router(config: &Config, state: AppState) -> Router {
     let body_limit = usize::try_from(config.limits.json_body_bytes.0).unwrap_or(usize::MAX);
+    let api = Router::new()
+        .merge(auth::routes())
+        .merge(me::routes())
+        .merge(ping::routes())
+        .merge(users::routes());
     Router::new()
         .route("/healthz", get(healthz))
+        .nest("/api/v1", api)
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
         .layer(from_fn(note_route))
         .layer(DefaultBodyLimit::max(body_limit))
+        .with_state(state)
+}
+
+/// The caller of a request; without a credential the handler is not reached.
+pub struct Authenticated {
+    pub caller: Caller,
+    pub token: Option<Access>,
+}
+
+impl FromRequestParts<AppState> for Authenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        Ok(admit(parts, state).await?)
+    }
+}
+
+/// The caller of a request that may come without a credential.
+pub struct MaybeAuthenticated(pub Option<Authenticated>);
+
+impl FromRequestParts<AppState> for MaybeAuthenticated {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        match admit(parts, state).await {
+            Ok(authenticated) => Ok(Self(Some(authenticated))),
+            Err(Denied::Missing) => Ok(Self(None)),
+            Err(denied) => Err(denied.into()),
+        }
+    }
+}
+
+async fn admit(parts: &Parts, state: &AppState) -> Result<Authenticated, Denied> {
+    let peer = peer_of(parts);
+    let admitted = state
+        .auth
+        .admit(&parts.method, &parts.uri, &parts.headers, peer)
+        .await?;
+    if let Some(stats) = parts.extensions.get::<Arc<RequestStats>>() {
+        stats.set_user(&admitted.caller.username);
+    }
+    Ok(Authenticated {
+        caller: admitted.caller,
+        token: admitted.token,
+    })
+}
+
+/// The client of a request.
+pub struct Client(pub Peer);
+
+impl<S: Sync> FromRequestParts<S> for Client {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(peer_of(parts)))
+    }
+}
+
+fn peer_of(parts: &Parts) -> Peer {
+    let nobody = Peer {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        tls: false,
+    };
+    parts.extensions.get().copied().unwrap_or(nobody)
 }
 
 /// Says that the process lives and serves.
@@ -56,6 +166,29 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let axum::Json(body) = axum::Json::from_request(request, state).await?;
+        Ok(Self(body))
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        let no_store = HeaderValue::from_static("no-store");
+        ([(header::CACHE_CONTROL, no_store)], axum::Json(self.0)).into_response()
+    }
+}
+
+/// A JSON body that may be left out, which is the default.
+pub struct OptionalJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let has_type = request.headers().contains_key(header::CONTENT_TYPE);
+        if !has_type && request.body().is_end_stream() {
+            return Ok(Self(T::default()));
+        }
+        let Json(body) = Json::from_request(request, state).await?;
         Ok(Self(body))
     }
 }

@@ -11,9 +11,22 @@ pub fn rfc3339(ms: i64) -> String {
         .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
 }
 
+/// Reads such a text, of any offset.
+pub fn parse(text: &str) -> Option<i64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    i64::try_from(at.unix_timestamp_nanos() / 1_000_000).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_are_read_with_their_offset() {
+        let read = parse("2023-11-14T23:13:20.123+01:00");
+        assert_eq!(read, Some(1_700_000_000_123));
+        assert_eq!(parse("yesterday"), None);
+    }
 
     #[test]
     fn instants_are_written_in_utc() {

@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use store::{Store, World};
+use store::World;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use webdav::{Dav, DavOptions};
@@ -25,14 +25,18 @@ mod guard;
 mod head;
 pub mod peer;
 pub mod problem;
+pub mod rate_limit;
 pub mod tls;
+pub mod token;
 pub mod trace;
 mod wire;
 
 use self::accept::{Listener, Seats};
+use self::auth::Auth;
 use self::body::{RequestBody, ResponseBody};
 use self::connection::Builders;
 use self::peer::Peer;
+use self::problem::Problem;
 use self::tls::Certificate;
 use self::trace::RequestStats;
 
@@ -45,23 +49,23 @@ pub struct State {
     drive: Option<Drive>,
 }
 
-/// The door of WebDAV, and the store that knows its callers.
+/// The door of WebDAV, and who lets callers in.
 struct Drive {
     dav: Dav,
-    store: Store,
+    auth: Arc<Auth>,
 }
 
 impl State {
-    /// `store` is absent only where connections alone are of interest.
-    pub fn new(config: Config, api: Router, store: Option<Store>) -> Arc<Self> {
+    /// `auth` is absent only where connections alone are of interest.
+    pub fn new(config: Config, api: Router, auth: Option<Arc<Auth>>) -> Arc<Self> {
         let server = &config.server;
         let mut options = DavOptions::new(World::default());
         options
             .hide_quota_from
             .clone_from(&config.webdav.hide_quota_from);
-        let drive = store.map(|store| Drive {
-            dav: Dav::new(store.clone(), options),
-            store,
+        let drive = auth.map(|auth| Drive {
+            dav: Dav::new(auth.store.clone(), options),
+            auth,
         });
         Arc::new(Self {
             drive,
@@ -88,7 +92,7 @@ fn is_dav(path: &str) -> bool {
 /// Sends a request to its door.
 async fn route(
     state: &Arc<State>,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
     peer: Peer,
 ) -> Response<ResponseBody> {
     if let Some(drive) = &state.drive
@@ -96,7 +100,11 @@ async fn route(
     {
         return drive.serve(request, peer).await;
     }
-    match state.api.call(request.map(axum::body::Body::new)).await {
+    let counter = request.extensions().get::<Arc<RequestStats>>();
+    let counter = counter.map_or_else(Arc::default, |stats| Arc::clone(&stats.statements));
+    request.extensions_mut().insert(peer);
+    let answer = state.api.call(request.map(axum::body::Body::new));
+    match store::count_statements(counter, answer).await {
         Ok(response) => response.map(ResponseBody::Api),
         Err(never) => match never {},
     }
@@ -116,9 +124,10 @@ impl Drive {
             {
                 return Dav::options_for_anyone().map(ResponseBody::Dav);
             }
-            let caller = match auth::caller(&self.store, request.headers(), peer).await {
-                Ok(caller) => caller,
-                Err(refusal) => return refusal.into_response(),
+            let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+            let caller = match self.auth.admit(method, uri, headers, peer).await {
+                Ok(admitted) => admitted.caller,
+                Err(denied) => return Problem::of_dav(denied).into_response(),
             };
             stats.set_user(&caller.username);
             let answer = self.dav.handle(&caller, request).await;

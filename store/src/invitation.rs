@@ -15,30 +15,25 @@ use crate::user;
 const PREFIX: &str = "inv_";
 
 impl Store {
-    /// Makes an invitation; the code is shown this once.
+    /// Makes an invitation: its code, shown this once, and when it expires.
     ///
     /// # Errors
     /// [`Error::Forbidden`] when the actor is no administrator.
-    pub async fn invite(&self, actor: Actor, valid_for: Duration) -> Result<String> {
+    pub async fn invite(&self, actor: Actor, valid_for: Duration) -> Result<(String, i64)> {
         let code = secret::generate(self.world(), PREFIX);
         let digest = secret::digest(&code);
         let world = self.world().clone();
         let lifetime_ms = i64::try_from(valid_for.as_millis()).unwrap_or(i64::MAX);
+        let now = world.now_ms();
+        let expires_at = now.saturating_add(lifetime_ms);
         self.db()
             .write(move |tx| {
                 user::require_administrator(tx, actor)?;
-                let now = world.now_ms();
-                rows::insert(
-                    tx,
-                    digest,
-                    actor.user(),
-                    now,
-                    now.saturating_add(lifetime_ms),
-                )?;
+                rows::insert(tx, digest, actor.user(), now, expires_at)?;
                 audit::record(tx, &world, actor.user(), "invitation.add", "", None)
             })
             .await?;
-        Ok(code)
+        Ok((code, expires_at))
     }
 }
 

@@ -14,9 +14,11 @@ use crate::config::Config;
 use crate::control::Control;
 use crate::daemonize::{Ready, Side, to_background};
 use crate::data::{self, Announcement, DataLock};
+use crate::endpoint::AppState;
 use crate::jobs::Jobs;
 use crate::open::open_store;
 use crate::process::{self, PidFile};
+use crate::server::auth::Auth;
 use crate::server::tls::{self, Certificate};
 use crate::server::{Server, State, accept, addresses};
 use crate::telemetry::{Reopener, Telemetry};
@@ -94,8 +96,10 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
         password,
         self_signed: config.listen.self_signed,
     });
-    let api = endpoint::router(&config);
-    let state = State::new(config, api, Some(store.clone()));
+    let auth = Auth::open(&config, store.clone()).await;
+    let auth = Arc::new(auth.context("tokens cannot be signed")?);
+    let api = endpoint::router(&config, AppState::new(&config, Arc::clone(&auth)));
+    let state = State::new(config, api, Some(auth));
     let config = &state.config;
     let control = Control::bind(&config.data)?;
     let commands = {

@@ -1,99 +1,266 @@
-//! Who is behind a request: from its credential to a caller.
+//! From the credential of a request to a caller: Basic, or an access token in the header or the
+//! cookie.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use store::{Caller, Store};
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::uri::Authority;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use store::{Caller, Store, World};
 use zeroize::Zeroizing;
 
-use super::body::ResponseBody;
 use super::peer::Peer;
-use super::problem::{Problem, code};
+use super::token::{Access, Tokens};
+use crate::config::Config;
 
-/// Why a request has no caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Refusal {
-    /// No credential, or one that does not hold.
-    Unauthorized,
-    /// Too many failed attempts.
-    TooMany { retry_after_s: u64 },
-    /// It cannot be known now.
-    Unavailable,
+/// Holds the access token in browsers.
+pub const COOKIE: &str = "coffer_token";
+/// What DAV clients are asked for (RFC 7617 §2.1).
+pub const BASIC_CHALLENGE: &str = "Basic realm=\"Coffer\", charset=\"UTF-8\"";
+/// What clients of the API are asked for; Basic is taken too, but would make browsers ask.
+pub const BEARER_CHALLENGE: &str = "Bearer realm=\"Coffer\"";
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// Some clients leave the padding out.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Lets callers in.
+pub struct Auth {
+    pub store: Store,
+    pub tokens: Tokens,
+    /// Scheme, host and port under which people reach us, where that is configured.
+    public_origin: Option<String>,
 }
 
-/// The longest credential that is looked at.
-const MAX_CREDENTIAL_BYTES: usize = 4096;
+/// Who was let in.
+pub struct Admitted {
+    pub caller: Caller,
+    /// The access token, where it was one.
+    pub token: Option<Access>,
+}
 
-/// The caller behind the credential of a request.
-///
-/// # Errors
-/// [`Refusal`], the same whichever part of the credential was wrong.
-pub async fn caller(store: &Store, headers: &HeaderMap, peer: Peer) -> Result<Caller, Refusal> {
-    let mut fields = headers.get_all(AUTHORIZATION).iter();
-    let (Some(field), None) = (fields.next(), fields.next()) else {
-        return Err(Refusal::Unauthorized);
-    };
-    let (name, secret) = basic(field).ok_or(Refusal::Unauthorized)?;
-    let found = store
-        .authenticate_basic(&name, &secret, Some(peer.address))
-        .await;
-    found.map_err(|error| match error {
-        store::Error::WrongCredentials => Refusal::Unauthorized,
-        store::Error::TooManyAttempts { retry_after_s } => Refusal::TooMany { retry_after_s },
-        error => {
-            tracing::error!(%error, "a credential could not be checked");
-            Refusal::Unavailable
+/// Why nobody was let in.
+#[derive(Debug, thiserror::Error)]
+pub enum Denied {
+    #[error("A credential is needed.")]
+    Missing,
+    #[error("The credential cannot be understood.")]
+    Malformed,
+    #[error("The credential is wrong or has expired.")]
+    Wrong,
+    #[error("Another site's page may not change anything here.")]
+    CrossSite,
+    #[error(transparent)]
+    Store(store::Error),
+}
+
+impl From<store::Error> for Denied {
+    fn from(error: store::Error) -> Self {
+        match error {
+            store::Error::WrongCredentials => Self::Wrong,
+            error => Self::Store(error),
         }
-    })
-}
-
-/// Name and password of `Basic` credentials (RFC 7617 §2).
-fn basic(field: &HeaderValue) -> Option<(Zeroizing<String>, Zeroizing<String>)> {
-    let (scheme, encoded) = field.to_str().ok()?.split_once(' ')?;
-    if !scheme.eq_ignore_ascii_case("basic") || encoded.len() > MAX_CREDENTIAL_BYTES {
-        return None;
     }
-    let decoded = Zeroizing::new(STANDARD.decode(encoded.trim()).ok()?);
-    let (name, secret) = std::str::from_utf8(&decoded).ok()?.split_once(':')?;
-    Some((
-        Zeroizing::new(name.to_owned()),
-        Zeroizing::new(secret.to_owned()),
-    ))
 }
 
-impl Refusal {
-    /// The answer to somebody who may try again with another credential.
-    pub fn into_response(self) -> Response<ResponseBody> {
-        match self {
-            Self::Unauthorized => {
-                let detail = "A user name and password, or an app password, are needed.";
-                let mut response =
-                    Problem::new(StatusCode::UNAUTHORIZED, code::UNAUTHORIZED, detail)
-                        .into_response();
-                let challenge =
-                    HeaderValue::from_static(r#"Basic realm="Coffer", charset="UTF-8""#);
-                response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
-                response
+enum Credential {
+    Basic(Zeroizing<String>),
+    Token(String),
+}
+
+impl Auth {
+    /// Lets callers of `store` in.
+    ///
+    /// # Errors
+    /// The configured secret is too short, or the database fails.
+    pub async fn open(config: &Config, store: Store) -> Result<Self, store::Error> {
+        let secret = config
+            .jwt
+            .secret
+            .as_ref()
+            .map(|secret| secret.reveal().as_bytes());
+        let key = store.signing_key(secret).await?;
+        let lifetime_s = config.jwt.access_token_age.0.as_secs();
+        let public_url = config.listen.public_url.as_deref();
+        Ok(Self {
+            store,
+            tokens: Tokens::new(&key, lifetime_s, World::default()),
+            public_origin: public_url.map(|url| url.trim_end_matches('/').to_ascii_lowercase()),
+        })
+    }
+
+    /// The caller behind a request. Nothing in its URI counts as a credential.
+    pub async fn admit(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: Peer,
+    ) -> Result<Admitted, Denied> {
+        let credential = match from_header(headers)? {
+            Some(credential) => credential,
+            None => Credential::Token(self.from_cookie(method, uri, headers)?),
+        };
+        match credential {
+            Credential::Basic(pair) => {
+                let (name, secret) = pair.split_once(':').ok_or(Denied::Malformed)?;
+                let caller = self
+                    .store
+                    .authenticate_basic(name, secret, peer.known())
+                    .await?;
+                Ok(Admitted {
+                    caller,
+                    token: None,
+                })
             }
-            Self::TooMany { retry_after_s } => {
-                let detail = "Too many failed attempts; wait before the next.";
-                let mut response = Problem::new(
-                    StatusCode::TOO_MANY_REQUESTS,
-                    code::TOO_MANY_ATTEMPTS,
-                    detail,
-                )
-                .into_response();
-                response
-                    .headers_mut()
-                    .insert(RETRY_AFTER, retry_after_s.into());
-                response
-            }
-            Self::Unavailable => {
-                let detail = "The credential cannot be checked now.";
-                Problem::new(StatusCode::SERVICE_UNAVAILABLE, code::UNAVAILABLE, detail)
-                    .into_response()
+            Credential::Token(token) => {
+                let access = self.tokens.verify(&token).ok_or(Denied::Wrong)?;
+                let caller = self.store.login_caller(access.login, access.user).await?;
+                Ok(Admitted {
+                    caller,
+                    token: Some(access),
+                })
             }
         }
+    }
+
+    /// The token that a browser sends by itself, also for pages of others: these may not change
+    /// anything.
+    fn from_cookie(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<String, Denied> {
+        let mut found = headers
+            .get_all(header::COOKIE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(';'))
+            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
+        let token = found.next().ok_or(Denied::Missing)?;
+        if found.next().is_some() {
+            return Err(Denied::Malformed);
+        }
+        if !method.is_safe() && !self.is_same_site(uri, headers) {
+            return Err(Denied::CrossSite);
+        }
+        Ok(token.to_owned())
+    }
+
+    /// Browsers say where a request comes from; what is no browser says nothing.
+    fn is_same_site(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        if let Some(site) = headers.get(FETCH_SITE)
+            && !matches!(site.as_bytes(), b"same-origin" | b"none")
+        {
+            return false;
+        }
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str().map(str::to_ascii_lowercase) else {
+            return false;
+        };
+        if self.public_origin.as_ref() == Some(&origin) {
+            return true;
+        }
+        let host = uri.authority().map(Authority::as_str);
+        let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok());
+        let theirs = origin.split_once("://").map(|(_, authority)| authority);
+        host.is_some_and(|host| theirs == Some(&host.to_ascii_lowercase()))
+    }
+}
+
+/// The one `Authorization` header.
+fn from_header(headers: &HeaderMap) -> Result<Option<Credential>, Denied> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Denied::Malformed);
+    }
+    let value = value.to_str().map_err(|_| Denied::Malformed)?;
+    let (scheme, rest) = value.split_once(' ').ok_or(Denied::Malformed)?;
+    let rest = rest.trim_start_matches(' ');
+    if scheme.eq_ignore_ascii_case("basic") {
+        let bytes = BASE64
+            .decode(rest.trim_end())
+            .map_err(|_| Denied::Malformed)?;
+        // We ask for UTF-8; some clients send Latin-1 whatever is asked (RFC 7617 §2.1).
+        let text = String::from_utf8(bytes)
+            .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
+        Ok(Some(Credential::Basic(Zeroizing::new(text))))
+    } else if scheme.eq_ignore_ascii_case("bearer") {
+        Ok(Some(Credential::Token(rest.trim_end().to_owned())))
+    } else {
+        Err(Denied::Malformed)
+    }
+}
+
+/// Has the browser keep the token, out of reach of scripts.
+pub fn set_cookie(token: &str, lifetime_s: u64, peer: Peer) -> HeaderValue {
+    let secure = if peer.tls { "; Secure" } else { "" };
+    let cookie =
+        format!("{COOKIE}={token}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Lax{secure}");
+    HeaderValue::try_from(cookie).expect("tokens are base64url and dots")
+}
+
+/// Has the browser forget the token.
+pub fn clear_cookie(peer: Peer) -> HeaderValue {
+    set_cookie("", 0, peer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(*name, value.parse().unwrap());
+        }
+        map
+    }
+
+    fn basic(value: &str) -> Option<String> {
+        match from_header(&headers(&[("authorization", value)])) {
+            Ok(Some(Credential::Basic(pair))) => Some(pair.to_string()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn basic_is_read_as_clients_write_it() {
+        assert_eq!(basic("Basic YTpi").as_deref(), Some("a:b"));
+        assert_eq!(basic("bAsIc   YTpi ").as_deref(), Some("a:b"));
+        assert_eq!(basic("Basic YTpiYw==").as_deref(), Some("a:bc"));
+        assert_eq!(basic("Basic YTpiYw").as_deref(), Some("a:bc"));
+        assert_eq!(basic("Basic YTrDqQ==").as_deref(), Some("a:\u{e9}"));
+        assert_eq!(basic("Basic YTrp").as_deref(), Some("a:\u{e9}"));
+        for value in [
+            "Basic",
+            "Basic !!!!",
+            "Basic YTp iYw",
+            "Digest a",
+            "YTpi",
+            "Basic,YTpi",
+        ] {
+            assert_eq!(basic(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn two_credentials_are_none() {
+        let twice = headers(&[
+            ("authorization", "Basic YTpi"),
+            ("authorization", "Bearer x"),
+        ]);
+        assert!(matches!(from_header(&twice), Err(Denied::Malformed)));
+        assert!(matches!(from_header(&HeaderMap::new()), Ok(None)));
     }
 }

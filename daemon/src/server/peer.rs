@@ -19,6 +19,11 @@ const FORWARDED_FOR: &str = "x-forwarded-for";
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 impl Peer {
+    /// The address, if there is one.
+    pub fn known(self) -> Option<IpAddr> {
+        Some(self.address).filter(|address| !address.is_unspecified())
+    }
+
     /// The client of one request of a connection: what a trusted proxy says, else the connection's
     /// own end. A client that is no trusted proxy cannot say anything about itself.
     pub fn of_request(self, trusted: bool, headers: &HeaderMap, proxies: &[Network]) -> Self {

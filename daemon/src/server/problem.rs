@@ -4,8 +4,9 @@
 use axum::extract::rejection::{JsonRejection, PathRejection, QueryRejection};
 use axum::response::IntoResponse;
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
+use super::auth::{BASIC_CHALLENGE, BEARER_CHALLENGE, Denied};
 use super::body::ResponseBody;
 
 /// Stable names of problems, for programs.
@@ -24,6 +25,27 @@ pub mod code {
     pub const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
     pub const UNAVAILABLE: &str = "unavailable";
     pub const INTERNAL: &str = "internal";
+    pub const WRONG_CREDENTIALS: &str = "wrong_credentials";
+    pub const CROSS_SITE: &str = "cross_site";
+    pub const FORBIDDEN: &str = "forbidden";
+    pub const NAME_TAKEN: &str = "name_taken";
+    pub const LAST_ADMINISTRATOR: &str = "last_administrator";
+    pub const PARENT_MISSING: &str = "parent_missing";
+    pub const ALREADY_EXISTS: &str = "already_exists";
+    pub const IS_FOLDER: &str = "is_folder";
+    pub const NOT_FOLDER: &str = "not_folder";
+    pub const PROTECTED: &str = "protected";
+    pub const OVERLAP: &str = "overlap";
+    pub const PRECONDITION_FAILED: &str = "precondition_failed";
+    pub const LOCKED: &str = "locked";
+    pub const NO_SUCH_LOCK: &str = "no_such_lock";
+    pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
+    pub const STORAGE_FULL: &str = "storage_full";
+    pub const LIMIT_EXCEEDED: &str = "limit_exceeded";
+    pub const INVALID_NAME: &str = "invalid_name";
+    pub const CONTENT_MISMATCH: &str = "content_mismatch";
+    pub const RANGE_NOT_SATISFIABLE: &str = "range_not_satisfiable";
+    pub const CURSOR_EXPIRED: &str = "cursor_expired";
 }
 
 /// A failure as the client sees it. Its text holds no SQL, path or secret.
@@ -32,6 +54,8 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    retry_after_s: Option<u64>,
+    challenge: Option<&'static str>,
 }
 
 impl Problem {
@@ -40,7 +64,28 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            retry_after_s: None,
+            challenge: None,
         }
+    }
+
+    /// Tells when to try again.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// Asks for a credential (RFC 9110 §11.6.1).
+    pub fn challenge(mut self, challenge: &'static str) -> Self {
+        self.challenge = Some(challenge);
+        self
+    }
+
+    /// Too many attempts or requests.
+    pub fn too_many(retry_after_s: u64) -> Self {
+        let detail = format!("Too many attempts; try again in {retry_after_s} seconds.");
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self::new(status, code::TOO_MANY_ATTEMPTS, detail).retry_after(retry_after_s)
     }
 
     /// Something went wrong that the client can do nothing about; the log has the cause, under the
@@ -50,7 +95,8 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, code::INTERNAL, detail)
     }
 
-    fn not_found() -> Self {
+    /// There is nothing there, or nothing the caller may know of.
+    pub fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             code::NOT_FOUND,
@@ -67,7 +113,7 @@ impl Problem {
         )
     }
 
-    fn parts(&self) -> (StatusCode, [(header::HeaderName, HeaderValue); 2], Bytes) {
+    fn parts(&self) -> (StatusCode, HeaderMap, Bytes) {
         let problem = api::Problem {
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
@@ -75,13 +121,19 @@ impl Problem {
             detail: self.detail.clone(),
         };
         let json = serde_json::to_vec(&problem).expect("plain texts and numbers have a JSON form");
-        let headers = [
-            (
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/problem+json"),
-            ),
-            (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-        ];
+        let mut headers = HeaderMap::new();
+        let media_type = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, media_type);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(challenge),
+            );
+        }
         (self.status, headers, json.into())
     }
 
@@ -139,5 +191,88 @@ impl From<PathRejection> for Problem {
     fn from(_: PathRejection) -> Self {
         // An id that cannot be one names nothing, like one that does not exist.
         Self::not_found()
+    }
+}
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        let code = match denied {
+            Denied::Store(error) => return error.into(),
+            Denied::CrossSite => {
+                return Self::new(StatusCode::FORBIDDEN, code::CROSS_SITE, detail);
+            }
+            Denied::Missing | Denied::Malformed => code::UNAUTHORIZED,
+            Denied::Wrong => code::WRONG_CREDENTIALS,
+        };
+        Self::new(StatusCode::UNAUTHORIZED, code, detail).challenge(BEARER_CHALLENGE)
+    }
+}
+
+impl Problem {
+    /// Why a DAV client was not let in: like the API's answer, but asking for what such clients
+    /// have.
+    pub fn of_dav(denied: Denied) -> Self {
+        let problem = Self::from(denied);
+        if problem.challenge.is_some() {
+            problem.challenge(BASIC_CHALLENGE)
+        } else {
+            problem
+        }
+    }
+}
+
+impl From<store::Error> for Problem {
+    fn from(error: store::Error) -> Self {
+        use store::Error;
+        let (status, code) = match &error {
+            Error::NotFound => return Self::not_found(),
+            Error::TooManyAttempts { retry_after_s } => return Self::too_many(*retry_after_s),
+            Error::WrongCredentials => {
+                return Self::new(
+                    StatusCode::UNAUTHORIZED,
+                    code::WRONG_CREDENTIALS,
+                    error.to_string(),
+                )
+                .challenge(BEARER_CHALLENGE);
+            }
+            Error::Busy => {
+                let status = StatusCode::SERVICE_UNAVAILABLE;
+                return Self::new(status, code::UNAVAILABLE, error.to_string()).retry_after(1);
+            }
+            Error::Corrupt { .. } | Error::Database(_) | Error::Io { .. } | Error::Unusable(_) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "a request failed");
+                return Self::internal();
+            }
+            Error::ParentMissing => (StatusCode::CONFLICT, code::PARENT_MISSING),
+            Error::AlreadyExists => (StatusCode::CONFLICT, code::ALREADY_EXISTS),
+            Error::IsFolder => (StatusCode::CONFLICT, code::IS_FOLDER),
+            Error::NotFolder => (StatusCode::CONFLICT, code::NOT_FOLDER),
+            Error::Forbidden => (StatusCode::FORBIDDEN, code::FORBIDDEN),
+            Error::Protected => (StatusCode::FORBIDDEN, code::PROTECTED),
+            Error::Overlap => (StatusCode::FORBIDDEN, code::OVERLAP),
+            Error::PreconditionFailed => {
+                (StatusCode::PRECONDITION_FAILED, code::PRECONDITION_FAILED)
+            }
+            Error::Locked { .. } | Error::LockConflict { .. } => (StatusCode::LOCKED, code::LOCKED),
+            Error::NoSuchLock => (StatusCode::CONFLICT, code::NO_SUCH_LOCK),
+            Error::QuotaExceeded { .. } => (StatusCode::INSUFFICIENT_STORAGE, code::QUOTA_EXCEEDED),
+            Error::CapacityExceeded | Error::DiskFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, code::STORAGE_FULL)
+            }
+            Error::Limit { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::LIMIT_EXCEEDED),
+            Error::InvalidName(_) => (StatusCode::UNPROCESSABLE_ENTITY, code::INVALID_NAME),
+            Error::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::INVALID_FIELDS),
+            Error::ContentMismatch(_) => (StatusCode::BAD_REQUEST, code::CONTENT_MISMATCH),
+            Error::RangeNotSatisfiable { .. } => (
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                code::RANGE_NOT_SATISFIABLE,
+            ),
+            Error::CursorExpired => (StatusCode::GONE, code::CURSOR_EXPIRED),
+            Error::NameTaken => (StatusCode::CONFLICT, code::NAME_TAKEN),
+            Error::LastAdministrator => (StatusCode::CONFLICT, code::LAST_ADMINISTRATOR),
+        };
+        Self::new(status, code, error.to_string())
     }
 }

@@ -136,7 +136,7 @@ async fn closed_doors_stay_closed_and_invitations_work_once() {
             async |name: &str, admission| store.register(new_user(name), admission, None).await;
         let root = administrator(store, "root").await;
         let day = std::time::Duration::from_hours(24);
-        let code = store.invite(Actor::User(root.id), day).await.unwrap();
+        let (code, _) = store.invite(Actor::User(root.id), day).await.unwrap();
         for admission in [
             Admission::Closed,
             Admission::Invitation(None),
@@ -160,7 +160,7 @@ async fn closed_doors_stay_closed_and_invitations_work_once() {
         ));
         assert!(store.invite(Actor::User(alice.id), day).await.is_err());
 
-        let late = store.invite(Actor::Console, day).await.unwrap();
+        let (late, _) = store.invite(Actor::Console, day).await.unwrap();
         clock.advance_ms(24 * 3600 * 1000);
         let late = Admission::Invitation(Some(late));
         assert!(matches!(register("bob", late).await, Err(Error::Forbidden)));

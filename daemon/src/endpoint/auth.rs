@@ -1,0 +1,129 @@
+//! `/auth`: logging in and out.
+
+use api::{LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};
+use axum::Router;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use http::{StatusCode, header};
+use store::{LoginGrant, Password};
+
+use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, OptionalJson};
+use crate::moment::rfc3339;
+use crate::server::auth::{clear_cookie, set_cookie};
+use crate::server::peer::Peer;
+use crate::server::problem::{Problem, code};
+
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/auth/login", post(login))
+        .route("/auth/refresh", post(refresh))
+        .route("/auth/logout", post(logout))
+        .route("/auth/session", get(session))
+}
+
+async fn login(
+    State(state): State<AppState>,
+    Client(peer): Client,
+    Json(request): Json<LoginRequest>,
+) -> Result<Response, Problem> {
+    let password = Password::new(&request.password);
+    let device = request.device.as_deref().unwrap_or_default();
+    let grant = state
+        .store()
+        .login(&request.login, &password, device, peer.known())
+        .await?;
+    let tokens = tokens(&state, &grant);
+    Ok(with_cookie(
+        &state,
+        peer,
+        request.cookie,
+        &tokens,
+        Json(tokens.clone()),
+    ))
+}
+
+async fn refresh(
+    State(state): State<AppState>,
+    Client(peer): Client,
+    Json(request): Json<RefreshRequest>,
+) -> Result<Response, Problem> {
+    let grant = state
+        .store()
+        .refresh(&request.refresh_token, peer.known())
+        .await?;
+    let tokens = tokens(&state, &grant);
+    Ok(with_cookie(
+        &state,
+        peer,
+        request.cookie,
+        &tokens,
+        Json(tokens.clone()),
+    ))
+}
+
+/// Ends the log-in of the access token, or of the refresh token in the body.
+async fn logout(
+    State(state): State<AppState>,
+    Client(peer): Client,
+    MaybeAuthenticated(caller): MaybeAuthenticated,
+    OptionalJson(request): OptionalJson<LogoutRequest>,
+) -> Result<Response, Problem> {
+    match (request.refresh_token, caller) {
+        (Some(token), _) => state.store().logout_by_token(&token).await?,
+        (None, Some(Authenticated { caller, .. })) if caller.login.is_some() => {
+            state.store().logout(&caller).await?;
+        }
+        (None, _) => {
+            let detail = "There is no log-in to end: send its access or refresh token.";
+            return Err(Problem::new(
+                StatusCode::BAD_REQUEST,
+                code::BAD_REQUEST,
+                detail,
+            ));
+        }
+    }
+    let forget = [(header::SET_COOKIE, clear_cookie(peer))];
+    Ok((StatusCode::NO_CONTENT, forget).into_response())
+}
+
+/// Who the credential stands for, and until when.
+async fn session(who: Authenticated) -> Json<Session> {
+    let instant = |seconds: u64| rfc3339(i64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
+    let Authenticated { caller, token } = who;
+    Json(Session {
+        user_id: caller.user.to_string(),
+        username: caller.username.to_string(),
+        access: caller.access.as_str().to_owned(),
+        login_id: caller.login.map(|id| id.to_string()),
+        app_password_id: caller.app_password.map(|id| id.to_string()),
+        issued_at: token.map(|token| instant(token.issued_at)),
+        expires_at: token.map(|token| instant(token.expires_at)),
+    })
+}
+
+/// The tokens of a log-in.
+pub(super) fn tokens(state: &AppState, grant: &LoginGrant) -> Tokens {
+    Tokens {
+        access_token: state.auth.tokens.sign(grant.user.id, grant.login),
+        refresh_token: grant.refresh_token.clone(),
+        token_type: "Bearer".to_owned(),
+        expires_in: state.auth.tokens.lifetime_s(),
+    }
+}
+
+/// The answer, with the access token as a cookie too where it is wanted.
+pub(super) fn with_cookie(
+    state: &AppState,
+    peer: Peer,
+    wanted: bool,
+    tokens: &Tokens,
+    answer: impl IntoResponse,
+) -> Response {
+    let mut response = answer.into_response();
+    if wanted {
+        let cookie = set_cookie(&tokens.access_token, state.auth.tokens.lifetime_s(), peer);
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}

@@ -1,0 +1,83 @@
+//! How many accounts one address may register.
+//!
+//! Guessing passwords is slowed down in the store, where all daemons count together; this keeps
+//! one address from filling a daemon with accounts.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use store::World;
+
+use super::peer::bucket;
+
+const WINDOW_MS: i64 = 3_600_000;
+/// Addresses counted before old ones are looked for.
+const TIDY_AT: usize = 10_000;
+
+/// Counts by address, within an hour.
+pub struct RateLimit {
+    most: u32,
+    world: World,
+    counts: Mutex<HashMap<IpAddr, Count>>,
+}
+
+struct Count {
+    since_ms: i64,
+    number: u32,
+}
+
+impl RateLimit {
+    /// Allows `most` within an hour.
+    pub fn new(most: u32, world: World) -> Self {
+        Self {
+            most,
+            world,
+            counts: Mutex::default(),
+        }
+    }
+
+    /// Takes one of what the address may have.
+    ///
+    /// # Errors
+    /// The seconds until there is one again.
+    pub fn take(&self, address: IpAddr) -> Result<(), u64> {
+        let now = self.world.now_ms();
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.len() >= TIDY_AT {
+            counts.retain(|_, count| now - count.since_ms < WINDOW_MS);
+        }
+        let count = counts.entry(bucket(address)).or_insert(Count {
+            since_ms: now,
+            number: 0,
+        });
+        if now - count.since_ms >= WINDOW_MS {
+            *count = Count {
+                since_ms: now,
+                number: 0,
+            };
+        }
+        if count.number >= self.most {
+            let left_ms = u64::try_from(count.since_ms + WINDOW_MS - now).unwrap_or(0);
+            return Err(left_ms.div_ceil(1000).max(1));
+        }
+        count.number += 1;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_has_its_own_share() {
+        let limit = RateLimit::new(2, World::default());
+        let take = |text: &str| limit.take(text.parse().unwrap());
+        assert!(take("192.0.2.1").is_ok());
+        assert!(take("192.0.2.1").is_ok());
+        assert!(take("192.0.2.1").is_err_and(|seconds| seconds <= 3600));
+        assert!(take("::ffff:192.0.2.1").is_err());
+        assert!(take("192.0.2.2").is_ok());
+    }
+}
