@@ -149,6 +149,22 @@ on_each_engine! {
         assert_eq!(store.usage(&alice).await.unwrap().used_bytes, 0);
     }
 
+    async fn daemons_that_purge_together_release_each_reference_once(store: Store) {
+        let alice = user(&store, "alice", 1 << 30).await;
+        let gone = path("/gone");
+        store.make_folder(&alice, &gone, Condition::default()).await.unwrap();
+        put(&store, &alice, "/kept", b"shared").await.unwrap();
+        for n in 0..100 {
+            put(&store, &alice, &format!("/gone/{n}"), b"shared").await.unwrap();
+        }
+        store.delete(&alice, &gone, Condition::default()).await.unwrap();
+        let purge = || async { while store.purge_trash().await.unwrap() {} };
+        tokio::join!(purge(), purge(), purge(), purge());
+        assert_eq!(store.check_references().await.unwrap(), Vec::<String>::new());
+        store.sweep(false).await.unwrap();
+        assert_eq!(get(&store, &alice, "/kept").await.unwrap(), b"shared");
+    }
+
     async fn a_tree_is_copied_moved_and_deleted_as_a_whole(store: Store) {
         let alice = user(&store, "alice", 1000).await;
         let folder = |at| store.make_folder(&alice, at, Condition::default());

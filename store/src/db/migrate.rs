@@ -32,12 +32,12 @@ const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_version \
 /// # Errors
 /// [`Error::Unusable`] when the database was made by a newer program.
 pub(super) fn run(connection: &mut Connection<'_>, now_ms: i64) -> Result<()> {
-    run_script(connection, CREATE)?;
     if matches!(connection, Connection::Postgres { .. }) {
-        // Daemons that start together take turns; the lock ends with the session's unlock below.
+        // Daemons that start together take turns (`IF NOT EXISTS` alone lets both try); the lock
+        // ends with the session's unlock below.
         run_script(connection, "SELECT pg_advisory_lock(7233064)")?;
     }
-    let result = apply_missing(connection, now_ms);
+    let result = run_script(connection, CREATE).and_then(|()| apply_missing(connection, now_ms));
     if matches!(connection, Connection::Postgres { .. }) {
         run_script(connection, "SELECT pg_advisory_unlock(7233064)")?;
     }

@@ -18,12 +18,15 @@ pub(crate) struct Member {
     pub is_empty_folder: bool,
 }
 
+/// The tree to purge next. Until the transaction ends no other daemon purges it:
+/// two that release the same references would count content as gone that is not.
 pub(crate) fn oldest_trash(tx: &mut Tx<'_>) -> Result<Option<NodeId>> {
-    tx.first(
-        "SELECT node_id FROM trash ORDER BY deleted_at, node_id LIMIT 1",
-        args![],
-        |row| row.get(0),
-    )
+    let sql = if tx.needs_row_locks() {
+        "SELECT node_id FROM trash ORDER BY deleted_at, node_id LIMIT 1 FOR UPDATE SKIP LOCKED"
+    } else {
+        "SELECT node_id FROM trash ORDER BY deleted_at, node_id LIMIT 1"
+    };
+    tx.first(sql, args![], |row| row.get(0))
 }
 
 pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Result<Vec<Member>> {
