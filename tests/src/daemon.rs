@@ -66,9 +66,11 @@ impl Daemon {
             if let Ok(text) = std::fs::read_to_string(&announced)
                 && let Some(address) = text.strip_suffix('\n')
             {
+                let is_tls = launch.arguments.iter().any(|word| word == "--self-signed");
+                let scheme = if is_tls { "https" } else { "http" };
                 return Ok(Self {
                     child,
-                    address: address.to_owned(),
+                    address: format!("{scheme}://{address}"),
                 });
             }
             if let Some(status) = child.try_wait().expect("our own child can be awaited") {
