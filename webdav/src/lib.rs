@@ -34,7 +34,8 @@ mod property;
 mod request;
 #[cfg(feature = "server")]
 mod status;
-#[cfg(all(test, feature = "server"))]
+#[cfg(feature = "server")]
+#[cfg(test)]
 mod testing;
 
 #[cfg(feature = "server")]
