@@ -2,7 +2,7 @@
 
 pub(crate) mod rows;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::manifest::ChunkRef;
 use crate::store::Store;
 
@@ -42,9 +42,7 @@ impl Store {
                 .db()
                 .read(move |tx| rows::stored_blobs(tx, &from))
                 .await?;
-            let Some(last) = page.last() else {
-                return Ok(checked);
-            };
+            let Some(last) = page.last() else { break };
             after = last.digest.as_bytes().to_vec();
             checked.blobs += page.len() as u64;
             let blobs = self.blobs().clone();
@@ -54,10 +52,45 @@ impl Store {
                     .collect::<Vec<_>>()
             })
             .await
-            .map_err(|_| crate::error::Error::Busy)?;
+            .map_err(|_| Error::Busy)?;
             checked.faults.extend(faults);
             progress(checked.blobs);
         }
+        checked.faults.extend(self.unknown_blobs().await?);
+        Ok(checked)
+    }
+
+    /// Blobs that lie in the store although no row knows them, as after the
+    /// restoration of an older database.
+    async fn unknown_blobs(&self) -> Result<Vec<String>> {
+        let blobs = self.blobs().clone();
+        let mut listed = tokio::task::spawn_blocking(move || {
+            blobs
+                .list()?
+                .map(|blob| blob.map(|(digest, _)| digest))
+                .collect::<Result<Vec<_>, _>>()
+        })
+        .await
+        .map_err(|_| Error::Busy)??;
+        listed.sort_unstable();
+        let mut unknown = Vec::new();
+        for page in listed.chunks(1000) {
+            let asked = page.to_vec();
+            let known = self
+                .db()
+                .read(move |tx| rows::known_blobs(tx, &asked))
+                .await?;
+            unknown.extend(
+                page.iter()
+                    .filter(|digest| !known.contains(digest))
+                    .map(|digest| {
+                        format!(
+                            "blob {digest} lies in the store, but the database does not know it"
+                        )
+                    }),
+            );
+        }
+        Ok(unknown)
     }
 }
 

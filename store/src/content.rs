@@ -21,7 +21,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub(crate) use self::hash::Extra;
 pub(crate) use self::pool::MemoryPool;
 pub(crate) use self::reader::ContentReader;
 pub(crate) use self::splice::Splice;
@@ -30,9 +29,6 @@ pub use self::verified::VerifyReads;
 pub(crate) use self::writer::ContentWriter;
 use crate::digest::Digest;
 use crate::manifest::ChunkRef;
-
-/// Content up to this many bytes needs no file of its own, unless configured otherwise.
-pub(crate) const SMALL_BYTES: usize = 16 << 10;
 
 /// Bytes that were taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]

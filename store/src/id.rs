@@ -30,11 +30,6 @@ macro_rules! id {
             pub fn as_bytes(&self) -> &[u8] {
                 &self.0
             }
-
-            /// 32 lower-case hex digits without hyphens.
-            pub fn simple(&self) -> String {
-                Uuid::from_bytes(self.0).simple().to_string()
-            }
         }
 
         impl fmt::Display for $name {
@@ -96,4 +91,11 @@ id! {
 id! {
     /// Names one run of one daemon.
     InstanceId
+}
+
+impl NodeId {
+    /// 32 lower-case hex digits without hyphens.
+    pub fn simple(&self) -> String {
+        Uuid::from_bytes(self.0).simple().to_string()
+    }
 }

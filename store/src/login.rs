@@ -367,11 +367,11 @@ impl Store {
                 attempt::purge(tx, now)?;
                 invitation::purge(tx, now)?;
                 let ended = rows::purge(tx, before)?;
-                let count = ended.len();
-                ended
-                    .into_iter()
-                    .for_each(|login| tx.effect(Effect::Login(login)));
-                Ok(u64::try_from(count).expect("a count of rows"))
+                let count = ended.len() as u64;
+                for login in ended {
+                    tx.effect(Effect::Login(login));
+                }
+                Ok(count)
             })
             .await
     }

@@ -39,7 +39,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             })
         }
         ContentBody::Blob(blob) => {
-            add_blobs(tx, [(blob.digest, 1)].into())?;
+            add_blobs(tx, &[(blob.digest, 1)].into())?;
             Ok(FileContent {
                 tag: blob.digest,
                 sha256: Some(blob.digest),
@@ -48,7 +48,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
         }
         ContentBody::Chunks(chunks) => {
             let distinct = chunks.iter().map(|chunk| (chunk.digest, 1)).collect();
-            add_blobs(tx, distinct)?;
+            add_blobs(tx, &distinct)?;
             let id = ManifestId::new(world);
             let packed = manifest::pack(Cutting::LOCAL, chunks);
             rows::insert_manifest(tx, id, content.size_bytes, &packed)?;
@@ -73,7 +73,7 @@ pub(crate) fn add_copies(tx: &mut Tx<'_>, bodies: &BTreeMap<CopiedBody, i64>) ->
             CopiedBody::Manifest(id) => manifests.push((*id, *count)),
         }
     }
-    add_blobs(tx, blobs)?;
+    add_blobs(tx, &blobs)?;
     rows::add_manifest_references(tx, &manifests)
 }
 
@@ -96,9 +96,9 @@ impl CopiedBody {
     }
 }
 
-fn add_blobs(tx: &mut Tx<'_>, counts: BTreeMap<Digest, i64>) -> Result<()> {
+fn add_blobs(tx: &mut Tx<'_>, counts: &BTreeMap<Digest, i64>) -> Result<()> {
     let wanted = counts.len() as u64;
-    if rows::add_references(tx, &counts)? == wanted {
+    if rows::add_references(tx, counts)? == wanted {
         Ok(())
     } else {
         Err(Error::Busy)

@@ -87,7 +87,7 @@ impl Default for Limits {
             locks_per_user: 1000,
             lock_timeout_s: 3600,
             uploads_per_user: 64,
-            change_retention: Duration::from_secs(30 * 86_400),
+            change_retention: Duration::from_hours(30 * 24),
         }
     }
 }
@@ -115,10 +115,10 @@ impl Default for AccountOptions {
     fn default() -> Self {
         Self {
             default_quota_bytes: 50_000_000_000,
-            login_idle: Duration::from_secs(48 * 3600),
+            login_idle: Duration::from_hours(48),
             password_min_chars: 8,
             password_checks: 0,
-            credential_cache: Duration::from_secs(300),
+            credential_cache: Duration::from_mins(5),
             failures_per_account: 10,
             failures_per_address: 20,
         }

@@ -48,11 +48,19 @@ pub(crate) fn test_options(data: &Path, database: Database, world: World) -> Opt
 }
 
 /// Runs the test on SQLite, and on PostgreSQL when the environment names a server.
+#[expect(
+    clippy::future_not_send,
+    reason = "each test awaits it on its own thread"
+)]
 pub(crate) async fn each_engine(test: impl AsyncFn(&Store, &TestClock)) {
     each_engine_with(|_| (), test).await;
 }
 
 /// Likewise, with options changed by the test.
+#[expect(
+    clippy::future_not_send,
+    reason = "each test awaits it on its own thread"
+)]
 pub(crate) async fn each_engine_with(
     change: impl Fn(&mut Options),
     test: impl AsyncFn(&Store, &TestClock),

@@ -210,19 +210,19 @@ on_each_engine! {
 
     async fn nothing_exceeds_the_quota(store: Store) {
         let alice = user(&store, "alice", 1_000_000).await;
-        put(&store, &alice, "/a", &[1; 600_000]).await.unwrap();
-        let refused = put(&store, &alice, "/b", &[2; 600_000]).await;
+        put(&store, &alice, "/a", &vec![1; 600_000]).await.unwrap();
+        let refused = put(&store, &alice, "/b", &vec![2; 600_000]).await;
         assert!(matches!(refused, Err(Error::QuotaExceeded { free_bytes: 400_000, .. })));
         let copy = store
             .copy_tree(&alice, &path("/a"), &path("/b"), REPLACE, Condition::default())
             .await;
         assert!(matches!(copy, Err(Error::QuotaExceeded { .. })));
         assert!(matches!(
-            put(&store, &alice, "/small", &[3; 10_000]).await.map(|_| ()),
+            put(&store, &alice, "/small", &vec![3; 10_000]).await.map(|_| ()),
             Ok(())
         ));
         // Replacing needs room only for what is more.
-        put(&store, &alice, "/a", &[4; 900_000]).await.unwrap();
+        put(&store, &alice, "/a", &vec![4; 900_000]).await.unwrap();
         let usage = store.usage(&alice).await.unwrap();
         assert_eq!((usage.used_bytes, usage.reserved_bytes), (910_000, 0));
     }

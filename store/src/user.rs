@@ -92,7 +92,7 @@ pub(crate) struct Names {
 impl Names {
     fn new(username: Option<&str>, email: Option<&str>) -> Result<Self> {
         let email = email.map(UserName::email).transpose()?;
-        let username = match (username.map(UserName::username).transpose()?, &email) {
+        let username = match (username.map(UserName::plain).transpose()?, &email) {
             (Some(username), _) => username,
             (None, Some(email)) => email.clone(),
             (None, None) => {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::db::{Tx, args};
+use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{DriveId, ManifestId};
@@ -22,6 +22,18 @@ pub(crate) fn stored_blobs(tx: &mut Tx<'_>, after: &[u8]) -> Result<Vec<ChunkRef
             })
         },
     )
+}
+
+/// Those of the digests that have a row.
+pub(crate) fn known_blobs(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<BTreeSet<Digest>> {
+    let keys: Vec<Value<'_>> = digests.iter().map(|digest| Value::from(*digest)).collect();
+    let known = tx.all_of(
+        "SELECT digest FROM blob WHERE digest = $1",
+        "SELECT digest FROM blob WHERE digest = ANY($1)",
+        &keys,
+        |row| row.get(0),
+    )?;
+    Ok(known.into_iter().collect())
 }
 
 /// Sentences about every count that is not the sum it should be.

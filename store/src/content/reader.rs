@@ -79,11 +79,6 @@ impl ContentReader {
         }
     }
 
-    /// Bytes that have not left yet.
-    pub(crate) fn left_bytes(&self) -> u64 {
-        self.left_bytes
-    }
-
     /// The next frame, or `None` when all bytes have left.
     ///
     /// # Errors

@@ -23,9 +23,12 @@ impl<K: Copy + Eq + Hash, T: Clone> Flights<K, T> {
     /// The outcome of the work under `key`, and whether it was ours that ran.
     ///
     /// When the one whose work runs gives up or fails, the next in line runs theirs.
-    pub async fn join<F>(&self, key: K, work: impl FnOnce() -> F) -> Result<(T, bool)>
+    pub async fn join<F, W>(&self, key: K, work: W) -> Result<(T, bool)>
     where
-        F: Future<Output = Result<T>>,
+        K: Send + Sync,
+        T: Send + Sync,
+        F: Future<Output = Result<T>> + Send,
+        W: FnOnce() -> F + Send,
     {
         let seat = Seat {
             cell: Arc::clone(self.lock().entry(key).or_default()),

@@ -97,7 +97,7 @@ fn with_tx<T>(
             connection,
             runtime,
         } => Connection::Postgres {
-            connection: &mut **connection,
+            connection,
             runtime,
         },
     };

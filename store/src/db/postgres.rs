@@ -34,7 +34,7 @@ impl Default for PoolOptions {
         Self {
             size: 16,
             acquire_timeout: Duration::from_secs(30),
-            recycle_after: Some(Duration::from_secs(1800)),
+            recycle_after: Some(Duration::from_mins(30)),
             pre_ping: true,
         }
     }

@@ -143,16 +143,6 @@ pub(crate) fn list(
     )
 }
 
-/// Whether a folder has any member.
-pub(crate) fn has_members(tx: &mut Tx<'_>, parent: NodeId) -> Result<bool> {
-    let found = tx.first(
-        "SELECT 1 FROM entry WHERE parent_id = $1 LIMIT 1",
-        args![parent],
-        |_| Ok(()),
-    )?;
-    Ok(found.is_some())
-}
-
 pub(crate) fn insert_folder(
     tx: &mut Tx<'_>,
     id: NodeId,

@@ -22,7 +22,7 @@ impl UserName {
     ///
     /// # Errors
     /// [`Error::Invalid`] that says what is wrong.
-    pub fn username(text: &str) -> Result<Self> {
+    pub fn plain(text: &str) -> Result<Self> {
         Self::parse("username", text)
     }
 
@@ -137,7 +137,7 @@ mod tests {
     use super::*;
 
     fn key_of(text: &str) -> Option<String> {
-        UserName::username(text).ok().map(|name| name.key)
+        UserName::plain(text).ok().map(|name| name.key)
     }
 
     #[test]
