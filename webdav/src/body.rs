@@ -39,7 +39,7 @@ pub(crate) enum Part {
     /// Bytes at hand, not none.
     Bytes(Bytes),
     /// Content of the store.
-    Download(Download),
+    Download(Box<Download>),
 }
 
 /// A body that is made while it is sent.

@@ -69,9 +69,10 @@ impl Promised {
             return (Running(None), None);
         }
         let shared = Arc::new(Mutex::new(others));
-        let fed = Arc::clone(&shared);
+        let others = Arc::clone(&shared);
         let feed = move |bytes: &[u8]| {
-            fed.lock()
+            others
+                .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .update(bytes);
         };

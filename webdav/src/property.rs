@@ -220,7 +220,7 @@ enum Which {
 impl Wanted {
     /// Looks the names up.
     pub fn new(question: Propfind) -> Self {
-        let named = |name: Name| Item {
+        let asked = |name: Name| Item {
             property: live(&name).map_or_else(|| Which::Dead(name), Which::Live),
             by_name: true,
         };
@@ -230,7 +230,7 @@ impl Wanted {
         };
         match question {
             Propfind::Prop(names) => Self {
-                items: names.into_iter().map(named).collect(),
+                items: names.into_iter().map(asked).collect(),
                 all_dead: false,
                 names_only: false,
             },
@@ -240,7 +240,7 @@ impl Wanted {
                     .into_iter()
                     .filter(|name| !live(name).is_some_and(|live| live.in_allprop));
                 Self {
-                    items: all.map(implied).chain(more.map(named)).collect(),
+                    items: all.map(implied).chain(more.map(asked)).collect(),
                     all_dead: true,
                     names_only: false,
                 }

@@ -181,7 +181,8 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
         Error::Limit {
             what: "uploads at a time" | "locks",
             ..
-        } => (StatusCode::TOO_MANY_REQUESTS, None),
+        }
+        | Error::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, None),
         Error::Limit { .. } => (StatusCode::INSUFFICIENT_STORAGE, None),
         Error::InvalidName(_) | Error::Invalid { .. } | Error::ContentMismatch(_) => {
             (StatusCode::BAD_REQUEST, None)
@@ -189,7 +190,6 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
         Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, None),
         Error::CursorExpired => (StatusCode::FORBIDDEN, Some(Condition::ValidSyncToken)),
         Error::WrongCredentials => (StatusCode::UNAUTHORIZED, None),
-        Error::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, None),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, None),
         Error::Corrupt { .. } | Error::Database(_) | Error::Io { .. } | Error::Unusable(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, None)

@@ -1,5 +1,10 @@
 //! The verbs over a real store, without a socket between.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "helpers of tests, of which each runs once"
+)]
+
 mod conditions;
 mod get;
 mod propfind;

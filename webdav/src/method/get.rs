@@ -186,7 +186,7 @@ fn part(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Part {
                 |offset: u64| usize::try_from(offset).map_or(bytes.len(), |n| n.min(bytes.len()));
             Part::Bytes(bytes.slice(at(start)..at(end)))
         }
-        None => Part::Download(call.store().download(stored, start..end)),
+        None => Part::Download(Box::new(call.store().download(stored, start..end))),
     }
 }
 

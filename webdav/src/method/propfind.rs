@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
 use store::{Entry, Found, NodeId, Property};
@@ -12,6 +13,7 @@ use crate::grammar::error_body::Condition;
 use crate::grammar::multistatus::Writer;
 use crate::grammar::path::encode_into;
 use crate::grammar::propfind;
+use crate::guard;
 use crate::listing::{self, Document};
 use crate::property::{Facts, PREFIXES, Subject, Wanted, display_name, of_entry};
 use crate::request::Call;
@@ -21,8 +23,12 @@ use crate::status::Failure;
 const ENTRY_BYTES: usize = 700;
 
 /// Answers with the properties of the target and, at depth 1, of its members.
-pub(crate) async fn handle(call: &Call<'_>, body: &[u8]) -> Result<Response<Body>, Failure> {
-    let (wanted, depth) = question(call, body)?;
+pub(crate) async fn handle<B>(call: &Call<'_>, body: &mut B) -> Result<Response<Body>, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+{
+    let body = guard::xml_body(body).await?;
+    let (wanted, depth) = question(call, &body)?;
     let found = call.store().find(call.caller, &call.target.path).await?;
     let found = found.ok_or(store::Error::NotFound)?;
     if let Some(preconditions) = call.read_conditions()? {

@@ -25,6 +25,14 @@ async fn a_warm_read_asks_the_database_nothing() {
     }
 }
 
+#[tokio::test]
+async fn a_request_is_small_since_its_connection_moves_it() {
+    let drive = Drive::new().await;
+    let request = http::Request::new(http_body_util::Empty::<bytes::Bytes>::new());
+    let bytes = size_of_val(&drive.dav.handle(&drive.caller, request));
+    assert!(bytes < 4096, "{bytes}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_entity_tag_is_the_digest_of_the_content() {
     let drive = Drive::new().await;
