@@ -29,6 +29,8 @@ const POLICY: HeaderValue = HeaderValue::from_static(
     "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'",
 );
 const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
+const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Answers with a file, or with an index of a folder.
 pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
@@ -132,7 +134,7 @@ fn write_fields(call: &Call<'_>, node: &Node, headers: &mut HeaderMap) -> Media 
     let name = call.target.path.name().map_or("", store::Name::as_str);
     let media = media::of_name(name);
     write_validators(node, headers);
-    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(ACCEPT_RANGES, BYTES);
     write_protection(headers);
     if media.is_active {
         headers.insert(CONTENT_DISPOSITION, attachment(name));
@@ -158,7 +160,7 @@ pub(crate) fn write_validators(node: &Node, headers: &mut HeaderMap) {
 }
 
 fn write_protection(headers: &mut HeaderMap) {
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(CACHE_CONTROL, CACHE);
 }
