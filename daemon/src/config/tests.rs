@@ -150,6 +150,7 @@ fn showing_the_configuration_masks_its_secrets() {
 
 const EXAMPLE: &str = include_str!("../../../packaging/coffer.example.toml");
 const ENV_EXAMPLE: &str = include_str!("../../../packaging/env.example");
+const OPERATIONS: &str = include_str!("../../../docs/OPERATIONS.md");
 
 /// The settings of the example, those behind a `#` included.
 fn uncommented(example: &str) -> String {
@@ -205,6 +206,36 @@ fn the_example_file_names_every_setting() {
             "{section}.{key} is missing"
         );
     }
+}
+
+#[test]
+fn the_administrators_table_has_every_setting_of_the_example_with_its_default() {
+    let mut section = String::new();
+    let mut settings = 0;
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.replace(']', ".");
+            continue;
+        }
+        let setting = line.strip_prefix('#').unwrap_or(line);
+        let Some((key, value)) = setting.split_once(" = ") else {
+            continue;
+        };
+        if key.contains(' ') {
+            continue;
+        }
+        let default = if setting == line {
+            format!("`{value}`")
+        } else {
+            "–".to_owned()
+        };
+        let key = format!("{section}{key}");
+        let variable = key.replace('.', "_").to_uppercase();
+        let row = format!("\n| `{key}` | `{PREFIX}{variable}` | {default} | ");
+        assert!(OPERATIONS.contains(&row), "{row}");
+        settings += 1;
+    }
+    assert!(settings > 60, "only {settings} settings were found");
 }
 
 #[test]
