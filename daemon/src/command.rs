@@ -25,7 +25,7 @@ mod reply;
 pub mod serve;
 mod user;
 
-pub use self::reply::{AppPassword, CheckReport, Removal, Reply, SweepReport, User};
+pub use self::reply::{CheckReport, Removal, Reply, SweepReport};
 
 /// Something to do to the data.
 #[derive(Clone, Debug, Deserialize, Serialize)]

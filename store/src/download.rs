@@ -134,14 +134,9 @@ impl Store {
     pub async fn list(&self, folder: NodeId, after: Option<String>) -> Result<Page> {
         self.db()
             .read(move |tx| {
-                let rows = node::rows::list(tx, folder, after.as_deref().unwrap_or(""), PAGE)?;
-                let next = (rows.len() == PAGE as usize)
-                    .then(|| rows.last().map(|(_, nfc)| nfc.clone()))
-                    .flatten();
-                Ok(Page {
-                    entries: rows.into_iter().map(|(entry, _)| entry).collect(),
-                    next,
-                })
+                let after = after.as_deref().unwrap_or("");
+                let (entries, next) = node::rows::list(tx, folder, after, PAGE)?;
+                Ok(Page { entries, next })
             })
             .await
     }

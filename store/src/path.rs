@@ -41,7 +41,7 @@ impl Name {
             return Err(Error::InvalidName("a name cannot hold control characters"));
         }
         let kept: Arc<str> = Arc::from(given);
-        let nfc = if is_nfc(given) {
+        let nfc = if given.is_ascii() || is_nfc(given) {
             Arc::clone(&kept)
         } else {
             given.nfc().collect::<String>().into()

@@ -150,12 +150,11 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
 /// Makes the first administrator while there is none (E5), and says what may be shown of the password.
 async fn first_administrator(store: &Store, config: &Config) -> anyhow::Result<Password> {
     let admin = &config.admin;
-    let (given, generated) = match &admin.password {
-        Some(password) => (store::Password::new(password.reveal()), None),
-        None => {
-            let generated = random_password(&World::default());
-            (store::Password::new(&generated), Some(generated))
-        }
+    let (given, generated) = if let Some(password) = &admin.password {
+        (store::Password::new(password.reveal()), None)
+    } else {
+        let generated = random_password(&World::default());
+        (store::Password::new(&generated), Some(generated))
     };
     let made = store
         .ensure_administrator(Some(admin.login_name()), admin.email.as_deref(), &given)

@@ -103,7 +103,7 @@ impl Auth {
     ) -> Result<Admitted, Denied> {
         let credential = match from_header(headers)? {
             Some(credential) => credential,
-            None => Credential::Token(self.from_cookie(method, uri, headers)?),
+            None => Credential::Token(self.cookie_token(method, uri, headers)?),
         };
         match credential {
             Credential::Basic(pair) => {
@@ -130,7 +130,7 @@ impl Auth {
 
     /// The token that a browser sends by itself, also for pages of others: these may not change
     /// anything.
-    fn from_cookie(
+    fn cookie_token(
         &self,
         method: &Method,
         uri: &Uri,

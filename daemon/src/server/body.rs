@@ -122,7 +122,6 @@ impl Body for RequestBody {
 
 /// The body of an answer, whoever made it.
 pub enum ResponseBody {
-    Empty,
     Full(Bytes),
     /// Of the JSON API.
     Api(axum::body::Body),
@@ -154,7 +153,6 @@ impl Body for ResponseBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         match &mut *self {
-            Self::Empty => Poll::Ready(None),
             Self::Full(bytes) => {
                 let bytes = std::mem::take(bytes);
                 Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
@@ -166,7 +164,6 @@ impl Body for ResponseBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
             Self::Full(bytes) => bytes.is_empty(),
             Self::Api(body) => body.is_end_stream(),
             Self::Dav(body) => body.is_end_stream(),
@@ -175,7 +172,6 @@ impl Body for ResponseBody {
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Api(body) => body.size_hint(),
             Self::Dav(body) => body.size_hint(),

@@ -118,29 +118,41 @@ fn walk_sql(depth: usize) -> &'static str {
     })
 }
 
-/// One page of a folder, in the order of NFC names, starting after `after`.
+/// One page of a folder, in the order of NFC names, starting after `after`, and
+/// where the next page starts.
 pub(crate) fn list(
     tx: &mut Tx<'_>,
     parent: NodeId,
     after: &str,
     limit: u32,
-) -> Result<Vec<(Entry, String)>> {
-    tx.all(
+) -> Result<(Vec<Entry>, Option<String>)> {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut last = String::new();
+    let mut is_last_page = true;
+    tx.each(
         concat!(
             "SELECT e.name, e.name_nfc, ",
             columns!(),
             " FROM entry e JOIN node n ON n.id = e.node_id \
              WHERE e.parent_id = $1 AND e.name_nfc > $2 ORDER BY e.name_nfc LIMIT $3"
         ),
-        args![parent, after, limit],
+        // One more than the page holds tells whether there is another.
+        args![parent, after, limit + 1],
         |row| {
-            let entry = Entry {
+            if entries.len() == limit as usize {
+                is_last_page = false;
+                return Ok(());
+            }
+            last.clear();
+            last.push_str(row.text(1)?);
+            entries.push(Entry {
                 name: Arc::from(row.text(0)?),
                 node: read(row, 2)?,
-            };
-            Ok((entry, row.get(1)?))
+            });
+            Ok(())
         },
-    )
+    )?;
+    Ok((entries, (!is_last_page).then_some(last)))
 }
 
 pub(crate) fn insert_folder(
