@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -64,6 +64,7 @@ pub fn router(config: &Config, state: AppState) -> Router {
         .merge(users::routes());
     Router::new()
         .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
         .nest("/api/v1", api)
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
@@ -138,6 +139,12 @@ fn peer_of(parts: &Parts) -> Peer {
 /// Says that the process lives and serves.
 async fn healthz() -> &'static str {
     "ok\n"
+}
+
+/// Says that requests will find a database that answers.
+async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
+    state.store().ready().await?;
+    Ok("ready\n")
 }
 
 /// Notes the route for the request's line in the log, and keeps browsers from guessing types.

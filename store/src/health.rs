@@ -52,6 +52,17 @@ impl Store {
         })
     }
 
+    /// Whether the database answers; cheap enough to be asked every second.
+    ///
+    /// # Errors
+    /// That of the database.
+    pub async fn ready(&self) -> Result<()> {
+        self.db()
+            .read(|tx| tx.first("SELECT 1", args![], |_| Ok(())))
+            .await?;
+        Ok(())
+    }
+
     /// How full the server is.
     ///
     /// # Errors

@@ -50,7 +50,8 @@ pub struct Options {
     pub limits: Limits,
     /// Rules of accounts.
     pub accounts: AccountOptions,
-    /// Most bytes all drives together may be charged; `None` leaves it as stored.
+    /// Most bytes all drives together may be charged; `None` is the blobs' file
+    /// system less `reserve_bytes`.
     pub capacity_bytes: Option<u64>,
     /// Whether limits of drives may sum to more than the capacity.
     pub overcommit: bool,
@@ -167,8 +168,8 @@ impl Store {
         let raise = Arc::clone(&generations);
         let on_commit = Arc::new(move |effects: &[Effect]| raise.raise(effects));
         let db = Db::open(&options.database, on_commit, options.world.now_ms()).await?;
-        let root = options.blobs.as_ref().unwrap_or(&options.data);
-        let blobs = Blobs::new(LocalBlobs::open(&options.data, root)?);
+        let root = options.blobs.as_ref().unwrap_or(&options.data).clone();
+        let blobs = Blobs::new(LocalBlobs::open(&options.data, &root)?);
         let instance = InstanceId::new(&options.world);
         let verified = Arc::new(Verified::new(options.verify_reads));
         let nodes = Cache::builder()
@@ -198,12 +199,15 @@ impl Store {
             }),
         };
         store.drop_left_reservations().await?;
-        if let Some(limit_bytes) = store.options().capacity_bytes {
-            store
-                .db()
-                .write(move |tx| quota::rows::set_capacity(tx, limit_bytes))
-                .await?;
-        }
+        let options = store.options();
+        let limit_bytes = match options.capacity_bytes {
+            Some(limit_bytes) => limit_bytes,
+            None => volume_bytes(&root)?.saturating_sub(options.reserve_bytes),
+        };
+        store
+            .db()
+            .write(move |tx| quota::rows::set_capacity(tx, limit_bytes))
+            .await?;
         Ok(store)
     }
 
@@ -337,6 +341,13 @@ impl Store {
         }
         self.db().close().await;
     }
+}
+
+/// Size of the file system that `folder` is on.
+fn volume_bytes(folder: &std::path::Path) -> Result<u64> {
+    let volume = rustix::fs::statvfs(folder)
+        .map_err(|error| Error::io("asking for the size of the disk")(error.into()))?;
+    Ok(volume.f_blocks.saturating_mul(volume.f_frsize))
 }
 
 fn node_key(caller: &Caller, path: &Path) -> Vec<u8> {

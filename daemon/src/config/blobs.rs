@@ -40,7 +40,7 @@ impl Default for Blobs {
             path: None,
             small_limit_bytes: ByteSize(16 * 1024),
             verify_reads: VerifyReads::Daily,
-            sweep_grace: Age::hours(1),
+            sweep_grace: Age::hours(24),
         }
     }
 }
