@@ -191,8 +191,7 @@ impl<T: DeserializeOwned + Default, S: Send + Sync> FromRequest<S> for OptionalJ
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let has_type = request.headers().contains_key(header::CONTENT_TYPE);
-        if !has_type && request.body().is_end_stream() {
+        if request.body().is_end_stream() {
             return Ok(Self(T::default()));
         }
         let Json(body) = Json::from_request(request, state).await?;

@@ -3,6 +3,8 @@
 //! Others can read but not forge them; they hold ids and times, nothing private. One algorithm
 //! and one key are accepted, whatever a token's header says.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{Error, ErrorKind};
 use jsonwebtoken::signature::{self, Signer, Verifier};
@@ -46,6 +48,8 @@ struct Claims {
     sub: String,
     /// The log-in.
     sid: String,
+    /// Tells tokens of one second apart.
+    jti: String,
     iat: u64,
     nbf: u64,
     exp: u64,
@@ -88,6 +92,7 @@ impl Tokens {
             aud: ISSUER.to_owned(),
             sub: user.to_string(),
             sid: login.to_string(),
+            jti: URL_SAFE_NO_PAD.encode(self.world.bytes::<12>()),
             iat: now,
             nbf: now,
             exp: now + self.lifetime_s,
@@ -179,8 +184,6 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicI64, Ordering};
 
-    use base64::Engine as _;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
     use store::{Clock, SystemRandom};
 
@@ -228,7 +231,7 @@ mod tests {
         let header = json!({"typ": "at+jwt", "alg": "HS256", "kid": "key1"});
         let claims = json!({
             "iss": "coffer", "aud": "coffer", "sub": user.to_string(), "sid": login.to_string(),
-            "iat": 1_700_000_000_u64, "nbf": 1_700_000_000_u64, "exp": 1_700_000_900_u64,
+            "jti": "x", "iat": 1_700_000_000_u64, "nbf": 1_700_000_000_u64, "exp": 1_700_000_900_u64,
         });
         (header, claims)
     }
