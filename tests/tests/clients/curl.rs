@@ -172,7 +172,10 @@ async fn download(curl: &Curl, local: &Local, steps: &mut Steps) {
     steps.equal("listing", &*listing.stderr, "207");
     let entries = listing.stdout.matches("response>").count() / 2;
     steps.equal("entries", entries, local.scale.many + 1);
-    let quota = curl.run(&["-X", "PROPFIND", "-H", "Depth: 0"], "").await;
+    let body = "<propfind xmlns='DAV:'><prop><quota-available-bytes/></prop></propfind>";
+    let quota = curl
+        .run(&["-X", "PROPFIND", "-H", "Depth: 0", "-d", body], "")
+        .await;
     steps.check(
         "free space",
         quota.stdout.contains("quota-available-bytes"),
@@ -274,11 +277,9 @@ async fn lock(curl: &Curl, local: &Local, steps: &mut Steps) {
     let head = String::from_utf8_lossy(&read(headers.as_ref())).into_owned();
     let token = head
         .lines()
-        .find_map(|line| {
-            line.to_ascii_lowercase()
-                .strip_prefix("lock-token: ")
-                .map(str::to_owned)
-        })
+        .filter_map(|line| line.split_once(": "))
+        .find(|(name, _)| name.eq_ignore_ascii_case("lock-token"))
+        .map(|(_, token)| token.to_owned())
         .unwrap_or_default();
     steps.equal(
         "write without the token",

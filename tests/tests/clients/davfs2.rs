@@ -7,7 +7,7 @@ use nix::unistd::Group;
 
 use harness::{Output, Program, Setup, Steps, World, noise};
 
-use crate::local::{Local, Scale, read, same, same_locally};
+use crate::local::{Local, Scale, certificate, read, same, same_locally};
 
 #[tokio::test]
 async fn a_session_over_http() {
@@ -61,7 +61,7 @@ impl Mount {
             local.path("certificate.pem").display(),
         );
         if url.starts_with("https://") {
-            certificate(&url, &local.path("certificate.pem")).await;
+            certificate(world, &local.path("certificate.pem")).await;
         } else {
             conf = conf.replace("servercert", "# servercert");
         }
@@ -209,25 +209,6 @@ async fn shell(steps: &mut Steps, folder: &Path, script: &str) {
         .run()
         .await;
     steps.check(script, output.succeeded(), &output);
-}
-
-/// Fetches the server's certificate, which davfs2 is then told to trust.
-async fn certificate(url: &str, to: &Path) {
-    let address = url.trim_start_matches("https://").trim_end_matches("/dav/");
-    let output = Program::new("openssl")
-        .args(["s_client", "-showcerts", "-connect", address])
-        .run()
-        .await;
-    let begin = output
-        .stdout
-        .find("-----BEGIN")
-        .expect("the server has a certificate");
-    let end = output
-        .stdout
-        .find("-----END CERTIFICATE-----")
-        .expect("it has an end");
-    let pem = format!("{}-----END CERTIFICATE-----\n", &output.stdout[begin..end]);
-    std::fs::write(to, pem).expect("our own folder can be written");
 }
 
 fn mode(path: &Path, mode: u32) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use harness::{Output, Program, Setup, Steps, World};
 
-use crate::local::{Local, Scale, same_locally};
+use crate::local::{Local, Scale, certificate, same_locally};
 
 #[tokio::test]
 async fn a_session_over_http() {
@@ -26,7 +26,8 @@ async fn duplicity(local: &Local, steps: &mut Steps, arguments: &[&str]) -> Outp
         .args(arguments)
         .args([
             "--no-encryption",
-            "--ssl-no-check-certificate",
+            "--ssl-cacert-file",
+            "certificate.pem",
             "--num-retries",
             "1",
         ])
@@ -44,6 +45,10 @@ async fn duplicity(local: &Local, steps: &mut Steps, arguments: &[&str]) -> Outp
 async fn session(world: &World, scheme: &str, scale: Scale) {
     let local = Local::new(world, scale);
     let mut steps = Steps::new("duplicity");
+    local.file("certificate.pem", b"");
+    if scheme == "webdavs" {
+        certificate(world, &local.path("certificate.pem")).await;
+    }
     let drive = world.drive_url();
     let (_, rest) = drive.split_once("://").expect("a URL has a scheme");
     let url = format!(

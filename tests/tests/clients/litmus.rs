@@ -38,7 +38,9 @@ async fn every_suite_passes(world: &World) {
         steps.check(suite, passed, "did not pass");
     }
     for line in output.stdout.lines() {
-        let bad = line.contains("FAIL") || line.contains("WARNING") || line.contains("SKIPPED");
+        // litmus speaks to TLS through a library that cannot do what `expect100` needs.
+        let skipped = line.contains("SKIPPED") && !line.contains("expect100");
+        let bad = line.contains("FAIL") || line.contains("WARNING") || skipped;
         steps.check(line, !bad, "not a pass");
     }
     steps.check("exit", output.succeeded(), &output.stderr);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use harness::{Dav, Output, SPECIAL_NAMES, Steps, World, noise, sha256_hex};
+use harness::{Dav, Output, Program, SPECIAL_NAMES, Steps, World, noise, sha256_hex};
 
 /// How much a session moves.
 #[derive(Debug, Clone, Copy)]
@@ -118,6 +118,25 @@ pub fn reported(steps: &mut Steps, output: &Output) {
         }
     }
     steps.check("exit", output.succeeded(), output);
+}
+
+/// Fetches the server's certificate into a file, for a client that is to trust it.
+pub async fn certificate(world: &World, to: &Path) {
+    let address = world.address().trim_start_matches("https://");
+    let output = Program::new("openssl")
+        .args(["s_client", "-showcerts", "-connect", address])
+        .run()
+        .await;
+    let begin = output
+        .stdout
+        .find("-----BEGIN")
+        .expect("the server has a certificate");
+    let end = "-----END CERTIFICATE-----\n";
+    let length = output.stdout[begin..]
+        .find(end)
+        .expect("a certificate has an end")
+        + end.len();
+    std::fs::write(to, &output.stdout[begin..begin + length]).expect("our own folder");
 }
 
 /// Reads a local file.

@@ -242,6 +242,34 @@ async fn a_refused_body_is_never_taken_for_the_next_request() {
 }
 
 #[tokio::test]
+async fn a_refused_upload_leaves_the_connection_or_says_that_it_ends() {
+    let world = World::start().await;
+    for length in [10, 1_000, 50_000, 200_000] {
+        for _ in 0..5 {
+            let mut wire = world.wire().await;
+            let head = "PUT /dav/a.txt HTTP/1.1\r\nHost: localhost";
+            wire.send(format!("{head}\r\nContent-Length: {length}\r\n\r\n"))
+                .await;
+            // Python's http.client sends head and body apart.
+            wire.send(vec![b'x'; length]).await;
+            let refused = wire.answer().await.expect("a refusal comes").must_be(401);
+            if refused.header("connection") == "close" {
+                continue;
+            }
+            wire.send_head(&[
+                "PROPFIND /dav/ HTTP/1.1",
+                "Host: localhost",
+                "Depth: 0",
+                &format!("Authorization: {}", authorization()),
+            ])
+            .await;
+            let next = wire.answer().await;
+            assert!(next.is_some(), "closed unannounced after {length} bytes");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_password_changed_on_the_command_line_ends_the_old_one_at_once() {
     let world = World::start().await;
     let alice = world.alice();

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use harness::{Answer, Dav, World};
 
+use crate::phrase::authorization;
+
 async fn propfind(alice: &Dav, body: impl Into<bytes::Bytes>) -> Answer {
     let asked = alice.request("PROPFIND", "/").header("Depth", "0");
     asked
@@ -167,6 +169,28 @@ async fn deep_and_wide_bodies_are_refused_at_once_and_hurt_nobody() {
     }
     let serves = async || alice.propfind("/", "0").await.status() == 207;
     harness::until("the daemon serves on", Duration::from_secs(10), serves).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_after_a_refusal_says_so() {
+    let world = World::start().await;
+    let body = " ".repeat(70_000);
+    let request = |body: &str| {
+        format!(
+            "PROPFIND /dav/ HTTP/1.1\r\nHost: localhost\r\nAuthorization: {}\r\nDepth: 0\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            authorization(),
+            body.len()
+        )
+    };
+    let mut wire = world.wire().await;
+    wire.send(request(&body)).await;
+    let refused = wire.answer().await.unwrap().must_be(413);
+    // A client that is not told sends its next request into nothing (RFC 9112 §9.6).
+    if refused.header("connection") != "close" {
+        wire.send(request("")).await;
+        wire.answer().await.unwrap().must_be(207);
+    }
 }
 
 #[tokio::test]
