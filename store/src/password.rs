@@ -126,7 +126,6 @@ impl Hasher {
         let hash: Arc<str> = hash.map_or_else(|| Arc::clone(&self.nobody), Arc::from);
         let password = password.clone();
         self.verifications.fetch_add(1, Ordering::Relaxed);
-        tracing::debug!("verifying a password");
         let matches = self
             .run(move || {
                 let parsed = PasswordHash::new(&hash).map_err(|error| failed(&error))?;
@@ -138,6 +137,7 @@ impl Hasher {
                 }
             })
             .await??;
+        tracing::debug!("password verified by Argon2");
         Ok(matches & exists)
     }
 
