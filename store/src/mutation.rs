@@ -57,8 +57,9 @@ impl<'a> Scene<'a> {
                 scene.prefix.insert_str(0, &format!("/{}", name.as_str()));
                 scene.prefix_key.insert_str(0, &format!("/{}", name.nfc()));
             }
-            if scene.above.is_empty() {
-                // The folder was deleted: its tree hangs in the air until it is purged.
+            if scene.above.last() != Some(&scene.drive.root) {
+                // The folder or one above it was deleted: the tree hangs in the air until it is
+                // purged.
                 return Err(Error::NotFound);
             }
         }
