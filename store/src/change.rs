@@ -2,7 +2,7 @@
 
 pub(crate) mod rows;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::caller::Caller;
 use crate::db::Tx;
@@ -21,14 +21,30 @@ pub(crate) enum ChangeKind {
     Removed,
     /// A folder appeared with everything in it.
     Tree,
+    /// A folder went away with everything in it, of which nothing else is said.
+    RemovedTree,
 }
 
 impl ChangeKind {
+    /// The kind of what is said when a node goes away.
+    pub fn removal(node: &Node) -> Self {
+        if node.is_folder() {
+            Self::RemovedTree
+        } else {
+            Self::Removed
+        }
+    }
+
+    fn is_removal(self) -> bool {
+        matches!(self, Self::Removed | Self::RemovedTree)
+    }
+
     fn code(self) -> i64 {
         match self {
             Self::Changed => 1,
             Self::Removed => 2,
             Self::Tree => 3,
+            Self::RemovedTree => 4,
         }
     }
 
@@ -37,6 +53,7 @@ impl ChangeKind {
             1 => Ok(Self::Changed),
             2 => Ok(Self::Removed),
             3 => Ok(Self::Tree),
+            4 => Ok(Self::RemovedTree),
             _ => Err(Error::malformed("change kind")),
         }
     }
@@ -125,8 +142,9 @@ impl Store {
                     }
                 }
                 let mut lines = rows::since(tx, drive.id, cursor, limit.saturating_add(1))?;
-                let is_truncated = lines.len() > limit as usize;
-                lines.truncate(limit as usize);
+                let told = until_something_returns(&lines, limit as usize);
+                let is_truncated = lines.len() > told;
+                lines.truncate(told);
                 let cursor = match lines.last() {
                     Some(line) if is_truncated => line.number,
                     _ => drive.change_number,
@@ -134,7 +152,7 @@ impl Store {
                 let latest = latest_by_path(lines, &prefix)?;
                 let ids: Vec<NodeId> = latest
                     .iter()
-                    .filter(|line| line.kind != ChangeKind::Removed)
+                    .filter(|line| !line.kind.is_removal())
                     .map(|line| line.node)
                     .collect();
                 let nodes: HashMap<NodeId, Node> = crate::node::rows::find_many(tx, &ids)?
@@ -145,7 +163,7 @@ impl Store {
                 for line in latest {
                     // A node that was moved stands on two lines: not here, and there.
                     let now = match (line.kind, nodes.get(&line.node).cloned()) {
-                        (ChangeKind::Removed, _) | (_, None) => Now::Gone,
+                        (ChangeKind::Removed | ChangeKind::RemovedTree, _) | (_, None) => Now::Gone,
                         (ChangeKind::Changed, Some(node)) => Now::Present(node),
                         (ChangeKind::Tree, Some(node)) => Now::Tree(node),
                     };
@@ -214,6 +232,34 @@ fn as_given(tx: &mut Tx<'_>, folder: NodeId, node: NodeId, key: &str) -> Result<
     Ok(if nfc == key { path } else { key.to_owned() })
 }
 
+/// How many of the lines, at most `limit`, one report may tell.
+///
+/// It ends before something comes to where a folder went away: a client has to hear of that first,
+/// or it would keep what the folder held. The next report tells the rest.
+fn until_something_returns(lines: &[Line], limit: usize) -> usize {
+    let mut gone: BTreeSet<&str> = BTreeSet::new();
+    for (told, line) in lines.iter().take(limit).enumerate() {
+        let path = line.path.as_str();
+        let returns = match line.kind {
+            ChangeKind::RemovedTree => {
+                gone.insert(path);
+                false
+            }
+            ChangeKind::Removed => false,
+            ChangeKind::Changed => gone.contains(path),
+            // Names are compared bytewise, so what lies below follows, after names like `a-b`.
+            ChangeKind::Tree => gone
+                .range(path..)
+                .take_while(|below| below.starts_with(path))
+                .any(|below| is_within(below, path)),
+        };
+        if returns {
+            return told;
+        }
+    }
+    lines.len().min(limit)
+}
+
 /// Keeps the last line of each path below `prefix`; lines that a later removal
 /// of a folder above them made pointless are left out.
 ///
@@ -221,11 +267,11 @@ fn as_given(tx: &mut Tx<'_>, folder: NodeId, node: NodeId, key: &str) -> Result<
 /// [`Error::CursorExpired`] when `prefix` itself was removed meanwhile: the
 /// folder that is there now is another one.
 fn latest_by_path(lines: Vec<Line>, prefix: &str) -> Result<Vec<Line>> {
-    let mut seen: HashSet<String> = HashSet::new();
+    let mut seen: HashMap<String, usize> = HashMap::new();
     let mut removed: HashSet<String> = HashSet::new();
-    let mut latest = Vec::new();
+    let mut latest: Vec<Line> = Vec::new();
     for line in lines.into_iter().rev() {
-        if line.kind == ChangeKind::Removed && is_within(prefix, &line.path) {
+        if line.kind.is_removal() && is_within(prefix, &line.path) {
             return Err(Error::CursorExpired);
         }
         if !is_within(&line.path, prefix)
@@ -233,11 +279,22 @@ fn latest_by_path(lines: Vec<Line>, prefix: &str) -> Result<Vec<Line>> {
         {
             continue;
         }
-        if line.kind == ChangeKind::Removed {
+        if line.kind.is_removal() {
             removed.insert(line.path.clone());
         }
-        if seen.insert(line.path.clone()) {
-            latest.push(line);
+        match seen.get(&line.path) {
+            None => {
+                seen.insert(line.path.clone(), latest.len());
+                latest.push(line);
+            }
+            // A folder that was changed after it had come is still new with all it holds.
+            Some(&later) if line.kind == ChangeKind::Tree => {
+                let later = &mut latest[later];
+                if later.node == line.node && later.kind == ChangeKind::Changed {
+                    later.kind = ChangeKind::Tree;
+                }
+            }
+            Some(_) => {}
         }
     }
     latest.reverse();
@@ -269,6 +326,33 @@ mod tests {
             node: NodeId::new(&World::default()),
             path: path.into(),
         }
+    }
+
+    #[test]
+    fn a_folder_that_came_and_was_changed_is_new_with_all_it_holds() {
+        let came = line(1, ChangeKind::Tree, "/a");
+        let mut changed = line(2, ChangeKind::Changed, "/a");
+        changed.node = came.node;
+        let latest = latest_by_path(vec![came, changed], "").unwrap();
+        assert_eq!(latest.len(), 1);
+        assert_eq!((latest[0].number, latest[0].kind), (2, ChangeKind::Tree));
+    }
+
+    #[test]
+    fn a_report_ends_before_something_takes_the_place_of_a_folder() {
+        let lines = [
+            line(1, ChangeKind::Changed, "/a"),
+            line(2, ChangeKind::RemovedTree, "/a"),
+            line(3, ChangeKind::Changed, "/b"),
+            line(4, ChangeKind::Changed, "/a"),
+            line(5, ChangeKind::RemovedTree, "/c/d"),
+            line(6, ChangeKind::Tree, "/c-d"),
+            line(7, ChangeKind::Tree, "/c"),
+        ];
+        assert_eq!(until_something_returns(&lines, 9), 3);
+        assert_eq!(until_something_returns(&lines[3..], 9), 3);
+        assert_eq!(until_something_returns(&lines, 2), 2);
+        assert_eq!(until_something_returns(&lines[4..6], 9), 2);
     }
 
     #[test]

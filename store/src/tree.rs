@@ -88,7 +88,7 @@ impl Store {
                 let parent = place.parent()?.id;
                 scene.require(&condition, parent, place.ancestors_of_parent())?;
                 scene.require_tree(&condition, &place, node.id)?;
-                scene.record(tx, ChangeKind::Removed, node.id, &path)?;
+                scene.record(tx, ChangeKind::removal(&node), node.id, &path)?;
                 remove(tx, &mut scene, &place, &node)?;
                 node::rows::membership_changed(tx, parent, scene.now_ns())?;
                 scene.settle(tx)
@@ -140,7 +140,7 @@ impl Store {
                 if let Some(modified_ns) = options.modified_ns {
                     node::rows::set_times(tx, node.id, node.created_ns, modified_ns)?;
                 }
-                scene.record(tx, ChangeKind::Removed, node.id, &from)?;
+                scene.record(tx, ChangeKind::removal(&node), node.id, &from)?;
                 arrived(tx, &mut scene, &node, &to)?;
                 scene.touch(tx, &from);
                 scene.settle(tx)?;
@@ -218,15 +218,9 @@ fn make_room(
     }
     scene.require_tree(condition, target, old.id)?;
     if old.is_folder() {
-        // A client that synchronises must hear of every member that is gone,
-        // since the folder itself will be there again.
-        let mut key = scene.full_key(to);
-        let length = key.len();
-        for (below, id) in rows::paths_below(tx, old.id)? {
-            key.truncate(length);
-            key.push_str(&below);
-            scene.record_key(tx, ChangeKind::Removed, id, &key)?;
-        }
+        // A client that synchronises must hear that the members are gone, although there will be
+        // something at the path again.
+        scene.record(tx, ChangeKind::RemovedTree, old.id, to)?;
     }
     remove(tx, scene, target, &old)?;
     Ok(true)

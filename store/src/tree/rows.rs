@@ -73,20 +73,6 @@ pub(crate) fn extent(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
     Ok(extent.unwrap_or_default())
 }
 
-/// Paths (NFC, from the folder, with leading slash) of everything below it.
-pub(crate) fn paths_below(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<(String, NodeId)>> {
-    tx.all(
-        "WITH RECURSIVE tree (path, node_id) AS ( \
-             SELECT '/' || e.name_nfc, e.node_id FROM entry e WHERE e.parent_id = $1 \
-             UNION ALL \
-             SELECT t.path || '/' || e.name_nfc, e.node_id \
-                 FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
-         SELECT path, node_id FROM tree",
-        args![root],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )
-}
-
 pub(crate) fn insert_trash(
     tx: &mut Tx<'_>,
     node: NodeId,

@@ -167,9 +167,13 @@ async fn a_tree_that_replaces_another_tells_what_is_gone_and_what_is_new() {
     drive
         .send("COPY", "/dav/a", &[("destination", "/dav/e")], "")
         .await;
-    let changes = sync(&drive, "/dav/", &start, "infinite", 0).await;
-    assert!(changes.told["/dav/e/"] && changes.told["/dav/e/1"] && changes.told["/dav/e/b/2"]);
-    assert!(!changes.told["/dav/e/9"]);
+    // Otherwise a client would keep what the folder held before.
+    let gone = sync(&drive, "/dav/", &start, "infinite", 0).await;
+    assert_eq!(told(&gone), [("/dav/e", false)]);
+    assert!(gone.is_truncated, "what took its place comes next");
+    let new = sync(&drive, "/dav/", &gone.token, "infinite", 0).await;
+    assert!(new.told["/dav/e/"] && new.told["/dav/e/1"] && new.told["/dav/e/b/2"]);
+    assert!(!new.told.contains_key("/dav/e/9"));
 }
 
 #[tokio::test]
