@@ -2,6 +2,8 @@
 
 pub(crate) mod rows;
 
+use std::time::Duration;
+
 use crate::caller::Caller;
 use crate::db::Tx;
 use crate::drive::{self, Drive};
@@ -11,6 +13,9 @@ use crate::store::Store;
 
 /// How long a promise outlives the daemon that holds it.
 const LEASE_MS: i64 = 30_000;
+/// How long the eldest upload waits between two attempts to grow, and how often.
+const WAIT: Duration = Duration::from_millis(50);
+const MOST_WAITS: u32 = 200;
 
 /// Promises `more_bytes` to a new or growing reservation.
 ///
@@ -148,6 +153,30 @@ impl Lease {
             .await?;
         self.size_bytes += more_bytes;
         Ok(())
+    }
+
+    /// Promises more, waiting for room if need be.
+    ///
+    /// Uploads of unknown length that share the last room would all refuse each other. So the
+    /// eldest that holds something waits, and the others give back what they hold.
+    ///
+    /// # Errors
+    /// As for [`reserve`].
+    pub async fn grow_in_turn(&mut self, more_bytes: u64) -> Result<()> {
+        for _ in 0..MOST_WAITS {
+            let result = self.grow(more_bytes).await;
+            let drive = match result {
+                Err(Error::QuotaExceeded { .. }) => Some(self.drive),
+                Err(Error::CapacityExceeded) => None,
+                result => return result,
+            };
+            let eldest = self.store.db().read(move |tx| rows::eldest(tx, drive));
+            match eldest.await?[..] {
+                [first, _] if first == self.id => tokio::time::sleep(WAIT).await,
+                _ => return result,
+            }
+        }
+        self.grow(more_bytes).await
     }
 
     /// The write it was for is committed: there is nothing to give back.

@@ -334,6 +334,18 @@ impl Store {
         Ok(())
     }
 
+    /// Refuses when writing `more_bytes` would leave the disk less than its reserve.
+    ///
+    /// # Errors
+    /// [`Error::DiskFull`].
+    pub(crate) fn require_room(&self, more_bytes: u64) -> Result<()> {
+        let needed_bytes = self.options().reserve_bytes.saturating_add(more_bytes);
+        if self.blobs().free_bytes()? < needed_bytes {
+            return Err(Error::DiskFull);
+        }
+        Ok(())
+    }
+
     /// Closes the database after what has begun is finished.
     pub async fn close(&self) {
         if let Err(error) = self.flush_uses().await {

@@ -27,6 +27,9 @@ const LEAST_STEP_BYTES: u64 = 1 << 20;
 /// … this much.
 const MOST_STEP_BYTES: u64 = 64 << 20;
 
+/// After each of so many bytes the disk is looked at again: others fill it too.
+const DISK_CHECK_BYTES: u64 = 16 << 20;
+
 /// Receives what a client wants hashed besides, in order.
 pub type ExtraHash = Box<dyn FnMut(&[u8]) + Send>;
 
@@ -114,6 +117,10 @@ impl Store {
         let place = self.upload_place(caller)?;
         let small_limit = self.options().small_limit_bytes as u64;
         let is_small = options.size_bytes.is_some_and(|size| size <= small_limit);
+        if !is_small {
+            // The reserve is what deleting lives on when the disk is full.
+            self.require_room(options.size_bytes.unwrap_or(0))?;
+        }
         let mut lease = None;
         let mut credit_bytes = 0;
         if !is_small || options.check_first {
@@ -304,7 +311,11 @@ impl Upload {
     /// [`Error::QuotaExceeded`] when an unannounced length outgrows the drive,
     /// [`Error::DiskFull`], [`Error::Io`].
     pub async fn write(&mut self, frame: Bytes) -> Result<()> {
+        let checks = self.received_bytes / DISK_CHECK_BYTES;
         self.received_bytes += frame.len() as u64;
+        if self.received_bytes / DISK_CHECK_BYTES > checks {
+            self.ticket.store.require_room(0)?;
+        }
         match self.size_bytes {
             Some(size) if self.received_bytes > size => {
                 return Err(Error::ContentMismatch("length"));
@@ -344,8 +355,8 @@ impl Upload {
         });
         match lease.grow(step).await {
             // Near the limit a whole step does not fit, the bytes at hand may.
-            Err(Error::QuotaExceeded { .. } | Error::CapacityExceeded) if step > missing => {
-                lease.grow(missing).await
+            Err(Error::QuotaExceeded { .. } | Error::CapacityExceeded) => {
+                lease.grow_in_turn(missing).await
             }
             result => result,
         }

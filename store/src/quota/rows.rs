@@ -44,6 +44,22 @@ pub(crate) fn extend(tx: &mut Tx<'_>, ids: &[ReservationId], until: i64) -> Resu
     Ok(())
 }
 
+/// The two oldest reservations, of one drive or of all; ids grow with time.
+pub(crate) fn eldest(tx: &mut Tx<'_>, drive: Option<DriveId>) -> Result<Vec<ReservationId>> {
+    match drive {
+        Some(drive) => tx.all(
+            "SELECT id FROM reservation WHERE drive_id = $1 ORDER BY id LIMIT 2",
+            args![drive],
+            |row| row.get(0),
+        ),
+        None => tx.all(
+            "SELECT id FROM reservation ORDER BY id LIMIT 2",
+            args![],
+            |row| row.get(0),
+        ),
+    }
+}
+
 pub(crate) fn expired(tx: &mut Tx<'_>, now_ms: i64) -> Result<Vec<(ReservationId, DriveId)>> {
     tx.all(
         "SELECT id, drive_id FROM reservation WHERE expires_at <= $1",
