@@ -1,5 +1,6 @@
 //! The bodies of requests and answers on their way through the daemon.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,16 +10,25 @@ use std::time::Duration;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use super::trace::{Record, RequestStats};
 
 /// What a stalling client must move within the stall time to be kept.
 pub const LEAST_PROGRESS_BYTES: u64 = 4096;
 
+/// How long what a refused client still sends is read and thrown away …
+const LINGER: Duration = Duration::from_secs(30);
+/// … and how long it may pause meanwhile.
+const LINGER_PAUSE: Duration = Duration::from_secs(5);
+
 /// The body of a request: counted, and given up when the client stalls.
 pub struct RequestBody {
-    incoming: Incoming,
+    /// Absent once it is handed to [`linger`].
+    incoming: Option<Incoming>,
+    has_ended: bool,
+    /// Whether the client sends on without being told to.
+    sends_on: bool,
     stats: Arc<RequestStats>,
     stall: Duration,
     /// Made when the body is first waited for.
@@ -43,9 +53,18 @@ pub enum BodyError {
 }
 
 impl RequestBody {
-    pub fn new(incoming: Incoming, stats: Arc<RequestStats>, stall: Duration) -> Self {
+    /// `sends_on` tells whether the client sends the body whatever the answer is: over HTTP/1
+    /// unless it waits for `100 Continue`.
+    pub fn new(
+        incoming: Incoming,
+        sends_on: bool,
+        stats: Arc<RequestStats>,
+        stall: Duration,
+    ) -> Self {
         Self {
-            incoming,
+            has_ended: incoming.is_end_stream(),
+            incoming: Some(incoming),
+            sends_on,
             stats,
             stall,
             window: None,
@@ -79,6 +98,33 @@ impl RequestBody {
     }
 }
 
+/// A body that nobody wants to the end closes its connection. A client that is still sending would
+/// find it reset and never see the answer, so what it sends is taken for a while.
+impl Drop for RequestBody {
+    fn drop(&mut self) {
+        let Some(incoming) = self.incoming.take() else {
+            return;
+        };
+        if self.has_ended || incoming.is_end_stream() {
+            return;
+        }
+        self.stats.body_left.store(true, Ordering::Relaxed);
+        if self.sends_on {
+            // Ends with the connection at the latest.
+            tokio::spawn(timeout(LINGER, linger(incoming)));
+        }
+    }
+}
+
+async fn linger(mut incoming: Incoming) {
+    loop {
+        let frame = poll_fn(|cx| Pin::new(&mut incoming).poll_frame(cx));
+        let Ok(Some(Ok(_))) = timeout(LINGER_PAUSE, frame).await else {
+            return;
+        };
+    }
+}
+
 impl Window {
     fn restart(&mut self, stall: Duration) {
         self.bytes = 0;
@@ -94,7 +140,10 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(None);
+        };
+        match Pin::new(incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
                 self.stats.bytes_in.fetch_add(bytes, Ordering::Relaxed);
@@ -105,18 +154,22 @@ impl Body for RequestBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(None) => {
+                self.has_ended = true;
+                Poll::Ready(None)
+            }
             Poll::Pending if self.stalled(cx) => Poll::Ready(Some(Err(BodyError::Stalled))),
             Poll::Pending => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Body::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let hint = self.incoming.as_ref().map(Body::size_hint);
+        hint.unwrap_or_else(|| SizeHint::with_exact(0))
     }
 }
 

@@ -234,6 +234,7 @@ async fn answer(
     let peer = origin
         .peer
         .of_request(origin.trusted, request.headers(), proxies);
+    let is_http1 = request.version() < Version::HTTP_2;
     let mut record = Record::begin(request.method(), peer, wire);
     let noted = Arc::clone(&record.stats);
     let response = if let Some(problem) = refusal(verdict, &request) {
@@ -244,7 +245,9 @@ async fn answer(
     } else {
         let stall = state.config.server.stall_timeout.0;
         let body_stats = Arc::clone(&noted);
-        let mut request = request.map(|body| RequestBody::new(body, body_stats, stall));
+        let waits = request.headers().contains_key(header::EXPECT);
+        let sends_on = is_http1 && !waits;
+        let mut request = request.map(|body| RequestBody::new(body, sends_on, body_stats, stall));
         request.extensions_mut().insert(Arc::clone(&noted));
         let routed = AssertUnwindSafe(route(&state, request, peer)).catch_unwind();
         routed.await.unwrap_or_else(|_| {
@@ -258,6 +261,11 @@ async fn answer(
         && let Ok(id) = HeaderValue::try_from(noted.id.to_string())
     {
         parts.headers.insert("x-request-id", id);
+    }
+    if is_http1 && noted.body_left.load(Ordering::Relaxed) {
+        // RFC 9112 §9.6: said, so that the client does not send its next request here.
+        let close = HeaderValue::from_static("close");
+        parts.headers.insert(header::CONNECTION, close);
     }
     Response::from_parts(parts, Recorded::new(body, record))
 }

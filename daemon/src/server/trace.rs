@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Instant;
 
@@ -55,6 +55,8 @@ pub struct RequestStats {
     route: OnceLock<Cow<'static, str>>,
     /// Bytes of the request's body that were read.
     pub bytes_in: AtomicU64,
+    /// Whether the answer was given before the end of the request's body was seen.
+    pub body_left: AtomicBool,
     /// Bytes of the answer's body that were handed out.
     pub bytes_out: AtomicU64,
     /// Statements run on the database.
@@ -68,6 +70,7 @@ impl RequestStats {
             user: OnceLock::new(),
             route: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
+            body_left: AtomicBool::new(false),
             bytes_out: AtomicU64::new(0),
             statements: Arc::default(),
         }
