@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::daemon::{Daemon, Launch, command, data_dir, logged};
 use crate::disk::SmallDisk;
-use crate::{Cluster, Credential, Database, Dav, LoggedRequest, Wire};
+use crate::{Cluster, Credential, Database, Dav, Durability, LoggedRequest, Wire};
 
 /// Which database the daemon keeps its rows in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl User {
 #[derive(Debug, Clone)]
 pub struct Setup {
     engine: Engine,
-    durable_database: bool,
+    own_database: Option<Durability>,
     disk_bytes: Option<u64>,
     launch: Launch,
 }
@@ -68,7 +68,7 @@ impl Default for Setup {
     fn default() -> Self {
         Self {
             engine: Engine::from_environment(),
-            durable_database: false,
+            own_database: None,
             disk_bytes: None,
             launch: Launch::default(),
         }
@@ -86,7 +86,14 @@ impl Setup {
     /// Gives PostgreSQL `fsync = on`, in a cluster of its own.
     #[must_use]
     pub fn durable_database(mut self) -> Self {
-        self.durable_database = true;
+        self.own_database = Some(Durability::Kept);
+        self
+    }
+
+    /// Gives PostgreSQL a cluster of its own, which can be stopped and started.
+    #[must_use]
+    pub fn own_database(mut self) -> Self {
+        self.own_database = Some(Durability::Skipped);
         self
     }
 
@@ -155,10 +162,9 @@ impl World {
             .expect("a temporary folder can be made");
         let mut launch = setup.launch;
         let database = (setup.engine == Engine::Postgres).then(|| {
-            let cluster = if setup.durable_database {
-                Cluster::start(crate::Durability::Kept)
-            } else {
-                Cluster::shared()
+            let cluster = match setup.own_database {
+                Some(durability) => Cluster::start(durability),
+                None => Cluster::shared(),
             };
             cluster.database()
         });

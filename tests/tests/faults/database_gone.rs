@@ -10,7 +10,7 @@ use crate::drive;
 async fn world() -> World {
     Setup::default()
         .engine(Engine::Postgres)
-        .durable_database()
+        .own_database()
         .start()
         .await
 }

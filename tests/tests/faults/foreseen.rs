@@ -130,6 +130,7 @@ impl View<'_> {
             &[
                 (!self.tree.exists(path), &[404]),
                 (self.minds_removal(path), &[423]),
+                (self.holds_lock(path), &[207]),
             ],
         )
     }
@@ -150,6 +151,7 @@ impl View<'_> {
             &[
                 (!self.tree.exists(path), &[404]),
                 (self.minds_removal(path), &[423]),
+                (self.holds_lock(path), &[207]),
             ],
         )
     }
@@ -168,10 +170,12 @@ impl View<'_> {
             &[
                 (!self.tree.exists(path), &[404]),
                 (moves && self.minds_removal(path), &[423]),
+                (moves && self.holds_lock(path), &[207]),
                 (overlaps, &[403]),
                 (!self.tree.is_folder(parent(to)), &[409]),
                 (replaces && !overwrite, &[412]),
                 (minds_arrival, &[423]),
+                (replaces && self.holds_lock(to), &[207]),
             ],
         );
         if replaces && !minds_arrival && self.covered(parent(to)) {

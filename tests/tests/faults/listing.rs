@@ -45,8 +45,13 @@ async fn costs_few_statements_and_little_memory(world: &World, files: u64) {
         .await;
         statements = propfinds(world)[round - 1];
         let pages = files.div_ceil(PAGE);
+        // On PostgreSQL the credential is looked at with each request (P6).
+        let first = match Engine::from_environment() {
+            Engine::Sqlite => 1,
+            Engine::Postgres => 2,
+        };
         assert!(
-            (pages..=pages + 1).contains(&statements),
+            (pages..=pages + first).contains(&statements),
             "{statements} statements for {pages} pages"
         );
     }

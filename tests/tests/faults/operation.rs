@@ -102,6 +102,7 @@ impl Operation {
                 .header("Overwrite", if *overwrite { "T" } else { "F" }),
             Self::Note { path, note } => {
                 let property = |text: &str| {
+                    let text = text.replace('&', "&amp;").replace('<', "&lt;");
                     format!("<D:prop><n:note xmlns:n=\"urn:coffer-tests\">{text}</n:note></D:prop>")
                 };
                 let change = match note {
@@ -124,7 +125,8 @@ impl Operation {
                     properties.iter().all(|property| property.status == 200)
                 }
             }
-            _ => answer.succeeded(),
+            // 207 names members that stand in the way (RFC 4918 §9.6.1).
+            _ => answer.succeeded() && answer.status() != 207,
         }
     }
 

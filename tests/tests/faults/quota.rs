@@ -174,6 +174,23 @@ async fn a_full_drive_can_be_overwritten_with_as_much() {
     assert_usage(dav, QUOTA_BYTES, QUOTA_BYTES).await;
 }
 
+/// A client that sends a long body without waiting must be able to read why it is refused, and to
+/// go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let (_world, clients) = world_with(QUOTA_BYTES).await;
+    let dav = &clients[0];
+    dav.put("/kept", "text").await.must_be(201);
+    let long = noise(5, 40 << 20);
+    for _ in 0..5 {
+        dav.put("/long", long.clone()).await.must_be(507);
+        assert_eq!(dav.get("/kept").await, "text");
+        let chunked = dav.request("PUT", "/long").chunked(long.clone());
+        chunked.send().await.must_be(507);
+        assert_eq!(dav.get("/kept").await, "text");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn several_users_together_never_exceed_the_capacity() {
     let world = Setup::default().capacity_bytes(QUOTA_BYTES).start().await;
@@ -189,7 +206,10 @@ async fn several_users_together_never_exceed_the_capacity() {
 async fn capacity_race(clients: &[Dav]) {
     for (method, size) in [("with a length", SIZE), ("small", 4096)] {
         let requests = in_turn(clients)
-            .map(|(n, dav)| dav.request("PUT", &format!("/f{n}")).body(content(n, size)))
+            .map(|(n, dav)| {
+                let request = dav.request("PUT", &format!("/{size}-{n}"));
+                request.body(content(n, size))
+            })
             .collect();
         let won = winners(&race(requests).await);
         if size == SIZE {

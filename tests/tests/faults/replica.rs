@@ -12,6 +12,8 @@ use crate::tree::{Tree, composed, is_below};
 pub struct Replica {
     token: String,
     known: BTreeMap<String, Option<String>>,
+    /// The last reports, for the message of a failure.
+    told: Vec<String>,
 }
 
 impl Replica {
@@ -20,6 +22,7 @@ impl Replica {
         let limit = limit.map_or(String::new(), |count| {
             format!("<D:limit><D:nresults>{count}</D:nresults></D:limit>")
         });
+        self.told.clear();
         for _ in 0..10_000 {
             let report = dav
                 .request("REPORT", "/")
@@ -39,6 +42,7 @@ impl Replica {
                 let path = decode_path(&response.href);
                 let path = path.strip_prefix("/dav").expect("inside of the drive");
                 let path = composed(path.trim_end_matches('/'));
+                self.told.push(format!("{path} {:?}", response.status));
                 match response.status {
                     Some(507) => is_truncated = true,
                     Some(404) => self
@@ -57,6 +61,7 @@ impl Replica {
                 !is_truncated || report.sync_token != self.token,
                 "a truncated report gets somewhere"
             );
+            self.told.push(format!("token {}", report.sync_token));
             self.token = report.sync_token;
             if !is_truncated {
                 return;
@@ -87,7 +92,8 @@ impl Replica {
             .collect();
         assert!(
             wrong.is_empty(),
-            "the replica is wrong: {wrong:#?}\nafter {history:#?}"
+            "the replica is wrong: {wrong:#?}\nafter {history:#?}\ntold {:#?}",
+            self.told
         );
     }
 }
