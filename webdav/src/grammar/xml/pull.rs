@@ -206,6 +206,7 @@ impl<'x> Puller<'x> {
     /// Takes in the declarations of a tag and returns its other attributes.
     fn read_attributes(&mut self, tag: &BytesStart<'_>) -> Result<Vec<(String, String)>, XmlError> {
         let mut plain = Vec::new();
+        let outer = self.declarations.len();
         for (index, attribute) in tag.attributes().with_checks(false).enumerate() {
             if index >= self.limits.attributes {
                 return Err(XmlError::TooMany("attributes"));
@@ -222,15 +223,16 @@ impl<'x> Puller<'x> {
                 return Err(XmlError::Malformed("illegal character"));
             }
             match attribute.key.0.strip_prefix("xmlns") {
-                Some("") => self.declare("", value)?,
-                Some(rest) if rest.starts_with(':') => self.declare(&rest[1..], value)?,
+                Some("") => self.declare("", value, outer)?,
+                Some(rest) if rest.starts_with(':') => self.declare(&rest[1..], value, outer)?,
                 _ => plain.push((attribute.key.0.to_owned(), value)),
             }
         }
         Ok(plain)
     }
 
-    fn declare(&mut self, prefix: &str, namespace: String) -> Result<(), XmlError> {
+    /// Declares a prefix; those from `outer` on are of the same tag, which cannot say a thing twice.
+    fn declare(&mut self, prefix: &str, namespace: String, outer: usize) -> Result<(), XmlError> {
         let reserved = namespace == namespace::XML || namespace == "http://www.w3.org/2000/xmlns/";
         if prefix == "xml" && namespace == namespace::XML {
             return Ok(());
@@ -240,6 +242,12 @@ impl<'x> Puller<'x> {
         }
         if !prefix.is_empty() && (namespace.is_empty() || !is_ncname(prefix)) {
             return Err(XmlError::Malformed("bad namespace declaration"));
+        }
+        if self.declarations[outer..]
+            .iter()
+            .any(|other| other.prefix == prefix)
+        {
+            return Err(XmlError::Malformed("an attribute twice"));
         }
         if self.declarations.len() >= self.limits.declarations {
             return Err(XmlError::TooMany("namespaces"));
