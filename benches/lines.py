@@ -80,9 +80,11 @@ def wrk(server, connections, seconds, *arguments):
     """Runs wrk with two threads and returns its sample."""
     command = ["wrk", "-t2", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s"]
     command += ["-s", LOAD, "-H", f"Authorization: {AUTHORIZATION}", server.url("/"), "--"]
+    cpu_seconds = server.cpu_seconds()
     done = subprocess.run(
         [str(word) for word in (*command, *arguments)], capture_output=True, text=True
     )
+    cpu_seconds = server.cpu_seconds() - cpu_seconds
     result = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if done.returncode != 0 or not result:
         raise Failed(f"wrk failed on {server.name}:\n{done.stdout}{done.stderr}")
@@ -93,18 +95,21 @@ def wrk(server, connections, seconds, *arguments):
             f"{sample['refused']} were refused and {sample['broken']} broke"
         )
     sample["rate"] = sample["requests"] / sample["seconds"]
+    sample["cpu_us"] = cpu_seconds * 1e6 / sample["requests"]
     return sample
 
 
 def curl(server, path, *options):
-    """Moves one file and returns (seconds, bytes down)."""
+    """Moves one file and returns (seconds, the server's CPU seconds, bytes down)."""
     command = ["curl", "-sS", "-f", "-u", f"{USER}:{PASSWORD}", "-H", "Expect:", "-o", "/dev/null"]
     command += ["-w", "%{time_total} %{size_download}", *options, server.url(path)]
+    cpu_seconds = server.cpu_seconds()
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
+    cpu_seconds = server.cpu_seconds() - cpu_seconds
     if done.returncode != 0:
         raise Failed(f"{server.name}: curl {path}: {done.stderr.strip()}\n{server.last_words()}")
     seconds, down = done.stdout.split()
-    return float(seconds), int(down)
+    return float(seconds), cpu_seconds, int(down)
 
 
 def sync(server):
@@ -145,16 +150,16 @@ def put_small(server, line, run):
 
 def get_big(server, _line, _run):
     curl(server, "/big")  # read once before: all serve from memory
-    seconds, down = curl(server, "/big")
+    seconds, cpu_seconds, down = curl(server, "/big")
     if down != BIG_MIB << 20:
         raise Failed(f"{server.name}: {down} bytes came back of {BIG_MIB} MiB")
-    return {"seconds": seconds, "rate": BIG_MIB / seconds}
+    return {"seconds": seconds, "rate": BIG_MIB / seconds, "cpu_us": cpu_seconds * 1e6 / BIG_MIB}
 
 
 def put_big(server, _line, run):
     sync(server)
     path = f"/big-{run.number}"
-    seconds, _ = curl(server, path, "-T", run.big_file)
+    seconds, cpu_seconds, _ = curl(server, path, "-T", run.big_file)
     sync_seconds = sync(server)
     if len(server.must("GET", path, 206, headers={"Range": "bytes=-9"})) != 9:
         raise Failed(f"{server.name}: {path} does not read back")
@@ -163,6 +168,7 @@ def put_big(server, _line, run):
         "seconds": seconds,
         "sync_seconds": sync_seconds,
         "rate": BIG_MIB / seconds,
+        "cpu_us": cpu_seconds * 1e6 / BIG_MIB,
         "rate_synced": BIG_MIB / (seconds + sync_seconds),
     }
 

@@ -37,6 +37,7 @@ def row(key, line, suffix, of_line, servers, field):
             "min": min(rates),
             "max": max(rates),
             "rates": rates,
+            "cpu_us": statistics.median(sample["cpu_us"] for sample in samples),
             "latency_ms": {
                 name.removesuffix("_ms"): statistics.median(sample[name] for sample in samples)
                 for name in ("p50_ms", "p90_ms", "p99_ms")
@@ -60,7 +61,8 @@ def table(row):
     lines = [f"{row['title']} ({row['unit']})"]
     for name, found in row["servers"].items():
         text = f"  {name:<9}{found['median']:>12,.1f}"
-        text += f"   {found['min']:,.1f} – {found['max']:,.1f}".ljust(30)
+        text += f"   {found['min']:,.1f} – {found['max']:,.1f}".ljust(28)
+        text += f"cpu {found['cpu_us']:,.0f} µs".ljust(16)
         if found["latency_ms"]:
             text += "".join(f"  {p} {ms:.2f} ms" for p, ms in found["latency_ms"].items())
         lines.append(text.rstrip())

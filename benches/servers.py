@@ -82,6 +82,19 @@ class Server:
             self.process.wait()
         self.process = None
 
+    def cpu_seconds(self):
+        """Processor time that all processes of this server have used since its start."""
+        ticks = 0
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                # After the name in brackets: state, parent, group, session, …
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.process.pid:
+                ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def last_words(self):
         logs = [self.run / "output.log", self.run / "error.log"]
         lines = [line for log in logs if log.exists() for line in log.read_text().splitlines()]
