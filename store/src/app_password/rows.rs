@@ -34,7 +34,8 @@ pub(crate) fn verify(
                  AND (p.expires_at IS NULL OR p.expires_at > $3)), \
          up (node_id) AS ( \
              SELECT COALESCE(root_id, drive_root) FROM found \
-             UNION SELECT e.parent_id FROM up JOIN entry e ON e.node_id = up.node_id) \
+             UNION SELECT e.parent_id FROM up CROSS JOIN entry e \
+                 WHERE e.node_id = up.node_id) \
          SELECT account_id, username, access, drive_id, drive_root, id, root_id, read_only, \
              expires_at \
          FROM found WHERE EXISTS (SELECT 1 FROM up WHERE up.node_id = found.drive_root)",

@@ -221,7 +221,6 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>, on_commit: &O
             });
         }
     }
-    let _ = connection.execute_batch("PRAGMA optimize");
 }
 
 fn begin(connection: &Connection) -> Result<()> {

@@ -15,10 +15,10 @@ pub(crate) fn live(tx: &mut Tx<'_>, drive: DriveId, now_ms: i64) -> Result<Vec<L
                  WHERE l.drive_id = $1 AND l.expires_at > $2 \
              UNION ALL \
              SELECT up.token, e.node_id, e.parent_id, e.name, up.level + 1 \
-                 FROM up JOIN entry e ON e.node_id = up.parent_id) \
+                 FROM up CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
          SELECT l.token, l.is_exclusive, l.is_deep, l.owner_xml, l.timeout_s, l.expires_at, \
                 l.account_id, l.node_id, up.parent_id, up.name \
-         FROM up JOIN dav_lock l ON l.token = up.token ORDER BY l.token, up.level",
+         FROM up CROSS JOIN dav_lock l WHERE l.token = up.token ORDER BY l.token, up.level",
         args![drive, now_ms],
         |row| {
             let token = row.text(0)?;

@@ -33,7 +33,7 @@ pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Resul
     tx.all(
         "SELECT e.parent_id, e.name_nfc, n.id, n.drive_id, n.kind, n.blob_digest, n.manifest_id, \
              CASE WHEN EXISTS (SELECT 1 FROM entry c WHERE c.parent_id = n.id) THEN 0 ELSE 1 END \
-         FROM entry e JOIN node n ON n.id = e.node_id WHERE e.parent_id = $1 LIMIT $2",
+         FROM entry e CROSS JOIN node n WHERE n.id = e.node_id AND e.parent_id = $1 LIMIT $2",
         args![folder, limit],
         |row| {
             let is_file = row.get::<i64>(4)? == 2;

@@ -25,10 +25,10 @@ pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
                      WHERE e.parent_id = $1 \
                  UNION ALL \
                  SELECT t.level + 1, e.parent_id, e.name_nfc, e.name, e.node_id \
-                     FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+                     FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
              SELECT t.parent_id, t.name_nfc, t.name, ",
             columns!(),
-            " FROM tree t JOIN node n ON n.id = t.node_id ORDER BY t.level"
+            " FROM tree t CROSS JOIN node n WHERE n.id = t.node_id ORDER BY t.level"
         ),
         args![root],
         |row| {
@@ -48,9 +48,9 @@ pub(crate) fn totals(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
         "WITH RECURSIVE tree (node_id) AS ( \
              SELECT e.node_id FROM entry e WHERE e.parent_id = $1 \
              UNION ALL \
-             SELECT e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+             SELECT e.node_id FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
          SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), COUNT(*) \
-         FROM tree t JOIN node n ON n.id = t.node_id WHERE n.kind = 2",
+         FROM tree t CROSS JOIN node n WHERE n.id = t.node_id AND n.kind = 2",
         args![root],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -64,7 +64,7 @@ pub(crate) fn extent(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
              SELECT 1, 1 + OCTET_LENGTH(e.name_nfc), e.node_id FROM entry e WHERE e.parent_id = $1 \
              UNION ALL \
              SELECT t.level + 1, t.bytes + 1 + OCTET_LENGTH(e.name_nfc), e.node_id \
-                 FROM tree t JOIN entry e ON e.parent_id = t.node_id) \
+                 FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
          SELECT CAST(COALESCE(MAX(level), 0) AS BIGINT), CAST(COALESCE(MAX(bytes), 0) AS BIGINT) \
          FROM tree",
         args![root],
