@@ -6,7 +6,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -127,9 +127,12 @@ impl Cluster {
         }
     }
 
-    /// The socket's folder, to be handed on in the environment.
-    pub fn environment(&self) -> (&'static str, &Path) {
-        (SHARED, &self.socket_dir)
+    /// What other processes need to know, to be handed on in the environment: the socket's folder
+    /// for the tests of this crate, the URL for those of the store.
+    pub fn environment(&self) -> [(&'static str, String); 2] {
+        let socket_dir = self.socket_dir.display().to_string();
+        let url = format!("postgres:///postgres?host={socket_dir}&user=postgres");
+        [(SHARED, socket_dir), ("COFFER_TEST_POSTGRES_URL", url)]
     }
 
     /// A fresh, empty database in this cluster.

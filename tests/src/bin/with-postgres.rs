@@ -13,10 +13,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let cluster = Cluster::start(Durability::Skipped);
-    let (name, value) = cluster.environment();
     let status = Command::new(&program)
         .args(arguments)
-        .env(name, value)
+        .envs(cluster.environment())
         .status();
     drop(cluster);
     match status {
