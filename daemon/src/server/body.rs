@@ -17,6 +17,9 @@ use super::trace::{Record, RequestStats};
 /// What a stalling client must move within the stall time to be kept.
 pub const LEAST_PROGRESS_BYTES: u64 = 4096;
 
+/// So little of a body is read to its end even if nobody wants it, which costs less than another
+/// connection: clients that send no password at first come here with each one they open.
+const SHORT_BYTES: u64 = 64 << 10;
 /// How long what a refused client still sends is read and thrown away …
 const LINGER: Duration = Duration::from_secs(30);
 /// … and how long it may pause meanwhile.
@@ -98,8 +101,8 @@ impl RequestBody {
     }
 }
 
-/// A body that nobody wants to the end closes its connection. A client that is still sending would
-/// find it reset and never see the answer, so what it sends is taken for a while.
+/// A long body that nobody wants to the end closes its connection. A client that is still sending
+/// would find it reset and never see the answer, so what it sends is taken for a while.
 impl Drop for RequestBody {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else {
@@ -108,7 +111,11 @@ impl Drop for RequestBody {
         if self.has_ended || incoming.is_end_stream() {
             return;
         }
-        self.stats.body_left.store(true, Ordering::Relaxed);
+        let left_bytes = incoming.size_hint().upper();
+        let is_short = left_bytes.is_some_and(|bytes| bytes <= SHORT_BYTES);
+        if !(self.sends_on && is_short) {
+            self.stats.body_left.store(true, Ordering::Relaxed);
+        }
         if self.sends_on {
             // Ends with the connection at the latest.
             tokio::spawn(timeout(LINGER, linger(incoming)));

@@ -55,7 +55,7 @@ pub struct RequestStats {
     route: OnceLock<Cow<'static, str>>,
     /// Bytes of the request's body that were read.
     pub bytes_in: AtomicU64,
-    /// Whether the answer was given before the end of the request's body was seen.
+    /// Whether the answer was given without all of the request's body, and there is much of it.
     pub body_left: AtomicBool,
     /// Bytes of the answer's body that were handed out.
     pub bytes_out: AtomicU64,
