@@ -183,7 +183,8 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
     dav.put("/kept", "text").await.must_be(201);
     let long = noise(5, 40 << 20);
     for _ in 0..5 {
-        dav.put("/long", long.clone()).await.must_be(507);
+        let refused = dav.put("/long", long.clone()).await.must_be(507);
+        assert_eq!(refused.header("connection"), "close");
         assert_eq!(dav.get("/kept").await, "text");
         let chunked = dav.request("PUT", "/long").chunked(long.clone());
         chunked.send().await.must_be(507);
