@@ -253,6 +253,16 @@ impl Wanted {
         }
     }
 
+    /// Adds quota and usage where they are defined, without reporting them missing elsewhere.
+    pub fn with_quota(mut self) -> Self {
+        let quota = LIVE.iter().filter(|live| live.needs == Needs::Usage);
+        self.items.extend(quota.map(|live| Item {
+            property: Which::Live(live),
+            by_name: false,
+        }));
+        self
+    }
+
     /// Whether dead properties must be read.
     pub fn needs_dead(&self) -> bool {
         let is_dead = |item: &Item| matches!(item.property, Which::Dead(_));

@@ -167,8 +167,8 @@ impl Call<'_> {
         preconditions: &Preconditions,
         target: Option<&store::Found>,
     ) -> Result<Verdict, Failure> {
-        let (target, tagged) = self.states(preconditions, target).await?;
-        Ok(preconditions.check_read(&target.state(), &states_of(&tagged)))
+        let (target, _) = self.states(preconditions, target).await?;
+        Ok(preconditions.check_read(&target.state()))
     }
 
     /// Whether another method that changes nothing may go on.

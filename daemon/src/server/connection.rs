@@ -246,7 +246,7 @@ async fn answer(
         let stall = state.config.server.stall_timeout.0;
         let body_stats = Arc::clone(&noted);
         let waits = request.headers().contains_key(header::EXPECT);
-        let sends_on = is_http1 && !waits;
+        let sends_on = !waits;
         let mut request = request.map(|body| RequestBody::new(body, sends_on, body_stats, stall));
         request.extensions_mut().insert(Arc::clone(&noted));
         let routed = AssertUnwindSafe(route(&state, request, peer)).catch_unwind();

@@ -82,6 +82,9 @@ fn question(call: &Call<'_>, body: &[u8]) -> Result<(Wanted, Option<Depth>), Fai
             condition: Some(Condition::PropfindFiniteDepth),
             text: "PROPFIND of infinite depth is not served",
         }),
+        // Asked for nothing in particular of one resource, clients look for the free space
+        // (npm's webdav); allprop by itself does not hold it (RFC 4331 §2).
+        Some(Depth::Zero) if body.is_empty() => Ok((wanted.with_quota(), Some(Depth::Zero))),
         depth => Ok((wanted, depth)),
     }
 }
