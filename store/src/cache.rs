@@ -4,7 +4,7 @@
 //! generations before it is acknowledged, so an entry that survives is exact.
 //! Only a process that is the data's only writer may use it (`Db::is_exclusive`).
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,12 +25,16 @@ pub(crate) enum Effect {
     Login(LoginId),
 }
 
-const STRIPES: usize = 4096;
-
 /// Counters that say whether what was read before is still true.
+///
+/// Things share counters by hash; each kind has its own, since a write raises those of paths and
+/// drives: one shared with an account would cost all its requests a password hash.
 pub(crate) struct Generations {
-    hasher: RandomState,
-    stripes: Box<[AtomicU64]>,
+    paths: Stripes,
+    trees: Stripes,
+    drives: Stripes,
+    accounts: Stripes,
+    logins: Stripes,
 }
 
 /// The generations something was read under.
@@ -39,59 +43,98 @@ pub(crate) struct Stamp([u64; 2]);
 
 impl Generations {
     pub fn new() -> Arc<Self> {
-        let stripes = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
         Arc::new(Self {
-            hasher: RandomState::new(),
-            stripes,
+            // Half a megabyte, so that a write makes others forget little.
+            paths: Stripes::new(1 << 16),
+            trees: Stripes::new(1 << 12),
+            drives: Stripes::new(1 << 12),
+            accounts: Stripes::new(1 << 12),
+            logins: Stripes::new(1 << 12),
         })
     }
 
     /// Take it before reading what is to be cached.
     pub fn of_path(&self, drive: DriveId, path: &str) -> Stamp {
-        Stamp([self.get(&("tree", drive)), self.get(&("path", drive, path))])
+        Stamp([self.trees.get(&drive), self.paths.get(&(drive, path))])
     }
 
     pub fn of_drive(&self, drive: DriveId) -> Stamp {
-        Stamp([self.get(&("drive", drive)), 0])
+        Stamp([self.drives.get(&drive), 0])
     }
 
     /// Whether a tree of the drive came, went or moved.
     pub fn of_trees(&self, drive: DriveId) -> Stamp {
-        Stamp([self.get(&("tree", drive)), 0])
+        Stamp([self.trees.get(&drive), 0])
     }
 
     pub fn of_account(&self, user: UserId) -> Stamp {
-        Stamp([self.get(&("account", user)), 0])
+        Stamp([self.accounts.get(&user), 0])
     }
 
     pub fn of_login(&self, user: UserId, login: LoginId) -> Stamp {
-        Stamp([self.get(&("account", user)), self.get(&("login", login))])
+        Stamp([self.accounts.get(&user), self.logins.get(&login)])
     }
 
     /// Called with what a commit changed, before it is acknowledged.
     pub fn raise(&self, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::Path(drive, path) => self.bump(&("path", *drive, path.as_str())),
-                Effect::Tree(drive) => self.bump(&("tree", *drive)),
-                Effect::Drive(drive) => self.bump(&("drive", *drive)),
-                Effect::Account(user) => self.bump(&("account", *user)),
-                Effect::Login(login) => self.bump(&("login", *login)),
+                Effect::Path(drive, path) => self.paths.bump(&(*drive, path.as_str())),
+                Effect::Tree(drive) => self.trees.bump(drive),
+                Effect::Drive(drive) => self.drives.bump(drive),
+                Effect::Account(user) => self.accounts.bump(user),
+                Effect::Login(login) => self.logins.bump(login),
             }
         }
     }
+}
 
-    fn stripe(&self, key: &impl std::hash::Hash) -> &AtomicU64 {
+struct Stripes {
+    hasher: RandomState,
+    counters: Box<[AtomicU64]>,
+}
+
+impl Stripes {
+    fn new(count: usize) -> Self {
+        Self {
+            hasher: RandomState::new(),
+            counters: (0..count).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+
+    fn counter(&self, key: &impl Hash) -> &AtomicU64 {
         let hash = self.hasher.hash_one(key);
-        let index = usize::try_from(hash % STRIPES as u64).expect("less than the stripes");
-        &self.stripes[index]
+        let index = usize::try_from(hash % self.counters.len() as u64);
+        &self.counters[index.expect("less than the counters")]
     }
 
-    fn get(&self, key: &impl std::hash::Hash) -> u64 {
-        self.stripe(key).load(Ordering::Acquire)
+    fn get(&self, key: &impl Hash) -> u64 {
+        self.counter(key).load(Ordering::Acquire)
     }
 
-    fn bump(&self, key: &impl std::hash::Hash) {
-        self.stripe(key).fetch_add(1, Ordering::AcqRel);
+    fn bump(&self, key: &impl Hash) {
+        self.counter(key).fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::World;
+
+    #[test]
+    fn writes_make_nobody_log_in_again() {
+        let world = World::default();
+        let (user, drive) = (UserId::new(&world), DriveId::new(&world));
+        let generations = Generations::new();
+        let (account, trees) = (generations.of_account(user), generations.of_trees(drive));
+        for number in 0..100_000 {
+            generations.raise(&[
+                Effect::Path(drive, format!("/{number}")),
+                Effect::Drive(drive),
+            ]);
+        }
+        assert_eq!(generations.of_account(user), account);
+        assert_eq!(generations.of_trees(drive), trees);
     }
 }

@@ -56,6 +56,11 @@ impl Stage {
         }
     }
 
+    /// Whether nothing was written that would have to be removed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.is_none() && self.full.is_none()
+    }
+
     /// Writes the next pieces.
     pub(super) fn take(&mut self, pieces: Vec<Piece>) -> Result<(), Error> {
         let mut data = Vec::with_capacity(pieces.len());

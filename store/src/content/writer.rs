@@ -304,6 +304,7 @@ impl Drop for ContentWriter {
     fn drop(&mut self) {
         // Removing files blocks; where there is no runtime any more, that is no harm.
         if let Worker::Idle(stage) = std::mem::replace(&mut self.stage, Worker::Lost)
+            && !stage.is_empty()
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn_blocking(move || drop(stage));
