@@ -13,7 +13,9 @@ use store::{Entry, NodeId, Property, Store};
 use crate::body::Body;
 
 /// Bytes that are sent at a time.
-const FRAME_BYTES: usize = 48 << 10;
+pub(crate) const FRAME_BYTES: usize = 48 << 10;
+/// Bytes up to which a listing is made before it is sent, so that its length can be told.
+const MOST_WHOLE_BYTES: usize = 1 << 20;
 
 /// A document that members are written into.
 pub(crate) trait Document: Send + 'static {
@@ -29,7 +31,8 @@ pub(crate) trait Document: Send + 'static {
     fn end(&mut self);
 }
 
-/// The members of a folder as the body of an answer: of known length when they fit in one page.
+/// The members of a folder as the body of an answer: of known length when they fit in one page
+/// and are not long.
 ///
 /// # Errors
 /// Those of the database, while the first page is read.
@@ -49,9 +52,11 @@ pub(crate) async fn body(
     };
     members.read(None).await?;
     if members.next.is_none() {
-        members.write(usize::MAX);
-        members.document.end();
-        return Ok(Body::full(members.document.take()));
+        members.write(MOST_WHOLE_BYTES);
+        if members.entries.len() == 0 {
+            members.document.end();
+            return Ok(Body::full(members.document.take()));
+        }
     }
     Ok(Body::listing(Box::pin(try_unfold(members, Members::piece))))
 }

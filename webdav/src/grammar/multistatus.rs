@@ -60,7 +60,8 @@ impl Writer {
 
     /// What has been written since the last time.
     pub fn take(&mut self) -> Vec<u8> {
-        let capacity = self.out.capacity();
+        // One long piece does not make all that follow as long.
+        let capacity = self.out.capacity().min(64 << 10);
         mem::replace(&mut self.out, Vec::with_capacity(capacity))
     }
 

@@ -16,6 +16,11 @@ mod element;
 mod pull;
 mod write;
 
+/// Longest namespace. Answers repeat it with each name that is in it.
+pub const MOST_NAMESPACE_BYTES: usize = 1024;
+/// Longest name of an element or attribute, with its prefix.
+pub const MOST_NAME_BYTES: usize = 255;
+
 /// How much XML is read before giving up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -201,6 +206,23 @@ mod tests {
         assert_eq!(
             check(attributes(5_000).as_bytes()),
             Err(XmlError::TooMany("attributes"))
+        );
+
+        let name = |n: usize| format!("<{}/>", "a".repeat(n));
+        assert_eq!(check(name(255).as_bytes()), Ok(()));
+        let too_long = Err(XmlError::TooMany("bytes in a name"));
+        assert_eq!(check(name(256).as_bytes()), too_long);
+        let attribute = |n: usize| format!("<a {}=''/>", "b".repeat(n));
+        assert_eq!(check(attribute(255).as_bytes()), Ok(()));
+        assert_eq!(check(attribute(256).as_bytes()), too_long);
+        let prefix = |n: usize| format!("<a xmlns:{}='u'/>", "p".repeat(n));
+        assert_eq!(check(prefix(249).as_bytes()), Ok(()));
+        assert_eq!(check(prefix(250).as_bytes()), too_long);
+        let namespace = |n: usize| format!("<a xmlns='{}'/>", "u".repeat(n));
+        assert_eq!(check(namespace(1024).as_bytes()), Ok(()));
+        assert_eq!(
+            check(namespace(1025).as_bytes()),
+            Err(XmlError::TooMany("bytes in a namespace"))
         );
 
         let declarations = |n: usize| {

@@ -25,12 +25,11 @@ use crate::grammar::path::encode_into;
 use crate::grammar::propfind::Propfind;
 use crate::grammar::sync_collection::{self, Level, Report, SyncCollection};
 use crate::guard;
+use crate::listing::FRAME_BYTES;
 use crate::property::{Facts, PREFIXES, Subject, Wanted};
 use crate::request::Call;
 use crate::status::{Failure, refused};
 
-/// Bytes that are sent at a time.
-const FRAME_BYTES: usize = 48 << 10;
 /// Lines of history in one answer.
 const MOST_LINES: u32 = 10_000;
 

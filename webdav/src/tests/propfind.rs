@@ -180,6 +180,45 @@ async fn a_listing_of_several_pages_is_whole_and_costs_a_statement_each() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listing_that_is_made_long_by_the_question_is_never_whole_in_memory() {
+    const MEMBERS: usize = 20;
+    let drive = Drive::new().await;
+    drive.folder("/f").await;
+    for n in 0..MEMBERS {
+        drive.folder(&format!("/f/{n}")).await;
+    }
+    let names: String = (0..250).map(|n| format!("<x:a{n}/>")).collect();
+    let namespace = "u".repeat(1024);
+    let ask = async |body: &[u8]| drive.ask("PROPFIND", "/dav/f", &[], body).await;
+    let question = |namespace: &str| {
+        format!(
+            "<D:propfind xmlns:D='DAV:'><D:prop xmlns:x='{namespace}'>{names}</D:prop></D:propfind>"
+        )
+    };
+    let too_long = question(&"u".repeat(1025));
+    assert_eq!(
+        ask(too_long.as_bytes()).await.status,
+        StatusCode::BAD_REQUEST
+    );
+
+    let request = http::Request::builder().method("PROPFIND").uri("/dav/f");
+    let body = bytes::Bytes::from(question(&namespace));
+    let request = request.body(http_body_util::Full::new(body)).unwrap();
+    let mut body = drive.dav.handle(&drive.caller, request).await.into_body();
+    let mut whole = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.unwrap().into_data().unwrap();
+        assert!(frame.len() < 3 << 19, "{}", frame.len());
+        whole.extend_from_slice(&frame);
+    }
+    assert!(whole.len() > MEMBERS * 250 * 1024, "{}", whole.len());
+    assert_eq!(
+        read(&whole, Limits::ANSWER).unwrap().responses.len(),
+        MEMBERS + 1
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn dead_properties_cost_a_statement_only_where_there_are_any() {
     let drive = Drive::new().await;
     for name in ["a", "b"] {

@@ -8,7 +8,9 @@ use quick_xml::{
     events::{self, BytesDecl, BytesStart, attributes::AttrError},
 };
 
-use super::{Attribute, Element, Limits, Name, XmlError, is_char};
+use super::{
+    Attribute, Element, Limits, MOST_NAME_BYTES, MOST_NAMESPACE_BYTES, Name, XmlError, is_char,
+};
 use crate::grammar::namespace;
 
 /// What a document is made of; comments and processing instructions are skipped.
@@ -178,6 +180,7 @@ impl<'x> Puller<'x> {
         let attributes = self.read_attributes(tag)?;
         self.open.push(self.declarations.len() - before);
 
+        check_length(tag.name().0)?;
         let (prefix, local) = split(tag.name().0)?;
         let namespace = self.resolve(prefix)?;
         let mut element = Element {
@@ -212,6 +215,7 @@ impl<'x> Puller<'x> {
                 return Err(XmlError::TooMany("attributes"));
             }
             let attribute = attribute.map_err(|error| error_of(&Error::InvalidAttr(error)))?;
+            check_length(attribute.key.0)?;
             if attribute.value.contains('<') {
                 return Err(XmlError::Malformed("'<' in an attribute"));
             }
@@ -248,6 +252,9 @@ impl<'x> Puller<'x> {
             .any(|other| other.prefix == prefix)
         {
             return Err(XmlError::Malformed("an attribute twice"));
+        }
+        if namespace.len() > MOST_NAMESPACE_BYTES {
+            return Err(XmlError::TooMany("bytes in a namespace"));
         }
         if self.declarations.len() >= self.limits.declarations {
             return Err(XmlError::TooMany("namespaces"));
@@ -323,6 +330,13 @@ fn check_declaration(declaration: &BytesDecl<'_>) -> Result<(), XmlError> {
         }
         Some(_) => Err(XmlError::Encoding),
     }
+}
+
+fn check_length(name: &str) -> Result<(), XmlError> {
+    if name.len() > MOST_NAME_BYTES {
+        return Err(XmlError::TooMany("bytes in a name"));
+    }
+    Ok(())
 }
 
 /// Splits a qualified name into prefix and local part.
