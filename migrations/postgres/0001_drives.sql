@@ -148,6 +148,9 @@ CREATE TABLE node (
     -- A file's strong validator: digest of its content, or of its manifest (docs/STORAGE.md).
     tag BYTEA,
     sha256 BYTEA,
+    -- SHA-1, MD5 and Adler-32, where the client that sent this content wanted them compared.
+    -- Here and not with the blob: nobody may learn that others have sent the same bytes.
+    checksums BYTEA,
     -- Where the content is: neither (empty), one blob, or a manifest.
     blob_digest BYTEA,
     manifest_id BYTEA,

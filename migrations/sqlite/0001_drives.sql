@@ -149,6 +149,9 @@ CREATE TABLE node (
     -- A file's strong validator: digest of its content, or of its manifest (docs/STORAGE.md).
     tag BLOB,
     sha256 BLOB,
+    -- SHA-1, MD5 and Adler-32, where the client that sent this content wanted them compared.
+    -- Here and not with the blob: nobody may learn that others have sent the same bytes.
+    checksums BLOB,
     -- Where the content is: neither (empty), one blob, or a manifest.
     blob_digest BLOB,
     manifest_id BLOB,

@@ -4,6 +4,7 @@ pub(crate) mod rows;
 
 use std::sync::Arc;
 
+use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::id::{DriveId, ManifestId, NodeId};
 
@@ -47,7 +48,19 @@ pub struct FileContent {
     pub tag: Digest,
     /// SHA-256 of the content, unless it is still to be computed.
     pub sha256: Option<Digest>,
+    /// Kept because the client that sent the content said one of them.
+    pub(crate) kept: Option<Checksums>,
     pub(crate) body: Body,
+}
+
+impl FileContent {
+    /// Further digests of the content, as far as they are known.
+    pub fn checksums(&self) -> Option<Checksums> {
+        match self.body {
+            Body::Empty => Some(Checksums::EMPTY),
+            Body::Blob(_) | Body::Manifest(_) => self.kept,
+        }
+    }
 }
 
 /// How content is stored.

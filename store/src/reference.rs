@@ -25,6 +25,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
         ContentBody::Empty => Ok(FileContent {
             tag: Digest::EMPTY,
             sha256: Some(Digest::EMPTY),
+            kept: None,
             body: Body::Empty,
         }),
         ContentBody::Small(bytes) => {
@@ -35,6 +36,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             Ok(FileContent {
                 tag: digest,
                 sha256: Some(digest),
+                kept: None,
                 body: Body::Blob(digest),
             })
         }
@@ -43,6 +45,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             Ok(FileContent {
                 tag: blob.digest,
                 sha256: Some(blob.digest),
+                kept: None,
                 body: Body::Blob(blob.digest),
             })
         }
@@ -55,6 +58,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             Ok(FileContent {
                 tag: content.sha256.unwrap_or_else(|| Digest::of(&packed)),
                 sha256: content.sha256,
+                kept: None,
                 body: Body::Manifest(id),
             })
         }

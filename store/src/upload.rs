@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::change::ChangeKind;
+use crate::checksums::Checksums;
 use crate::condition::Condition;
 use crate::content::{self, Announce, Content, ContentBody, ContentWriter, Splice};
 use crate::db::Tx;
@@ -380,6 +381,7 @@ impl Upload {
         Ok(Complete {
             ticket: self.ticket,
             content,
+            checksums: None,
         })
     }
 }
@@ -388,12 +390,18 @@ impl Upload {
 pub struct Complete {
     ticket: Ticket,
     content: Content,
+    checksums: Option<Checksums>,
 }
 
 impl Complete {
     /// Digest of the whole content; `None` for a large ranged write.
     pub fn sha256(&self) -> Option<Digest> {
         self.content.sha256
+    }
+
+    /// Has these digests of the whole content kept with the file.
+    pub fn keep(&mut self, checksums: Checksums) {
+        self.checksums = Some(checksums);
     }
 
     /// Makes the content that of the path, all checks being made again in the
@@ -403,7 +411,11 @@ impl Complete {
     /// As for [`Store::begin_upload`]; [`Error::Busy`] when a ranged write's
     /// file was changed meanwhile.
     pub async fn commit(self, modified_ns: Option<i64>) -> Result<Written> {
-        let Self { ticket, content } = self;
+        let Self {
+            ticket,
+            content,
+            checksums,
+        } = self;
         let Ticket {
             store,
             caller,
@@ -426,25 +438,15 @@ impl Complete {
                 {
                     return Err(Error::Busy);
                 }
+                let new = Charge {
+                    content: &content,
+                    checksums,
+                    reservation,
+                    modified_ns,
+                };
                 let node = match &old {
-                    Some(old) => {
-                        let new = Charge {
-                            content: &content,
-                            reservation,
-                            modified_ns,
-                        };
-                        replace(tx, &mut scene, &path, old, &new)?
-                    }
-                    None => insert_charged(
-                        tx,
-                        &mut scene,
-                        &place,
-                        &Charge {
-                            content: &content,
-                            reservation,
-                            modified_ns,
-                        },
-                    )?,
+                    Some(old) => replace(tx, &mut scene, &path, old, &new)?,
+                    None => insert_charged(tx, &mut scene, &place, &new)?,
                 };
                 scene.settle(tx)?;
                 Ok(Written {
@@ -483,6 +485,7 @@ fn admit<'p>(
 /// New content and how it is paid for.
 struct Charge<'a> {
     content: &'a Content,
+    checksums: Option<Checksums>,
     reservation: Option<ReservationId>,
     modified_ns: Option<i64>,
 }
@@ -500,6 +503,7 @@ pub(crate) fn insert(
         place,
         &Charge {
             content,
+            checksums: None,
             reservation: None,
             modified_ns: None,
         },
@@ -540,7 +544,13 @@ fn replace(
     old: &Node,
     new: &Charge<'_>,
 ) -> Result<Node> {
-    let file = file_row(tx, scene, new)?;
+    let mut file = file_row(tx, scene, new)?;
+    // The same bytes again, sent without: what is known of them stays true.
+    if let Some(before) = old.content().filter(|c| c.sha256 == file.content.sha256)
+        && before.sha256.is_some()
+    {
+        file.content.kept = file.content.kept.or(before.kept);
+    }
     node::rows::replace_content(tx, old.id, &file)?;
     reference::release(
         tx,
@@ -559,9 +569,11 @@ fn replace(
 }
 
 fn file_row(tx: &mut Tx<'_>, scene: &Scene<'_>, new: &Charge<'_>) -> Result<FileRow> {
+    let mut content = reference::add(tx, scene.world, new.content)?;
+    content.kept = new.checksums;
     Ok(FileRow {
         size_bytes: new.content.size_bytes,
-        content: reference::add(tx, scene.world, new.content)?,
+        content,
         modified_ns: new.modified_ns.unwrap_or(scene.now_ns()),
     })
 }

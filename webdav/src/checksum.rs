@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderMap, StatusCode};
 use md5::Digest as _;
-use store::{Digest, ExtraHash};
+use store::{Checksums, Digest, ExtraHash};
 
 use crate::grammar::BadHeader;
 use crate::grammar::digest_field::{self, CONTENT_DIGEST, Checksum, REPR_DIGEST};
@@ -14,14 +14,14 @@ use crate::status::{Failure, refused};
 #[derive(Debug, Default)]
 pub(crate) struct Promised {
     sha256: Vec<[u8; 32]>,
-    others: Vec<Checksum>,
+    owncloud: Vec<Checksum>,
 }
 
 /// The hashes that the store does not compute anyway.
 struct Others {
-    md5: Option<md5::Md5>,
-    sha1: Option<ring::digest::Context>,
-    adler32: Option<Adler32>,
+    md5: md5::Md5,
+    sha1: ring::digest::Context,
+    adler32: Adler32,
 }
 
 /// Hashes that are being computed beside the upload.
@@ -39,12 +39,7 @@ impl Promised {
                 .sha256
                 .extend(digest_field::sha256(headers, field)?);
         }
-        for checksum in digest_field::oc_checksums(headers)? {
-            match checksum {
-                Checksum::Sha256(digest) => promised.sha256.push(digest),
-                other => promised.others.push(other),
-            }
-        }
+        promised.owncloud = digest_field::oc_checksums(headers)?;
         Ok(promised)
     }
 
@@ -57,18 +52,18 @@ impl Promised {
     }
 
     /// Starts what must be computed besides, as the store will feed it.
+    ///
+    /// A client that sends one of ownCloud's checksums gets all of them kept: rclone sends SHA-1
+    /// and compares MD5.
     pub fn start(&self) -> (Running, Option<ExtraHash>) {
-        let wants = |kind: fn(&Checksum) -> bool| self.others.iter().any(kind);
-        let others = Others {
-            md5: wants(|c| matches!(c, Checksum::Md5(_))).then(md5::Md5::new),
-            sha1: wants(|c| matches!(c, Checksum::Sha1(_)))
-                .then(|| ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY)),
-            adler32: wants(|c| matches!(c, Checksum::Adler32(_))).then(Adler32::default),
-        };
-        if self.others.is_empty() {
+        if self.owncloud.is_empty() {
             return (Running(None), None);
         }
-        let shared = Arc::new(Mutex::new(others));
+        let shared = Arc::new(Mutex::new(Others {
+            md5: md5::Md5::new(),
+            sha1: ring::digest::Context::new(&ring::digest::SHA1_FOR_LEGACY_USE_ONLY),
+            adler32: Adler32::default(),
+        }));
         let others = Arc::clone(&shared);
         let feed = move |bytes: &[u8]| {
             others
@@ -79,18 +74,33 @@ impl Promised {
         (Running(Some(shared)), Some(Box::new(feed)))
     }
 
-    /// Compares, once all bytes have come.
+    /// Compares, once all bytes have come; returns what was computed besides.
     ///
     /// # Errors
     /// 400 for bytes that are not those promised.
-    pub fn verify(&self, sha256: Option<Digest>, running: Running) -> Result<(), Failure> {
+    pub fn verify(
+        &self,
+        sha256: Option<Digest>,
+        running: &Running,
+    ) -> Result<Option<Checksums>, Failure> {
         let is_right = |promised: &[u8; 32]| sha256.is_some_and(|real| real.as_bytes() == promised);
-        let mut holds = self.sha256.iter().all(is_right);
-        if let Running(Some(shared)) = running {
-            let mut others = shared.lock().unwrap_or_else(PoisonError::into_inner);
-            holds &= others.hold(&self.others);
+        let computed = running.computed();
+        let holds = |promised: &Checksum| {
+            let Some(computed) = computed else {
+                return false;
+            };
+            match promised {
+                Checksum::Sha256(digest) => is_right(digest),
+                Checksum::Sha1(digest) => computed.sha1() == digest,
+                Checksum::Md5(digest) => computed.md5() == digest,
+                Checksum::Adler32(digest) => computed.adler32() == digest,
+            }
+        };
+        if self.sha256.iter().all(is_right) && self.owncloud.iter().all(holds) {
+            Ok(computed)
+        } else {
+            Err(mismatch())
         }
-        if holds { Ok(()) } else { Err(mismatch()) }
     }
 }
 
@@ -102,30 +112,24 @@ pub(crate) fn mismatch() -> Failure {
     )
 }
 
+impl Running {
+    fn computed(&self) -> Option<Checksums> {
+        let others = self.0.as_ref()?;
+        let others = others.lock().unwrap_or_else(PoisonError::into_inner);
+        let sha1 = others.sha1.clone().finish();
+        Some(Checksums::new(
+            sha1.as_ref().try_into().expect("a SHA-1 has 20 bytes"),
+            others.md5.clone().finalize().into(),
+            others.adler32.finish(),
+        ))
+    }
+}
+
 impl Others {
     fn update(&mut self, bytes: &[u8]) {
-        if let Some(md5) = &mut self.md5 {
-            md5.update(bytes);
-        }
-        if let Some(sha1) = &mut self.sha1 {
-            sha1.update(bytes);
-        }
-        if let Some(adler32) = &mut self.adler32 {
-            adler32.update(bytes);
-        }
-    }
-
-    fn hold(&mut self, promised: &[Checksum]) -> bool {
-        let md5 = self.md5.take().map(md5::Digest::finalize);
-        let sha1 = self.sha1.take().map(ring::digest::Context::finish);
-        let adler32 = self.adler32.take().map(Adler32::finish);
-        promised.iter().all(|checksum| match checksum {
-            Checksum::Md5(digest) => md5.is_some_and(|real| real[..] == digest[..]),
-            Checksum::Sha1(digest) => sha1.as_ref().is_some_and(|real| real.as_ref() == digest),
-            Checksum::Adler32(digest) => adler32 == Some(*digest),
-            // Compared by the caller, with the digest the store computes.
-            Checksum::Sha256(_) => true,
-        })
+        self.md5.update(bytes);
+        self.sha1.update(bytes);
+        self.adler32.update(bytes);
     }
 }
 
@@ -179,7 +183,7 @@ mod tests {
             extra(first);
             extra(second);
         }
-        promised.verify(Some(Digest::of(content)), running).is_ok()
+        promised.verify(Some(Digest::of(content)), &running).is_ok()
     }
 
     #[test]
@@ -210,6 +214,19 @@ mod tests {
             assert!(verify(field, empty, b""));
             assert!(!verify(field, empty, b"x"));
         }
+    }
+
+    #[test]
+    fn one_checksum_brings_all() {
+        let mut headers = HeaderMap::new();
+        let computed = |headers: &HeaderMap| {
+            let promised = Promised::of_whole(headers).unwrap();
+            let (running, _) = promised.start();
+            promised.verify(Some(Digest::EMPTY), &running).unwrap()
+        };
+        assert_eq!(computed(&headers), None);
+        headers.insert("oc-checksum", HeaderValue::from_static("ADLER32:00000001"));
+        assert_eq!(computed(&headers), Some(Checksums::EMPTY));
     }
 
     #[test]

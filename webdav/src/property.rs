@@ -470,15 +470,27 @@ pub(crate) fn cursor_of(drive: store::DriveId, token: &str) -> Option<i64> {
     (of.parse() == Ok(drive)).then_some(cursor)
 }
 
+/// All that are known in one element, as ownCloud writes them; ours last, which it does not have.
 fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
-    match subject.node.content().and_then(|content| content.sha256) {
-        Some(digest) => {
-            put(out, "<o:checksum>SHA256:");
-            write_hex(out, digest.as_bytes());
-            put(out, "</o:checksum>")
-        }
-        None => false,
+    let Some(content) = subject.node.content() else {
+        return false;
+    };
+    let mut separator = "<o:checksum>";
+    let mut put_one = |name: &str, digest: &[u8]| {
+        put(out, separator);
+        put(out, name);
+        write_hex(out, digest);
+        separator = " ";
+    };
+    if let Some(checksums) = content.checksums() {
+        put_one("SHA1:", checksums.sha1());
+        put_one("MD5:", checksums.md5());
+        put_one("ADLER32:", checksums.adler32());
     }
+    if let Some(digest) = content.sha256 {
+        put_one("SHA256:", digest.as_bytes());
+    }
+    separator == " " && put(out, "</o:checksum>")
 }
 
 /// `G` read, `D` delete, `N` rename, `V` move, `W` write a file, `C` make files, `K` make folders.
@@ -506,7 +518,8 @@ pub(crate) fn write_etag(out: &mut Vec<u8>, node: &Node) {
     out.push(b'"');
 }
 
-fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
+/// Appends lower-case digits.
+pub(crate) fn write_hex(out: &mut Vec<u8>, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     // Most are digests: one copy of 64 digits costs less than 32 of two.
     let mut text = [0; 64];

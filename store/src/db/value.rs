@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 
+use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
@@ -80,6 +81,7 @@ macro_rules! bytes_value {
 bytes_value!(
     AppPasswordId,
     AuditId,
+    Checksums,
     Digest,
     DriveId,
     InstanceId,

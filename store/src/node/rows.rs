@@ -18,8 +18,8 @@ const FILE: i64 = 2;
 /// Columns of `node n`, in the order [`read`] takes them.
 macro_rules! columns {
     () => {
-        "n.id, n.drive_id, n.kind, n.size_bytes, n.tag, n.sha256, n.blob_digest, n.manifest_id, \
-         n.child_number, n.property_count, n.created_ns, n.modified_ns"
+        "n.id, n.drive_id, n.kind, n.size_bytes, n.tag, n.sha256, n.checksums, n.blob_digest, \
+         n.manifest_id, n.child_number, n.property_count, n.created_ns, n.modified_ns"
     };
 }
 
@@ -29,12 +29,13 @@ pub(crate) use columns;
 pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
     let kind = match row.get::<i64>(at + 2)? {
         FOLDER => Kind::Folder {
-            child_number: row.get(at + 8)?,
+            child_number: row.get(at + 9)?,
         },
         FILE => Kind::File(FileContent {
             tag: row.get(at + 4)?,
             sha256: row.get(at + 5)?,
-            body: match (row.get(at + 6)?, row.get(at + 7)?) {
+            kept: row.get(at + 6)?,
+            body: match (row.get(at + 7)?, row.get(at + 8)?) {
                 (Some(digest), None) => Body::Blob(digest),
                 (None, Some(manifest)) => Body::Manifest(manifest),
                 (None, None) => Body::Empty,
@@ -48,9 +49,9 @@ pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
         drive: row.get(at + 1)?,
         kind,
         size_bytes: row.get(at + 3)?,
-        property_count: row.get(at + 9)?,
-        created_ns: row.get(at + 10)?,
-        modified_ns: row.get(at + 11)?,
+        property_count: row.get(at + 10)?,
+        created_ns: row.get(at + 11)?,
+        modified_ns: row.get(at + 12)?,
     })
 }
 
@@ -199,15 +200,16 @@ pub(crate) fn insert_file(
 ) -> Result<()> {
     let (blob, manifest) = body_columns(file.content.body);
     tx.execute(
-        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
-             child_number, property_count, created_ns, modified_ns) \
-         VALUES ($1, $2, 2, $3, $4, $5, $6, $7, 0, 0, $8, $9)",
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
+             manifest_id, child_number, property_count, created_ns, modified_ns) \
+         VALUES ($1, $2, 2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10)",
         args![
             id,
             drive,
             file.size_bytes,
             file.content.tag,
             file.content.sha256,
+            file.content.kept,
             blob,
             manifest,
             now_ns,
@@ -220,13 +222,14 @@ pub(crate) fn insert_file(
 pub(crate) fn replace_content(tx: &mut Tx<'_>, id: NodeId, file: &FileRow) -> Result<()> {
     let (blob, manifest) = body_columns(file.content.body);
     tx.execute(
-        "UPDATE node SET size_bytes = $2, tag = $3, sha256 = $4, blob_digest = $5, \
-             manifest_id = $6, modified_ns = $7 WHERE id = $1",
+        "UPDATE node SET size_bytes = $2, tag = $3, sha256 = $4, checksums = $5, \
+             blob_digest = $6, manifest_id = $7, modified_ns = $8 WHERE id = $1",
         args![
             id,
             file.size_bytes,
             file.content.tag,
             file.content.sha256,
+            file.content.kept,
             blob,
             manifest,
             file.modified_ns,

@@ -109,6 +109,7 @@ pub(crate) fn insert_copies(
                 node.size_bytes.into(),
                 content.map(|c| c.tag).into(),
                 content.and_then(|c| c.sha256).into(),
+                content.and_then(|c| c.kept).into(),
                 blob.into(),
                 manifest.into(),
                 node.property_count.into(),
@@ -118,16 +119,18 @@ pub(crate) fn insert_copies(
         })
         .collect();
     tx.execute_many(
-        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
-             child_number, property_count, created_ns, modified_ns) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $10, $11)",
-        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, blob_digest, manifest_id, \
-             child_number, property_count, created_ns, modified_ns) \
-         SELECT c.id, c.drive, c.kind, c.size, c.tag, c.sha256, c.blob, c.manifest, 0, \
-                c.properties, c.created, c.modified \
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
+             manifest_id, child_number, property_count, created_ns, modified_ns) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12)",
+        "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
+             manifest_id, child_number, property_count, created_ns, modified_ns) \
+         SELECT c.id, c.drive, c.kind, c.size, c.tag, c.sha256, c.checksums, c.blob, \
+                c.manifest, 0, c.properties, c.created, c.modified \
          FROM UNNEST($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], \
-             $6::bytea[], $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[]) \
-             AS c (id, drive, kind, size, tag, sha256, blob, manifest, properties, created, modified)",
+             $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bigint[], \
+             $12::bigint[]) \
+             AS c (id, drive, kind, size, tag, sha256, checksums, blob, manifest, properties, \
+                 created, modified)",
         &rows,
     )?;
     Ok(())

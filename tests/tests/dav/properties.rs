@@ -286,6 +286,87 @@ async fn checksums_and_ids_are_told_when_asked_for() {
     assert_eq!(kept.text, id);
 }
 
+async fn checksums(dav: &Dav, path: &str) -> String {
+    let asked = "<D:prop xmlns:oc=\"http://owncloud.org/ns\"><oc:checksums/></D:prop>";
+    let found = propfind(dav, path, "0", asked).await;
+    let property = found
+        .only()
+        .property("{http://owncloud.org/ns}checksums")
+        .filter(|property| property.status == 200);
+    property
+        .unwrap_or_else(|| panic!("{path}: {found:?}"))
+        .text
+        .clone()
+}
+
+#[tokio::test]
+async fn checksums_stay_with_the_content_whose_sender_wanted_them() {
+    let world = World::start().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    let of_abc = "SHA1:a9993e364706816aba3e25717850c26c9cd0d89d \
+        MD5:900150983cd24fb0d6963f7d28e17f72 ADLER32:024d0127";
+    let sha256 = format!("SHA256:{}", sha256_hex(b"abc"));
+    let all = format!("{of_abc} {sha256}");
+    let sha1 = of_abc.split_once(' ').unwrap().0;
+
+    alice.mkcol("/f").await.must_be(201);
+    let put = alice.request("PUT", "/f/a").body("abc");
+    let put = put.header("OC-Checksum", "MD5:900150983cd24fb0d6963f7d28e17f72");
+    assert_eq!(put.send().await.must_be(201).header("oc-checksum"), sha1);
+    assert_eq!(checksums(&alice, "/f/a").await, all);
+    for answer in [alice.get("/f/a").await, alice.head("/f/a").await] {
+        assert_eq!(answer.header("oc-checksum"), sha1);
+    }
+    // Nobody learns that the same bytes were sent before.
+    for dav in [&alice, &bob] {
+        dav.put("/same", "abc").await.must_be(201);
+        assert_eq!(checksums(dav, "/same").await, sha256);
+    }
+
+    alice.copy("/f", "/g").await.must_be(201);
+    alice.copy("/g/a", "/b").await.must_be(201);
+    alice.rename("/b", "/c").await.must_be(201);
+    alice.put("/c", "abc").await.must_be(204);
+    for path in ["/f/a", "/g/a", "/c"] {
+        assert_eq!(checksums(&alice, path).await, all, "{path}");
+    }
+
+    let part = alice.request("PUT", "/g/a").body("d");
+    let part = part.header("Content-Range", "bytes 1-1/*").send().await;
+    assert_eq!(part.must_be(204).header("oc-checksum"), "");
+    let changed = format!("SHA256:{}", sha256_hex(b"adc"));
+    assert_eq!(checksums(&alice, "/g/a").await, changed);
+    alice.put("/c", "other").await.must_be(204);
+    let changed = format!("SHA256:{}", sha256_hex(b"other"));
+    assert_eq!(checksums(&alice, "/c").await, changed);
+
+    alice.put("/empty", "").await.must_be(201);
+    let empty = checksums(&alice, "/empty").await;
+    assert!(
+        empty.starts_with("SHA1:da39a3ee5e6b4b0d3255bfef95601890afd80709 MD5:d41d8cd98f00b204"),
+        "{empty}"
+    );
+}
+
+#[tokio::test]
+async fn checksums_of_long_content_are_kept_too() {
+    let world = World::start().await;
+    let alice = world.alice();
+    for (path, bytes) in [("/blob", 100_000), ("/chunks", 9_000_000)] {
+        let content = noise(9, bytes);
+        let sha256 = format!("SHA256:{}", sha256_hex(&content));
+        let put = alice.request("PUT", path).header("OC-Checksum", &sha256);
+        put.body(content).send().await.must_be(201);
+        let kept = checksums(&alice, path).await;
+        let names: Vec<_> = kept
+            .split(' ')
+            .map(|one| one.split_once(':').unwrap().0)
+            .collect();
+        assert_eq!(names, ["SHA1", "MD5", "ADLER32", "SHA256"], "{path}");
+        assert!(kept.ends_with(&sha256), "{path}: {kept}");
+    }
+}
+
 #[tokio::test]
 async fn a_listing_of_many_entries_costs_few_statements() {
     let world = World::start().await;

@@ -18,11 +18,12 @@ use crate::grammar::range::{Selection, Span, select};
 use crate::grammar::{content_range, date, digest_field};
 use crate::media::{self, Media};
 use crate::precondition::Verdict;
-use crate::property::write_etag;
+use crate::property::{write_etag, write_hex};
 use crate::request::{Call, modified_at_s};
 use crate::status::Failure;
 
 const REPR_DIGEST: HeaderName = HeaderName::from_static(digest_field::REPR_DIGEST);
+const OC_CHECKSUM: HeaderName = HeaderName::from_static(digest_field::OC_CHECKSUM);
 const WANT_REPR_DIGEST: &str = "want-repr-digest";
 /// A page may show itself and load its own bytes, nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -134,6 +135,7 @@ fn write_fields(call: &Call<'_>, node: &Node, headers: &mut HeaderMap) -> Media 
     let name = call.target.path.name().map_or("", store::Name::as_str);
     let media = media::of_name(name);
     write_validators(node, headers);
+    write_checksum(node, headers);
     headers.insert(ACCEPT_RANGES, BYTES);
     write_protection(headers);
     if media.is_active {
@@ -157,6 +159,15 @@ pub(crate) fn write_validators(node: &Node, headers: &mut HeaderMap) {
     let mut modified = Vec::with_capacity(date::IMF_BYTES);
     date::write_imf(&mut modified, modified_at_s(node));
     headers.insert(LAST_MODIFIED, visible(modified));
+}
+
+/// `OC-Checksum` of the whole content, where it is known: one, as ownCloud answers.
+pub(crate) fn write_checksum(node: &Node, headers: &mut HeaderMap) {
+    if let Some(checksums) = node.content().and_then(store::FileContent::checksums) {
+        let mut value = b"SHA1:".to_vec();
+        write_hex(&mut value, checksums.sha1());
+        headers.insert(OC_CHECKSUM, visible(value));
+    }
 }
 
 fn write_protection(headers: &mut HeaderMap) {

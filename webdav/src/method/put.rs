@@ -12,7 +12,7 @@ use crate::body::Body;
 use crate::checksum::Promised;
 use crate::grammar::content_range::{self, ContentRange};
 use crate::grammar::{BadHeader, date};
-use crate::method::get::write_validators;
+use crate::method::get::{write_checksum, write_validators};
 use crate::method::patch;
 use crate::request::Call;
 use crate::status::{Failure, refused};
@@ -60,8 +60,10 @@ where
         .begin_upload(call.caller, &call.target.path, options, call.condition()?)
         .await?;
     receive(&mut upload, body, |_| {}).await?;
-    let complete = upload.complete().await?;
-    promised.verify(complete.sha256(), running)?;
+    let mut complete = upload.complete().await?;
+    if let Some(checksums) = promised.verify(complete.sha256(), &running)? {
+        complete.keep(checksums);
+    }
     let written = complete.commit(modified_ns).await?;
     let status = if written.created {
         StatusCode::CREATED
@@ -111,6 +113,7 @@ pub(crate) fn answer(written: &Written, takes_mtime: bool, status: StatusCode) -
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     write_validators(&written.node, headers);
+    write_checksum(&written.node, headers);
     if takes_mtime {
         headers.insert(OC_MTIME, HeaderValue::from_static("accepted"));
     }
