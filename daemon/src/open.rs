@@ -78,6 +78,7 @@ fn database(config: &Config) -> Database {
     }
 }
 
-fn size(bytes: u64) -> usize {
+/// A number of bytes or things in memory.
+pub(crate) fn size(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use webdav::{Dav, DavOptions};
 
 use crate::config::Config;
+use crate::open::size;
 
 pub mod accept;
 pub mod auth;
@@ -63,6 +64,11 @@ impl State {
         options
             .hide_quota_from
             .clone_from(&config.webdav.hide_quota_from);
+        let limits = &config.limits;
+        options.xml.bytes = size(limits.xml_body_bytes.0);
+        options.xml.depth = size(limits.xml_depth.into());
+        options.xml.elements = size(limits.xml_elements.into());
+        options.ranges = size(limits.ranges.into());
         let drive = auth.map(|auth| Drive {
             dav: Dav::new(auth.store.clone(), options),
             auth,

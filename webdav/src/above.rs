@@ -64,7 +64,7 @@ where
         "GET" | "HEAD" => Ok(get::index::of_fixed(&call, &node, &members)),
         "PROPFIND" => {
             let above = Vec::new();
-            let body = guard::xml_body(body).await?;
+            let body = guard::xml_body(body, call.dav.options().xml).await?;
             propfind::of_fixed(&call, &body, &Found { node, above }, &members).await
         }
         _ => {

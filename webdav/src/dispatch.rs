@@ -11,6 +11,7 @@ use crate::above;
 use crate::body::Body;
 use crate::engine;
 use crate::grammar::path::Mounts;
+use crate::grammar::xml;
 use crate::guard;
 use crate::method::{copy_move, delete, get, patch, propfind, proppatch, put, report};
 use crate::request::Call;
@@ -25,17 +26,24 @@ pub struct DavOptions {
     /// Beginnings of `User-Agent` that are not told quota and usage: since macOS 15.4 some mounts
     /// stall over them.
     pub hide_quota_from: Vec<String>,
+    /// How much XML a request may hold.
+    pub xml: xml::Limits,
+    /// Most ranges of one GET; a request for more gets the whole.
+    pub ranges: usize,
     /// Time and dice.
     pub world: World,
 }
 
 impl DavOptions {
-    /// `/dav`, and the aliases that some clients expect; nobody is spared the quota.
+    /// `/dav`, and the aliases that some clients expect; nobody is spared the quota, and
+    /// the limits are those of `docs/SEMANTICS.md`.
     pub fn new(world: World) -> Self {
         let prefixes = ["/dav", "/remote.php/dav/files/{user}", "/remote.php/webdav"];
         Self {
             prefixes: prefixes.map(str::to_owned).into(),
             hide_quota_from: Vec::new(),
+            xml: xml::Limits::REQUEST,
+            ranges: 16,
             world,
         }
     }

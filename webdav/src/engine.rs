@@ -100,8 +100,8 @@ pub(crate) async fn lock<B>(call: &Call<'_>, body: &mut B) -> Result<Response<Bo
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let body = guard::xml_body(body).await?;
-    let info = lockinfo::parse(&body)?;
+    let body = guard::xml_body(body, call.dav.options().xml).await?;
+    let info = lockinfo::parse(&body, call.dav.options().xml)?;
     let mut wish = Wish {
         // 128 unpredictable bits: knowing the token is what proves holding the lock.
         token: lock_token::from_random(call.dav.options().world.bytes()),

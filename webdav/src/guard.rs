@@ -28,12 +28,11 @@ pub(crate) fn target(mounts: &Mounts, user: &str, raw: &str) -> Result<Option<Ta
 ///
 /// # Errors
 /// [`Failure::Xml`]; 400 when the body breaks off.
-pub(crate) async fn xml_body<B>(body: &mut B) -> Result<Bytes, Failure>
+pub(crate) async fn xml_body<B>(body: &mut B, limits: Limits) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    const MOST: usize = Limits::REQUEST.bytes;
-    if body.size_hint().lower() > MOST as u64 {
+    if body.size_hint().lower() > limits.bytes as u64 {
         return Err(XmlError::TooLong.into());
     }
     let mut first = Bytes::new();
@@ -43,7 +42,7 @@ where
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        if first.len() + all.len() + data.len() > MOST {
+        if first.len() + all.len() + data.len() > limits.bytes {
             return Err(XmlError::TooLong.into());
         }
         // Most bodies are one frame, which is taken as it is.
@@ -57,6 +56,6 @@ where
         }
     }
     let whole = if all.is_empty() { first } else { all.freeze() };
-    xml::check(&whole)?;
+    xml::check(&whole, limits)?;
     Ok(whole)
 }

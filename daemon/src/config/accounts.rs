@@ -138,7 +138,7 @@ impl Admin {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Jwt {
-    /// Secret of HS256; a key pair is made at the first start if absent.
+    /// Secret of HS256; without it one is made at the first start and kept in the database.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -23,12 +23,6 @@ pub struct Limits {
     pub property_bytes: ByteSize,
     /// All dead properties of one file or folder.
     pub properties_per_node_bytes: ByteSize,
-    /// A path, decoded.
-    pub path_bytes: u32,
-    /// One name of it.
-    pub name_bytes: u32,
-    /// Its number of names.
-    pub path_depth: u32,
     /// Ranges in one GET.
     pub ranges: u32,
     /// Locks that one user may hold.
@@ -51,9 +45,6 @@ impl Default for Limits {
             json_body_bytes: ByteSize(256 << 10),
             property_bytes: ByteSize(32 << 10),
             properties_per_node_bytes: ByteSize(1 << 20),
-            path_bytes: 4096,
-            name_bytes: 255,
-            path_depth: 256,
             ranges: 16,
             locks_per_user: 1000,
             lock_max_age: Age::hours(1),
@@ -65,12 +56,12 @@ impl Default for Limits {
 
 impl Limits {
     pub fn validate(&self) -> Result<(), Invalid> {
-        // The upper bounds are what the storage format and the parsers are built for.
+        // The upper bounds are what the parsers are built for, and what a line of a listing may cost.
         let within = [
             ("header_bytes", self.header_bytes.0, 4096, 256 << 10),
             ("xml_body_bytes", self.xml_body_bytes.0, 1024, 16 << 20),
             ("xml_depth", self.xml_depth.into(), 8, 256),
-            ("xml_elements", self.xml_elements.into(), 16, 65_536),
+            ("xml_elements", self.xml_elements.into(), 16, 4096),
             ("json_body_bytes", self.json_body_bytes.0, 1024, 16 << 20),
             ("property_bytes", self.property_bytes.0, 256, 1 << 20),
             (
@@ -79,9 +70,6 @@ impl Limits {
                 256,
                 16 << 20,
             ),
-            ("path_bytes", self.path_bytes.into(), 255, 65_536),
-            ("name_bytes", self.name_bytes.into(), 16, 255),
-            ("path_depth", self.path_depth.into(), 8, 256),
             ("ranges", self.ranges.into(), 1, 1024),
             ("locks_per_user", self.locks_per_user.into(), 1, 1_000_000),
             ("uploads_per_user", self.uploads_per_user.into(), 1, 65_536),

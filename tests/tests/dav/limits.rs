@@ -1,6 +1,6 @@
 //! Limits, each at the limit and one past it.
 
-use harness::{Answer, Dav, World, noise};
+use harness::{Answer, Dav, Setup, World, noise};
 
 use crate::phrase::{EXCLUSIVE, authorization, by_hand};
 
@@ -248,6 +248,43 @@ async fn a_request_names_16_ranges() {
         let answer = get(&range).await.must_be_one_of(&[200, 400, 416]);
         assert!(answer.body.len() <= 10_000, "{} bytes", answer.body.len());
     }
+}
+
+#[tokio::test]
+async fn the_operator_sets_other_limits() {
+    let world = Setup::default()
+        .env("COFFER_LIMITS_XML_BODY_BYTES", "2KiB")
+        .env("COFFER_LIMITS_XML_DEPTH", "40")
+        .env("COFFER_LIMITS_XML_ELEMENTS", "64")
+        .env("COFFER_LIMITS_RANGES", "2")
+        .env("COFFER_LIMITS_LOCK_MAX_AGE", "2h")
+        .start()
+        .await;
+    let alice = world.alice();
+    let nested = |depth: usize| asking(&("<a>".repeat(depth - 2) + &"</a>".repeat(depth - 2)));
+    let many = |count: usize| asking(&"<a/>".repeat(count - 2));
+    let long = |bytes: usize| {
+        let body = asking("<a/>");
+        " ".repeat(bytes - body.len()) + &body
+    };
+    for (allowed, refused, status) in [
+        (nested(40), nested(41), 400),
+        (many(64), many(65), 400),
+        (long(2048), long(2049), 413),
+    ] {
+        propfind(&alice, allowed).await.must_be(207);
+        propfind(&alice, refused).await.must_be(status);
+    }
+    alice.put("/a.txt", "0123456789").await.must_be(201);
+    for (ranges, status) in [("bytes=0-1,4-5", 206), ("bytes=0-1,4-5,8-9", 200)] {
+        let get = alice.request("GET", "/a.txt").header("Range", ranges);
+        get.send().await.must_be(status);
+    }
+    let lock = alice
+        .request("LOCK", "/a.txt")
+        .header("Timeout", "Infinite");
+    let lock = lock.xml(EXCLUSIVE).send().await.must_be(200);
+    assert!(lock.text().contains("Second-7200"), "{}", lock.text());
 }
 
 #[tokio::test]

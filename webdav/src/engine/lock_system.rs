@@ -45,7 +45,7 @@ impl DavLockSystem for LockSystem {
                 is_exclusive: !shared,
                 is_deep: deep,
                 owner_xml: wish.owner_xml,
-                timeout_s: Timeout::grant_s(wish.timeout),
+                timeout_s: Timeout::wished_s(wish.timeout),
             };
             let condition = self.0.condition(&target);
             let granted = self
@@ -93,7 +93,7 @@ impl DavLockSystem for LockSystem {
         Box::pin(async move {
             let target = self.0.path(&path).map_err(|_| ())?;
             let wished = self.0.wish.as_ref().and_then(|wish| wish.timeout);
-            let timeout_s = wished.map(|timeout| Timeout::grant_s(Some(timeout)));
+            let timeout_s = wished.map(|timeout| Timeout::wished_s(Some(timeout)));
             let condition = self.0.condition(&target);
             let refreshed = self
                 .0

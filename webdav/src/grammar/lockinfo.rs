@@ -40,11 +40,11 @@ pub struct LockInfo {
 /// # Errors
 /// [`XmlError`]; [`XmlError::Unexpected`] for another root, a scope we do not know or none, or a
 /// type other than write. Unknown elements are skipped.
-pub fn parse(body: &[u8]) -> Result<Option<LockInfo>, XmlError> {
+pub fn parse(body: &[u8], limits: Limits) -> Result<Option<LockInfo>, XmlError> {
     if xml::is_empty(body) {
-        return xml::check(body).map(|()| None);
+        return xml::check(body, limits).map(|()| None);
     }
-    let root = Element::parse(body, Limits::REQUEST)?;
+    let root = Element::parse(body, limits)?;
     if !root.name.is_dav("lockinfo") {
         return Err(XmlError::Unexpected("the root is not DAV:lockinfo"));
     }
@@ -136,6 +136,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(body: &[u8]) -> Result<Option<LockInfo>, XmlError> {
+        super::parse(body, Limits::REQUEST)
+    }
 
     #[test]
     fn the_example_of_rfc_4918() {

@@ -21,14 +21,14 @@ pub enum Propfind {
 /// # Errors
 /// [`XmlError`]; [`XmlError::Unexpected`] for another root, or unless exactly one of the three
 /// questions is asked. Unknown elements are skipped.
-pub fn parse(body: &[u8]) -> Result<Propfind, XmlError> {
+pub fn parse(body: &[u8], limits: Limits) -> Result<Propfind, XmlError> {
     if xml::is_empty(body) {
-        xml::check(body)?;
+        xml::check(body, limits)?;
         return Ok(Propfind::AllProp {
             include: Vec::new(),
         });
     }
-    let root = Element::parse(body, Limits::REQUEST)?;
+    let root = Element::parse(body, limits)?;
     if !root.name.is_dav("propfind") {
         return Err(XmlError::Unexpected("the root is not DAV:propfind"));
     }
@@ -79,6 +79,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(body: &[u8]) -> Result<Propfind, XmlError> {
+        super::parse(body, Limits::REQUEST)
+    }
 
     #[test]
     fn the_examples_of_rfc_4918() {

@@ -27,8 +27,8 @@ impl Instruction {
 /// # Errors
 /// [`XmlError`]; [`XmlError::Unexpected`] for another root, an instruction without `DAV:prop`, or
 /// no instruction at all. Unknown elements beside the instructions are skipped.
-pub fn parse(body: &[u8]) -> Result<Vec<Instruction>, XmlError> {
-    let root = Element::parse(body, Limits::REQUEST)?;
+pub fn parse(body: &[u8], limits: Limits) -> Result<Vec<Instruction>, XmlError> {
+    let root = Element::parse(body, limits)?;
     if !root.name.is_dav("propertyupdate") {
         return Err(XmlError::Unexpected("the root is not DAV:propertyupdate"));
     }
@@ -65,6 +65,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(body: &[u8]) -> Result<Vec<Instruction>, XmlError> {
+        super::parse(body, Limits::REQUEST)
+    }
 
     #[test]
     fn the_example_of_rfc_4918() {

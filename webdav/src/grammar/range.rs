@@ -4,10 +4,6 @@ use http::HeaderMap;
 
 use super::{date, etag::EntityTag};
 
-/// Most ranges we serve in one answer; a request for more gets the whole (RFC 9110 §14.2 lets us,
-/// and §17.15 says why).
-pub const MAX_RANGES: usize = 16;
-
 /// A range as a client asked for it, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ByteRange {
@@ -62,7 +58,8 @@ impl Span {
 /// What a GET should send, from its headers and the state of the file.
 ///
 /// `etag` has its quotes. The header is ignored, as RFC 9110 wants, when it is malformed, of
-/// another unit, sent twice, asks for more than [`MAX_RANGES`], or when `If-Range` says that the
+/// another unit, sent twice, asks for more than `most` ranges (§14.2 lets us, and §17.15 says
+/// why), or when `If-Range` says that the
 /// client has another version. An empty file is always sent whole: there is no range of it, and
 /// clients that resume take a 416 for an error.
 pub fn select(
@@ -70,6 +67,7 @@ pub fn select(
     size_bytes: u64,
     etag: Option<&str>,
     modified_at_s: Option<i64>,
+    most: usize,
 ) -> Selection {
     let mut values = headers.get_all("range").iter();
     let value = values.next().and_then(|value| value.to_str().ok());
@@ -79,7 +77,7 @@ pub fn select(
     if size_bytes == 0 || !if_range_holds(headers, etag, modified_at_s) {
         return Selection::Whole;
     }
-    let Some(ranges) = parse(value) else {
+    let Some(ranges) = parse(value, most) else {
         return Selection::Whole;
     };
     let spans: Vec<_> = ranges
@@ -93,8 +91,8 @@ pub fn select(
     }
 }
 
-/// Reads the value of `Range`; none when it is to be ignored.
-pub fn parse(value: &str) -> Option<Vec<ByteRange>> {
+/// Reads the value of `Range`; none when it is to be ignored, as one of more than `most` ranges is.
+pub fn parse(value: &str, most: usize) -> Option<Vec<ByteRange>> {
     let (unit, set) = value.split_once('=')?;
     if !unit.trim().eq_ignore_ascii_case("bytes") {
         return None;
@@ -104,7 +102,7 @@ pub fn parse(value: &str) -> Option<Vec<ByteRange>> {
         if item.is_empty() {
             continue;
         }
-        if ranges.len() == MAX_RANGES {
+        if ranges.len() == most {
             return None;
         }
         ranges.push(one(item)?);
@@ -172,7 +170,7 @@ mod tests {
     const SIZE: u64 = 10_000;
 
     fn choose(range: &str, size: u64) -> Selection {
-        select(&headers_of("range", &[range]), size, None, None)
+        select(&headers_of("range", &[range]), size, None, None, 16)
     }
 
     fn parts(list: &[(u64, u64)]) -> Selection {
@@ -242,7 +240,7 @@ mod tests {
             assert_eq!(choose(range, SIZE), Selection::Whole, "{range}");
         }
         let twice = headers_of("range", &["bytes=0-1", "bytes=2-3"]);
-        assert_eq!(select(&twice, SIZE, None, None), Selection::Whole);
+        assert_eq!(select(&twice, SIZE, None, None, 16), Selection::Whole);
         assert_eq!(choose("bytes=0-5", 0), Selection::Whole);
         assert_eq!(choose("bytes=-5", 0), Selection::Whole);
     }
@@ -269,7 +267,7 @@ mod tests {
         let with = |if_range: &str| {
             let mut headers = headers_of("range", &["bytes=0-0"]);
             headers.insert("if-range", if_range.parse().unwrap());
-            select(&headers, SIZE, Some("\"one\""), Some(784_111_777)) != Selection::Whole
+            select(&headers, SIZE, Some("\"one\""), Some(784_111_777), 16) != Selection::Whole
         };
         assert!(with("\"one\""));
         assert!(!with("\"two\""));
@@ -302,7 +300,7 @@ mod tests {
 
         #[test]
         fn nothing_panics(value in "(bytes=|-|,| |[0-9]{1,25}|\\PC){0,20}") {
-            parse(&value);
+            parse(&value, 16);
         }
     }
 }

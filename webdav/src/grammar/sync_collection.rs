@@ -41,8 +41,8 @@ pub enum Level {
 /// # Errors
 /// [`XmlError`]; [`XmlError::Unexpected`] when a sync-collection report lacks its properties or
 /// its level or limit makes no sense. Unknown elements are skipped.
-pub fn parse(body: &[u8]) -> Result<Report, XmlError> {
-    let root = Element::parse(body, Limits::REQUEST)?;
+pub fn parse(body: &[u8], limits: Limits) -> Result<Report, XmlError> {
+    let root = Element::parse(body, limits)?;
     if !root.name.is_dav("sync-collection") {
         return Ok(Report::Other(root.name));
     }
@@ -90,6 +90,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn parse(body: &[u8]) -> Result<Report, XmlError> {
+        super::parse(body, Limits::REQUEST)
+    }
 
     #[test]
     fn the_examples_of_rfc_6578() {

@@ -4,10 +4,6 @@ use http::HeaderMap;
 
 use super::field::{BadHeader, lines};
 
-/// Longest lock we grant, in seconds. A lock always ends: a client that vanished must not keep a
-/// file from everybody else for ever.
-pub const MAX_S: u32 = 3600;
-
 /// What a client asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Timeout {
@@ -18,11 +14,12 @@ pub enum Timeout {
 }
 
 impl Timeout {
-    /// The seconds to grant for this wish, or for none: between 1 and [`MAX_S`].
-    pub fn grant_s(wish: Option<Self>) -> u32 {
+    /// The seconds this wish, or none, comes to. The store grants at most its longest: a client
+    /// that vanished must not keep a file from everybody else for ever.
+    pub fn wished_s(wish: Option<Self>) -> u32 {
         match wish {
-            Some(Self::Second(seconds)) => seconds.clamp(1, MAX_S),
-            Some(Self::Infinite) | None => MAX_S,
+            Some(Self::Second(seconds)) => seconds,
+            Some(Self::Infinite) | None => u32::MAX,
         }
     }
 }
@@ -94,11 +91,8 @@ mod tests {
 
     #[test]
     fn a_grant_always_ends_within_the_hour() {
-        assert_eq!(Timeout::grant_s(None), 3600);
-        assert_eq!(Timeout::grant_s(Some(Timeout::Infinite)), 3600);
-        assert_eq!(Timeout::grant_s(Some(Timeout::Second(0))), 1);
-        assert_eq!(Timeout::grant_s(Some(Timeout::Second(600))), 600);
-        assert_eq!(Timeout::grant_s(Some(Timeout::Second(3600))), 3600);
-        assert_eq!(Timeout::grant_s(Some(Timeout::Second(3601))), 3600);
+        assert_eq!(Timeout::wished_s(None), u32::MAX);
+        assert_eq!(Timeout::wished_s(Some(Timeout::Infinite)), u32::MAX);
+        assert_eq!(Timeout::wished_s(Some(Timeout::Second(600))), 600);
     }
 }

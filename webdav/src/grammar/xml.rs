@@ -37,7 +37,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// For bodies of requests.
+    /// For bodies of requests, unless the operator wants others.
     pub const REQUEST: Self = Self {
         bytes: 64 * 1024,
         depth: 32,
@@ -136,15 +136,15 @@ impl fmt::Display for Name {
 ///
 /// # Errors
 /// [`XmlError`], see there.
-pub fn check(body: &[u8]) -> Result<(), XmlError> {
+pub fn check(body: &[u8], limits: Limits) -> Result<(), XmlError> {
     if is_empty(body) {
-        return if body.len() > Limits::REQUEST.bytes {
+        return if body.len() > limits.bytes {
             Err(XmlError::TooLong)
         } else {
             Ok(())
         };
     }
-    let mut puller = Puller::new(body, Limits::REQUEST)?;
+    let mut puller = Puller::new(body, limits)?;
     while puller.next()?.is_some() {}
     Ok(())
 }
@@ -165,6 +165,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn check(body: &[u8]) -> Result<(), XmlError> {
+        super::check(body, Limits::REQUEST)
+    }
 
     fn wrap(inner: &str) -> String {
         format!("<a>{inner}</a>")

@@ -90,6 +90,7 @@ fn file(call: &Call<'_>, node: &Node, stored: &Stored) -> Response<Body> {
             node.size_bytes,
             Some(&node.etag()),
             modified,
+            call.dav.options().ranges,
         )
     } else {
         Selection::Whole

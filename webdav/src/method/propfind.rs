@@ -27,7 +27,7 @@ pub(crate) async fn handle<B>(call: &Call<'_>, body: &mut B) -> Result<Response<
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let body = guard::xml_body(body).await?;
+    let body = guard::xml_body(body, call.dav.options().xml).await?;
     let (wanted, depth) = question(call, &body)?;
     let found = call.store().find(call.caller, &call.target.path).await?;
     let found = found.ok_or(store::Error::NotFound)?;
@@ -75,7 +75,7 @@ pub(crate) async fn of_fixed(
 }
 
 fn question(call: &Call<'_>, body: &[u8]) -> Result<(Wanted, Option<Depth>), Failure> {
-    let wanted = Wanted::new(propfind::parse(body)?);
+    let wanted = Wanted::new(propfind::parse(body, call.dav.options().xml)?);
     match depth::parse(call.headers())? {
         Some(Depth::Infinity) => Err(Failure::Refused {
             status: StatusCode::FORBIDDEN,

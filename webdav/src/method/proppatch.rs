@@ -66,8 +66,8 @@ pub(crate) async fn handle<B>(call: &Call<'_>, body: &mut B) -> Result<Response<
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let body = guard::xml_body(body).await?;
-    let instructions = proppatch::parse(&body)?;
+    let body = guard::xml_body(body, call.dav.options().xml).await?;
+    let instructions = proppatch::parse(&body, call.dav.options().xml)?;
     let names: Vec<Name> = instructions.iter().map(|i| i.name().clone()).collect();
     let steps: Vec<Step> = instructions.into_iter().map(step).collect();
     let mut refusals: Vec<Option<Outcome>> = steps.iter().map(Step::refusal).collect();

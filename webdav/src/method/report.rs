@@ -38,8 +38,9 @@ pub(crate) async fn handle<B>(call: &Call<'_>, body: &mut B) -> Result<Response<
 where
     B: http_body::Body<Data = Bytes> + Unpin,
 {
-    let body = guard::xml_body(body).await?;
-    let Report::SyncCollection(asked) = sync_collection::parse(&body)? else {
+    let body = guard::xml_body(body, call.dav.options().xml).await?;
+    let Report::SyncCollection(asked) = sync_collection::parse(&body, call.dav.options().xml)?
+    else {
         return Err(unsupported());
     };
     if !matches!(depth::parse(call.headers())?, None | Some(Depth::Zero)) {

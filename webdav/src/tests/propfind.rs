@@ -187,7 +187,8 @@ async fn a_listing_that_is_made_long_by_the_question_is_never_whole_in_memory() 
     for n in 0..MEMBERS {
         drive.folder(&format!("/f/{n}")).await;
     }
-    let names: String = (0..250).map(|n| format!("<x:a{n}/>")).collect();
+    let names: Vec<_> = (0..250).map(|n| format!("<x:a{n}/>")).collect();
+    let names = names.concat();
     let namespace = "u".repeat(1024);
     let ask = async |body: &[u8]| drive.ask("PROPFIND", "/dav/f", &[], body).await;
     let question = |namespace: &str| {
