@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
@@ -15,6 +16,8 @@ use crate::error::{DatabaseError, Error, Result};
 const OLDEST: i64 = 10;
 /// How often a mutation that lost a race is tried again.
 const ATTEMPTS: u32 = 10;
+/// Pause before a server that is not up yet is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
 
 /// Size and time limits of the connection pool.
 #[derive(Debug, Clone)]
@@ -46,6 +49,49 @@ pub(super) struct Postgres {
     on_commit: OnCommit,
 }
 
+/// Whether the server is there, lets us in and is new enough. A pool would only say that it timed
+/// out. A server that is not up yet is waited for.
+async fn check_server(options: &PgConnectOptions, patience: Duration) -> Result<()> {
+    let deadline = tokio::time::Instant::now() + patience;
+    let mut last = "no answer".to_owned();
+    let mut connection = loop {
+        match tokio::time::timeout_at(deadline, PgConnection::connect_with(options)).await {
+            Ok(Ok(connection)) => break connection,
+            Ok(Err(error)) if is_not_up(&error) => last = error.to_string(),
+            Ok(Err(error)) => return Err(unreachable(&error.to_string())),
+            Err(_) => return Err(unreachable(&last)),
+        }
+        if tokio::time::Instant::now() + RETRY_AFTER > deadline {
+            return Err(unreachable(&last));
+        }
+        tokio::time::sleep(RETRY_AFTER).await;
+    };
+    let version: String = sqlx::query_scalar("SHOW server_version_num")
+        .fetch_one(&mut connection)
+        .await?;
+    connection.close().await?;
+    let major = version.parse::<i64>().unwrap_or(0) / 10_000;
+    if major < OLDEST {
+        return Err(Error::Unusable(format!(
+            "PostgreSQL {major} is too old: version {OLDEST} or newer is needed"
+        )));
+    }
+    Ok(())
+}
+
+/// Nobody listens, or the server is starting up (`cannot_connect_now`).
+fn is_not_up(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => error.code().as_deref() == Some("57P03"),
+        _ => false,
+    }
+}
+
+fn unreachable(reason: &str) -> Error {
+    Error::Unusable(format!("cannot reach PostgreSQL: {reason}"))
+}
+
 impl Postgres {
     pub async fn open(
         url: &str,
@@ -56,6 +102,7 @@ impl Postgres {
         let connect: PgConnectOptions = url
             .parse()
             .map_err(|_| Error::Unusable("the database URL is not a PostgreSQL URL".into()))?;
+        check_server(&connect, options.acquire_timeout).await?;
         let pool = PgPoolOptions::new()
             .max_connections(options.size)
             .acquire_timeout(options.acquire_timeout)
@@ -74,16 +121,7 @@ impl Postgres {
             })
             .connect_with(connect)
             .await
-            .map_err(|error| Error::Unusable(format!("cannot reach PostgreSQL: {error}")))?;
-        let version: String = sqlx::query_scalar("SHOW server_version_num")
-            .fetch_one(&pool)
-            .await?;
-        let major = version.parse::<i64>().unwrap_or(0) / 10_000;
-        if major < OLDEST {
-            return Err(Error::Unusable(format!(
-                "PostgreSQL {major} is too old: version {OLDEST} or newer is needed"
-            )));
-        }
+            .map_err(|error| unreachable(&error.to_string()))?;
         let engine = Self {
             pool,
             places: Arc::new(Semaphore::new(options.size as usize)),
@@ -107,7 +145,7 @@ impl Postgres {
     async fn on_connection<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
-        F: FnOnce(&mut sqlx::PgConnection, &Handle) -> T + Send + 'static,
+        F: FnOnce(&mut PgConnection, &Handle) -> T + Send + 'static,
     {
         // Never more blocking threads than connections they could use.
         let permit = Arc::clone(&self.places)
@@ -167,7 +205,7 @@ impl Postgres {
 }
 
 fn attempt_write<T>(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     runtime: &Handle,
     work: &impl Fn(&mut Tx<'_>) -> Result<T>,
     statements: &mut u64,

@@ -28,12 +28,14 @@ pub(super) struct Sqlite {
     readers: Arc<Parking<Connection>>,
 }
 
-/// A mutation on its way to the writer.
-type Job = Box<dyn FnOnce(&Connection) -> Applied + Send>;
+/// A mutation on its way to the writer; without a connection it is not tried.
+type Job = Box<dyn FnOnce(Option<&Connection>) -> Applied + Send>;
 
 /// A mutation that was applied (or refused) and waits for the commit.
 struct Applied {
     keep: bool,
+    /// Why the whole transaction is gone, if it is.
+    lost: Option<Error>,
     effects: Vec<Effect>,
     /// Tells the caller; `Err` when the commit failed.
     finish: Box<dyn FnOnce(Result<()>) + Send>,
@@ -98,12 +100,29 @@ impl Sqlite {
     {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            let Some(connection) = connection else {
+                return Applied {
+                    keep: false,
+                    lost: None,
+                    effects: Vec::new(),
+                    finish: Box::new(move |committed| {
+                        let error = committed.err().unwrap_or_else(closed);
+                        let _ = reply.send((Err(error), 0));
+                    }),
+                };
+            };
             let mut tx = Tx::new(TxConnection::Sqlite(connection));
             let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
                 .unwrap_or_else(|_| Err(panicked()));
             let statements = tx.statements;
+            // SQLite gives up more than the statement when the disk is full or fails.
+            let lost = connection.is_autocommit().then(|| match &result {
+                Err(error) => again(error),
+                Ok(_) => Error::Database(DatabaseError("the transaction is gone".into())),
+            });
             Applied {
                 keep: result.is_ok(),
+                lost,
                 effects: std::mem::take(&mut tx.effects),
                 finish: Box::new(move |committed| {
                     let result = committed.and(result);
@@ -182,7 +201,7 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>, on_commit: &O
         let mut next = Some(first);
         while let Some(job) = next.take() {
             if outcome.is_err() {
-                applied.push(refuse(job, connection));
+                applied.push(job(None));
             } else {
                 let (done, still_open) = apply(connection, job);
                 applied.push(done);
@@ -194,18 +213,22 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>, on_commit: &O
         }
         if outcome.is_ok() {
             outcome = connection.execute_batch("COMMIT").map_err(Error::from);
-        }
-        if let Err(error) = &outcome {
-            if !connection.is_autocommit() {
-                let _ = connection.execute_batch("ROLLBACK");
-            }
             // After a failed sync the pages in memory and on disk may differ in
             // ways nobody can know; only a restart, which replays the log from
             // disk, is safe. A full disk is not that: nothing was written.
-            if !poisoned && !matches!(error, Error::DiskFull) {
+            if let Err(error) = &outcome
+                && !matches!(error, Error::DiskFull)
+            {
                 tracing::error!(%error, "a commit failed; no more writes until restart");
                 poisoned = true;
             }
+        } else if let Err(error) = &outcome
+            && !poisoned
+        {
+            tracing::error!(%error, "a transaction was lost before its commit");
+        }
+        if outcome.is_err() && !connection.is_autocommit() {
+            let _ = connection.execute_batch("ROLLBACK");
         }
         let committed = outcome.is_ok();
         if committed {
@@ -214,10 +237,9 @@ fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>, on_commit: &O
             }
         }
         for done in applied {
-            (done.finish)(if committed {
-                Ok(())
-            } else {
-                Err(failed(&outcome))
+            (done.finish)(match &outcome {
+                Ok(()) => Ok(()),
+                Err(error) => Err(again(error)),
             });
         }
     }
@@ -234,12 +256,11 @@ fn apply(connection: &Connection, job: Job) -> (Applied, Result<()>) {
         Ok(())
     };
     if let Err(error) = run("SAVEPOINT mutation") {
-        return (refuse(job, connection), Err(error));
+        return (job(None), Err(error));
     }
-    let done = job(connection);
-    if connection.is_autocommit() {
-        // SQLite gave up the whole transaction (disk full, I/O error).
-        return (done, Err(Error::DiskFull));
+    let mut done = job(Some(connection));
+    if let Some(error) = done.lost.take() {
+        return (done, Err(error));
     }
     let end = if done.keep {
         run("RELEASE mutation")
@@ -249,22 +270,12 @@ fn apply(connection: &Connection, job: Job) -> (Applied, Result<()>) {
     (done, end)
 }
 
-/// A mutation that cannot be tried, because the transaction is already lost.
-fn refuse(job: Job, _connection: &Connection) -> Applied {
-    // Dropping the job drops its reply channel: the caller sees "closed".
-    drop(job);
-    Applied {
-        keep: false,
-        effects: Vec::new(),
-        finish: Box::new(|_| ()),
-    }
-}
-
-fn failed(outcome: &Result<()>) -> Error {
-    match outcome {
-        Err(Error::DiskFull) => Error::DiskFull,
-        Err(error) => Error::Database(DatabaseError(format!("commit: {error}").into())),
-        Ok(()) => closed(),
+/// The same error for one more of those whom it concerns.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::DiskFull => Error::DiskFull,
+        Error::Database(inner) => Error::Database(DatabaseError(inner.to_string().into())),
+        other => Error::Database(DatabaseError(other.to_string().into())),
     }
 }
 
@@ -336,5 +347,63 @@ mod parking {
                     .push(connection);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::args;
+
+    async fn open(folder: &tempfile::TempDir) -> Sqlite {
+        let path = folder.path().join("coffer.db");
+        Sqlite::open(path, Arc::new(|_: &[Effect]| ()), 0)
+            .await
+            .unwrap()
+    }
+
+    async fn write_one(database: &Sqlite) -> Result<()> {
+        let one = |tx: &mut Tx<'_>| tx.execute("DELETE FROM setting WHERE name = ''", args![]);
+        database.write(one).await?.0.map(|_| ())
+    }
+
+    #[tokio::test]
+    async fn everybody_learns_why_a_transaction_was_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        for (cause, told) in [
+            (Error::DiskFull, "the server's disk is full"),
+            (
+                Error::Database(DatabaseError("disk I/O error".into())),
+                "database: disk I/O error",
+            ),
+        ] {
+            let (release, released) = mpsc::channel::<()>();
+            let first = database.write(move |tx| {
+                released.recv().expect("the test releases it");
+                // What SQLite does by itself when the disk fails.
+                tx.execute("ROLLBACK", args![])?;
+                Err::<(), _>(cause)
+            });
+            let (first, second, ()) = tokio::join!(first, write_one(&database), async move {
+                release.send(()).expect("it waits");
+            });
+            assert_eq!(first.unwrap().0.unwrap_err().to_string(), told);
+            assert_eq!(second.unwrap_err().to_string(), told);
+            // Nothing was written, so nothing has to be restarted.
+            write_one(&database).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_that_somebody_else_writes_to_is_busy_and_no_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = open(&folder).await;
+        let other = Connection::open(folder.path().join("coffer.db")).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let error = write_one(&database).await.unwrap_err();
+        assert_eq!(error.to_string(), "database: database is locked");
+        other.execute_batch("ROLLBACK").unwrap();
+        write_one(&database).await.unwrap();
     }
 }

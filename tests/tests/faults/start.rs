@@ -80,6 +80,21 @@ async fn a_database_that_does_not_answer_is_an_error_without_its_password() {
     let arguments = ["--data", "data", "--database", url, listen[0], listen[1]];
     let said = refused_start(folder.path(), &arguments, 1).await;
     assert!(!said.contains("secret-word"), "{said}");
+    assert!(said.contains("Connection refused"), "{said}");
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_exist_is_named() {
+    if Engine::from_environment() != Engine::Postgres {
+        return; // SQLite makes it.
+    }
+    let world = World::start().await;
+    let database = world.postgres().expect("this world is on PostgreSQL");
+    let url = database.url().replacen(":///", ":///no_", 1);
+    let listen = ["--listen", "127.0.0.1:0"];
+    let arguments = ["--data", "data", "--database", &url, listen[0], listen[1]];
+    let said = refused_start(&world.scratch(), &arguments, 1).await;
+    assert!(said.contains("does not exist"), "{said}");
 }
 
 /// A schema of a later release is not touched; the data works again with that release.
