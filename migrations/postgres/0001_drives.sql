@@ -53,7 +53,8 @@ CREATE TABLE login_failure (
     subject BYTEA NOT NULL PRIMARY KEY,
     failures BIGINT NOT NULL,
     last_failed_at BIGINT NOT NULL,
-    blocked_until BIGINT NOT NULL
+    blocked_until BIGINT NOT NULL,
+    succeeded_at BIGINT NOT NULL
 );
 
 CREATE TABLE invitation (

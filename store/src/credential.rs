@@ -14,7 +14,7 @@ use ring::hmac;
 
 use self::flight::Flights;
 use crate::app_password;
-use crate::attempt::{self, Subject};
+use crate::attempt::{self, Guess, Subject};
 use crate::cache::Stamp;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
@@ -280,7 +280,7 @@ impl Store {
         address: Option<IpAddr>,
     ) -> Result<Outcome> {
         let key = user::name_key(name);
-        let subject = Subject::name(&key);
+        let guess = Guess::new(&key, address);
         let address = address.map(Subject::address);
         let options = &self.options().accounts;
         let (free, free_of_address) = (options.failures_per_account, options.failures_per_address);
@@ -291,7 +291,7 @@ impl Store {
                 if let Some(address) = address {
                     attempt::check(tx, address, now)?;
                 }
-                attempt::charge(tx, subject, free, now)?;
+                guess.charge(tx, free, now)?;
                 user::rows::password_by_name(tx, &key)
             })
             .await;
@@ -320,10 +320,11 @@ impl Store {
         };
 
         let account = self.generations().of_account(row.user);
+        let now = self.world().now_ms();
         let caller = self
             .db()
             .write(move |tx| {
-                attempt::forgive(tx, subject)?;
+                guess.forgive(tx, now)?;
                 user::rows::caller(tx, row.user, row.version)
             })
             .await?;
@@ -336,7 +337,7 @@ impl Store {
             proof: Proof::Password {
                 version: row.version,
             },
-            verified_at: self.world().now_ms(),
+            verified_at: now,
             account,
         });
         self.credentials()

@@ -54,6 +54,7 @@ mod upload;
 mod user;
 
 pub use self::app_password::{AppPassword, NewAppPassword};
+pub use self::attempt::network;
 pub use self::caller::{Access, Actor, Caller};
 pub use self::change::{Change, Changes, Now};
 pub use self::check::Checked;

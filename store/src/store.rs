@@ -106,7 +106,8 @@ pub struct AccountOptions {
     pub password_checks: usize,
     /// How long a verified password is remembered.
     pub credential_cache: Duration,
-    /// Wrong passwords for one account name before it has to wait.
+    /// Wrong passwords for one account name from one network before it has to wait there;
+    /// from all networks together ten times as many.
     pub failures_per_account: u32,
     /// Wrong passwords from one address before it has to wait.
     pub failures_per_address: u32,

@@ -18,9 +18,10 @@ pub struct Accounts {
     pub default_quota: ByteSize,
     /// A log-in not used for this long ends.
     pub login_idle: Age,
-    /// Failed log-ins from one address within a minute before it has to wait.
+    /// Wrong passwords from one address before it has to wait; forgotten after 15 minutes without.
     pub failures_per_address: u32,
-    /// Failed log-ins for one account within a minute before it has to wait.
+    /// Wrong passwords for one account from one network before it has to wait there; ten times as
+    /// many from all networks together. Forgotten likewise.
     pub failures_per_account: u32,
     /// Registrations from one address within an hour.
     pub registrations_per_address: u32,

@@ -14,7 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{Origin, Protocol, serve};
-use super::peer::{Peer, bucket, is_trusted};
+use super::peer::{Peer, is_trusted};
 use super::{Phase, State};
 use crate::config::listen::Listen;
 
@@ -131,7 +131,7 @@ impl Seats {
 
     /// A seat for a connection from `address`; `None` when it has too many.
     fn take(self: &Arc<Self>, permit: OwnedSemaphorePermit, address: IpAddr) -> Option<Seat> {
-        let address = bucket(address);
+        let address = store::network(address);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let count = taken.entry(address).or_insert(0);
         if *count >= self.per_address {

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection, and of a request that a proxy passed on.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use http::HeaderMap;
 
@@ -63,14 +63,6 @@ pub fn is_trusted(address: IpAddr, proxies: &[Network]) -> bool {
     proxies.iter().any(|network| network.contains(address))
 }
 
-/// The unit that limits count: an IPv4 address, or the /64 an IPv6 client can choose from freely.
-pub fn bucket(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        v4 @ IpAddr::V4(_) => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,13 +110,5 @@ mod tests {
         assert_eq!(seen(true, &chain).address, IpAddr::from([192, 0, 2, 1]));
         let nonsense = [("x-forwarded-for", "192.0.2.1, unknown, 10.0.0.2")];
         assert_eq!(seen(true, &nonsense).address, IpAddr::from([10, 0, 0, 2]));
-    }
-
-    #[test]
-    fn an_ipv6_client_counts_by_its_network() {
-        let bucket = |text: &str| bucket(text.parse().unwrap());
-        assert_eq!(bucket("2001:db8::1"), bucket("2001:db8::ffff:1"));
-        assert_ne!(bucket("2001:db8::1"), bucket("2001:db8:0:1::1"));
-        assert_eq!(bucket("::ffff:192.0.2.1"), bucket("192.0.2.1"));
     }
 }

@@ -9,8 +9,6 @@ use std::sync::{Mutex, PoisonError};
 
 use store::World;
 
-use super::peer::bucket;
-
 const WINDOW_MS: i64 = 3_600_000;
 /// Addresses counted before old ones are looked for.
 const TIDY_AT: usize = 10_000;
@@ -47,7 +45,7 @@ impl RateLimit {
         if counts.len() >= TIDY_AT {
             counts.retain(|_, count| now - count.since_ms < WINDOW_MS);
         }
-        let count = counts.entry(bucket(address)).or_insert(Count {
+        let count = counts.entry(store::network(address)).or_insert(Count {
             since_ms: now,
             number: 0,
         });

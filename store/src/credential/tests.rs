@@ -241,6 +241,31 @@ async fn guessing_has_to_wait_and_disturbs_nobody_else() {
 }
 
 #[tokio::test]
+async fn a_stranger_who_knows_the_name_does_not_keep_the_owner_out() {
+    each_engine_with(
+        |options| options.accounts.failures_per_account = 3,
+        async |store, _| {
+            add(store, "alice", RIGHT).await;
+            let stranger = Some([192, 0, 2, 1].into());
+            for _ in 0..3 {
+                let guess = store.authenticate_basic("alice", "guess", stranger).await;
+                assert!(is_wrong(&guess));
+            }
+            let blocked = store.authenticate_basic("alice", RIGHT, stranger).await;
+            assert!(matches!(blocked, Err(Error::TooManyAttempts { .. })));
+            let owner = Some([192, 0, 2, 2].into());
+            assert!(
+                store
+                    .authenticate_basic("alice", RIGHT, owner)
+                    .await
+                    .is_ok()
+            );
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn an_address_that_guesses_has_to_wait() {
     each_engine_with(
         |options| options.accounts.failures_per_address = 3,
