@@ -4,6 +4,8 @@
 //! Every key `section.key` has the variable `COFFER_SECTION_KEY`. Unknown keys are errors, so that
 //! a slip of the pen cannot silently leave a default in force.
 
+use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -83,10 +85,7 @@ impl Invalid {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the configuration file {path} cannot be read: {error}; give another with --config")]
-    Unreadable {
-        path: PathBuf,
-        error: std::io::Error,
-    },
+    Unreadable { path: PathBuf, error: io::Error },
     #[error("the configuration file {path} is wrong: {reason}")]
     File { path: PathBuf, reason: String },
     #[error("the variable {name} is wrong: {reason}")]
@@ -107,17 +106,9 @@ impl Variables {
     pub fn read() -> Result<Self, Error> {
         let mut found = Vec::new();
         let path = Path::new(".env");
-        match dotenvy::from_path_iter(path) {
-            Ok(lines) => {
-                for line in lines {
-                    let file_error = |error: dotenvy::Error| Error::File {
-                        path: path.to_owned(),
-                        reason: error.to_string(),
-                    };
-                    found.push(line.map_err(file_error)?);
-                }
-            }
-            Err(error) if error.not_found() => {}
+        match std::fs::read_to_string(path) {
+            Ok(text) => found = assignments(path, &text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 return Err(Error::File {
                     path: path.to_owned(),
@@ -180,7 +171,7 @@ impl Config {
         apply_variables(&mut table, variables)?;
         let mut config: Self = table
             .try_into()
-            .map_err(|error: toml::de::Error| Invalid::new("file", error.to_string()))?;
+            .map_err(|error: toml::de::Error| Invalid::new("file", reason(&error)))?;
         config.apply_flags(common, serve);
         config.validate()?;
         config.make_paths_absolute()?;
@@ -261,13 +252,56 @@ fn read_file(path: &Path) -> Result<Table, Error> {
         path: path.to_owned(),
         error,
     })?;
-    // Read as a whole once, for a message that names the line.
-    toml::from_str::<Config>(&text)
-        .and_then(|_| toml::from_str(&text))
-        .map_err(|error| Error::File {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })
+    let wrong = |reason| Error::File {
+        path: path.to_owned(),
+        reason,
+    };
+    let table: Table = toml::from_str(&text).map_err(|error| {
+        let line = line_of(&text, error.span());
+        wrong(format!("{line}{}", reason(&error)))
+    })?;
+    // Read with its types once, for a message that names the line and the key.
+    toml::from_str::<Config>(&text).map_err(|error| {
+        let (line, key) = (line_of(&text, error.span()), key_of(&text, error.span()));
+        wrong(format!("{line}{key}{}", reason(&error)))
+    })?;
+    Ok(table)
+}
+
+/// What lines of a `.env` assign.
+fn assignments(path: &Path, text: &str) -> Result<Vec<(String, String)>, Error> {
+    let found: Result<_, _> = dotenvy::Iter::new(text.as_bytes()).collect();
+    // The library's own words repeat the line, which may hold a secret.
+    found.map_err(|_| Error::File {
+        path: path.to_owned(),
+        reason: "a line cannot be read; values with spaces, quotes or # need quotes".to_owned(),
+    })
+}
+
+/// What a library says is wrong, without the value: it may be a secret, or a secret's line.
+fn reason(error: &toml::de::Error) -> String {
+    let message = error.message();
+    let repeats_value = ["invalid ", "unknown variant "]
+        .iter()
+        .any(|words| message.starts_with(words));
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if repeats_value => format!("expected {expected}"),
+        _ => message.to_owned(),
+    }
+}
+
+fn line_of(text: &str, span: Option<Range<usize>>) -> String {
+    let before = span.and_then(|span| text.get(..span.start));
+    before.map_or_else(String::new, |before| {
+        format!("line {}: ", before.matches('\n').count() + 1)
+    })
+}
+
+/// The key of the value that begins where `span` does.
+fn key_of(text: &str, span: Option<Range<usize>>) -> String {
+    let line = span.and_then(|span| text.get(..span.start)?.rsplit('\n').next());
+    line.and_then(|line| line.split_once('='))
+        .map_or_else(String::new, |(key, _)| format!("{}: ", key.trim()))
 }
 
 /// Lays the variables over the table, one by one, so that a wrong one can be named.
@@ -275,8 +309,14 @@ fn apply_variables(table: &mut Table, variables: &Variables) -> Result<(), Error
     let shape = Table::try_from(Config::default())
         .map_err(|error| Invalid::new("defaults", error.to_string()))?;
     for (name, text) in &variables.0 {
-        let Some((section, key)) = target(&shape, name) else {
+        if name == CONFIG_VARIABLE || is_service_link(name, text) {
             continue;
+        }
+        let Some((section, key)) = target(&shape, name) else {
+            return Err(Error::Variable {
+                name: name.clone(),
+                reason: format!("{PREFIX} is followed by no section of the configuration"),
+            });
         };
         let kind = match &section {
             Some(section) => shape.get(section).and_then(|inner| inner.get(&key)),
@@ -296,14 +336,21 @@ fn apply_variables(table: &mut Table, variables: &Variables) -> Result<(), Error
             None => drop(table.insert(key, value)),
         }
         if let Err(error) = table.clone().try_into::<Config>() {
-            let reason = error.message().to_owned();
             return Err(Error::Variable {
                 name: name.clone(),
-                reason,
+                reason: reason(&error),
             });
         }
     }
     Ok(())
+}
+
+/// Kubernetes tells every container of a service that is called `coffer`, in this form.
+fn is_service_link(name: &str, value: &str) -> bool {
+    name.starts_with("COFFER_SERVICE_HOST")
+        || name.starts_with("COFFER_SERVICE_PORT")
+        || name.starts_with("COFFER_PORT_")
+        || (name == "COFFER_PORT" && value.contains("://"))
 }
 
 /// The section and key a variable names; `None` when its section is not one of ours.

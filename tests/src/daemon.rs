@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use tokio::process::{Child, Command};
 
 use crate::binary;
+use crate::program::forget_settings;
 
 /// How long a start or an end may take before the test gives up.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -152,11 +153,7 @@ impl Daemon {
 /// `cofferd` in `folder`, free of any configuration of the person who runs the tests.
 pub(crate) fn command(folder: &Path) -> Command {
     let mut command = Command::new(binary("cofferd"));
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("COFFER_") {
-            command.env_remove(name);
-        }
-    }
+    forget_settings(&mut command);
     command.current_dir(folder).kill_on_drop(true);
     command
 }

@@ -46,6 +46,15 @@ pub fn client_dir() -> PathBuf {
     target.join("clients")
 }
 
+/// Keeps settings of the tests, and of the person who runs them, from our programs.
+pub(crate) fn forget_settings(command: &mut tokio::process::Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("COFFER_") {
+            command.env_remove(name);
+        }
+    }
+}
+
 /// A command line about to run.
 pub struct Program {
     line: String,
@@ -72,6 +81,7 @@ impl Program {
         command.kill_on_drop(true);
         // A message is compared as text, so it must not be translated; file names stay UTF-8.
         command.env("LC_ALL", "C.UTF-8");
+        forget_settings(&mut command);
         Self {
             line: program.as_ref().to_string_lossy().into_owned(),
             command,
@@ -99,13 +109,6 @@ impl Program {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
-        self
-    }
-
-    /// Removes an environment variable.
-    #[must_use]
-    pub fn without_env(mut self, name: &str) -> Self {
-        self.command.env_remove(name);
         self
     }
 

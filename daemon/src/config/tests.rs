@@ -65,7 +65,6 @@ fn variables_take_the_type_of_their_key() {
             ("COFFER_CAPACITY_LIMIT_BYTES", "5GB"),
             ("COFFER_ADMIN_NAME", "123"),
             ("COFFER_ACCOUNTS_LOGIN_IDLE", "1h"),
-            ("COFFER_TEST_ANYTHING", "is not ours"),
             ("COFFER_LOG_FILE", ""),
         ],
     )
@@ -91,6 +90,14 @@ fn a_wrong_key_is_named_with_its_reason() {
     assert!(variable.contains("COFFER_SERVER_WORKERS"), "{variable}");
     let variable = refusal(None, &[("COFFER_LOG_COLOUR", "red")]);
     assert!(variable.contains("COFFER_LOG_COLOUR"), "{variable}");
+    for name in [
+        "COFFER_ACOUNTS_REGISTRATION",
+        "COFFER_REGISTRATION",
+        "COFFER_DATABASE",
+    ] {
+        let variable = refusal(None, &[(name, "closed")]);
+        assert!(variable.contains(name), "{variable}");
+    }
     let value = refusal(None, &[("COFFER_DATABASE_URL", "mysql://x")]);
     assert!(value.contains("database.url: must begin with"), "{value}");
     assert!(
@@ -102,6 +109,43 @@ fn a_wrong_key_is_named_with_its_reason() {
         missing.contains("/nowhere/coffer.toml cannot be read"),
         "{missing}"
     );
+}
+
+#[test]
+fn what_an_orchestrator_says_about_a_service_of_our_name_is_no_setting() {
+    let pairs = [
+        ("COFFER_SERVICE_HOST", "10.0.0.1"),
+        ("COFFER_SERVICE_PORT_HTTP", "80"),
+        ("COFFER_PORT", "tcp://10.0.0.1:80"),
+        ("COFFER_PORT_80_TCP_ADDR", "10.0.0.1"),
+    ];
+    assert!(load(None, &pairs).is_ok());
+    assert!(refusal(None, &[("COFFER_PORT", "8080")]).contains("COFFER_PORT"));
+}
+
+#[test]
+fn no_message_repeats_a_value() {
+    for file in [
+        "[admin]\npassword = hush\n",
+        "[admin]\npassword = \"hush\n",
+        "[admin]\npassword = 'hush' hush\n",
+        "admin = 'hush'\n",
+        "admin = { name = 'hush', password = ['hush, expected hush'] }\n",
+        "[jwt]\nsecret = 'hush'\nsecret = 'hush'\n",
+        "[jwt]\nsecret = 'hush, which is shorter than it has to be'\n[log]\nformat = 'hush'\n",
+    ] {
+        let message = refusal(Some(file), &[]);
+        assert!(!message.contains("hush"), "{message}");
+        assert!(message.contains("line "), "{message}");
+    }
+    let number = refusal(Some("[admin]\npassword = 19283746\n"), &[]);
+    assert!(
+        number.ends_with("line 2: password: expected a string"),
+        "{number}"
+    );
+    let line = assignments(Path::new(".env"), "COFFER_ADMIN_PASSWORD=ha hush\n");
+    let line = line.unwrap_err().to_string();
+    assert!(line.contains(".env") && !line.contains("hush"), "{line}");
 }
 
 #[test]

@@ -8,7 +8,6 @@ use harness::{Engine, Output, Program, Setup, World, binary};
 async fn refused_start(folder: &Path, arguments: &[&str], code: i32) -> String {
     let output: Output = Program::new(binary("cofferd"))
         .dir(folder)
-        .without_env("COFFER_CRASH_CYCLES")
         .arg("serve")
         .args(arguments)
         .run()
