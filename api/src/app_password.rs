@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewAppPassword {
+    /// Proves that it is the owner who asks.
+    pub current_password: String,
     /// What its owner calls it.
     pub name: String,
     /// The folder to confine it to; the whole drive when absent.

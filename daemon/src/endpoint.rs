@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{
+    self, DefaultBodyLimit, FromRequest, FromRequestParts, MatchedPath, Request, State,
+};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -97,6 +99,10 @@ impl FromRequestParts<AppState> for MaybeAuthenticated {
         match admit(parts, state).await {
             Ok(authenticated) => Ok(Self(Some(authenticated))),
             Err(Denied::Missing) => Ok(Self(None)),
+            // Browsers send a cookie that has ended without being asked to.
+            Err(Denied::Wrong) if !parts.headers.contains_key(header::AUTHORIZATION) => {
+                Ok(Self(None))
+            }
             Err(denied) => Err(denied.into()),
         }
     }
@@ -181,6 +187,18 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let no_store = HeaderValue::from_static("no-store");
         ([(header::CACHE_CONTROL, no_store)], axum::Json(self.0)).into_response()
+    }
+}
+
+/// A parameter of the path; one that cannot be read names nothing.
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let extract::Path(parameter) = extract::Path::from_request_parts(parts, state).await?;
+        Ok(Self(parameter))
     }
 }
 

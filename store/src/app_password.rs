@@ -3,14 +3,17 @@
 
 pub(crate) mod rows;
 
+use std::net::IpAddr;
+
 use crate::audit;
 use crate::cache::Effect;
-use crate::caller::Actor;
+use crate::caller::{Actor, Caller};
 use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Result};
 use crate::id::{AppPasswordId, DriveId, NodeId, UserId};
 use crate::node;
+use crate::password::Password;
 use crate::path::Path;
 use crate::secret;
 use crate::store::Store;
@@ -67,6 +70,38 @@ impl Store {
         new: NewAppPassword,
     ) -> Result<(AppPassword, String)> {
         require_owner(actor, user)?;
+        self.insert_app_password(actor, user, new, None).await
+    }
+
+    /// Makes an app password for the caller, with the current password as proof: an app
+    /// password outlives the log-in that made it, so whoever has got hold of one must not
+    /// get the other.
+    ///
+    /// # Errors
+    /// [`Error::WrongCredentials`], [`Error::TooManyAttempts`], and those of
+    /// [`Self::app_password_add`].
+    pub async fn app_password_add_own(
+        &self,
+        caller: &Caller,
+        current: &Password,
+        new: NewAppPassword,
+        address: Option<IpAddr>,
+    ) -> Result<(AppPassword, String)> {
+        let version = self.confirm_password(caller, current, address).await?;
+        let actor = Actor::User(caller.user);
+        self.insert_app_password(actor, caller.user, new, Some(version))
+            .await
+    }
+
+    /// Makes an app password, while the account's credentials have the version, if one is
+    /// given.
+    async fn insert_app_password(
+        &self,
+        actor: Actor,
+        user: UserId,
+        new: NewAppPassword,
+        version: Option<i64>,
+    ) -> Result<(AppPassword, String)> {
         let name = new.name.trim().to_owned();
         if name.is_empty()
             || name.chars().count() > NAME_CHARS
@@ -99,6 +134,9 @@ impl Store {
         self.db()
             .write(move |tx| {
                 let owner = user::rows::lock(tx, user)?;
+                if let Some(version) = version {
+                    user::require_version(tx, user, version)?;
+                }
                 let root = match &row.path {
                     None => None,
                     Some(path) => Some(find_folder(tx, owner.drive, path)?),

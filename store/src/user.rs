@@ -6,6 +6,7 @@ pub(crate) mod rows;
 
 use std::net::IpAddr;
 
+pub(crate) use self::change::require_version;
 pub use self::change::{OwnChange, UserChange};
 pub use self::name::UserName;
 pub(crate) use self::name::key as name_key;
@@ -247,6 +248,14 @@ impl Store {
             }
             made => made,
         }
+    }
+
+    /// The name of an administrator, if there is one: of the oldest who can log in.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn administrator_name(&self) -> Result<Option<String>> {
+        self.db().read(rows::administrator_name).await
     }
 
     /// Accounts in the order of their ids, after `after`, at most `limit`.

@@ -8,7 +8,7 @@ use axum::routing::{get, post};
 use http::{StatusCode, header};
 use store::{LoginGrant, Password};
 
-use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, OptionalJson};
+use super::{AppState, Authenticated, Client, Json, OptionalJson};
 use crate::moment::rfc3339;
 use crate::server::auth::{clear_cookie, set_cookie};
 use crate::server::peer::Peer;
@@ -33,14 +33,7 @@ async fn login(
         .store()
         .login(&request.login, &password, device, peer.known())
         .await?;
-    let tokens = tokens(&state, &grant);
-    Ok(with_cookie(
-        &state,
-        peer,
-        request.cookie,
-        &tokens,
-        Json(tokens.clone()),
-    ))
+    Ok(log_in(&state, peer, &grant, request.cookie, Json))
 }
 
 async fn refresh(
@@ -52,29 +45,22 @@ async fn refresh(
         .store()
         .refresh(&request.refresh_token, peer.known())
         .await?;
-    let tokens = tokens(&state, &grant);
-    Ok(with_cookie(
-        &state,
-        peer,
-        request.cookie,
-        &tokens,
-        Json(tokens.clone()),
-    ))
+    Ok(log_in(&state, peer, &grant, request.cookie, Json))
 }
 
-/// Ends the log-in of the access token, or of the refresh token in the body.
+/// Ends the log-in of the refresh token in the body, else that of the access token. One that has
+/// ended may come along with the body: clients and browsers send what they have.
 async fn logout(
     State(state): State<AppState>,
     Client(peer): Client,
-    MaybeAuthenticated(caller): MaybeAuthenticated,
+    who: Result<Authenticated, Problem>,
     OptionalJson(request): OptionalJson<LogoutRequest>,
 ) -> Result<Response, Problem> {
-    match (request.refresh_token, caller) {
-        (Some(token), _) => state.store().logout_by_token(&token).await?,
-        (None, Some(Authenticated { caller, .. })) if caller.login.is_some() => {
-            state.store().logout(&caller).await?;
-        }
-        (None, _) => {
+    if let Some(token) = request.refresh_token {
+        state.store().logout_by_token(&token).await?;
+    } else {
+        let Authenticated { caller, .. } = who?;
+        if caller.login.is_none() {
             let detail = "There is no log-in to end: send its access or refresh token.";
             return Err(Problem::new(
                 StatusCode::BAD_REQUEST,
@@ -82,6 +68,7 @@ async fn logout(
                 detail,
             ));
         }
+        state.store().logout(&caller).await?;
     }
     let forget = [(header::SET_COOKIE, clear_cookie(peer))];
     Ok((StatusCode::NO_CONTENT, forget).into_response())
@@ -102,27 +89,25 @@ async fn session(who: Authenticated) -> Json<Session> {
     })
 }
 
-/// The tokens of a log-in.
-pub(super) fn tokens(state: &AppState, grant: &LoginGrant) -> Tokens {
-    Tokens {
-        access_token: state.auth.tokens.sign(grant.user.id, grant.login),
-        refresh_token: grant.refresh_token.clone(),
-        token_type: "Bearer".to_owned(),
-        expires_in: state.auth.tokens.lifetime_s(),
-    }
-}
-
-/// The answer, with the access token as a cookie too where it is wanted.
-pub(super) fn with_cookie(
+/// The answer that gives the tokens of a log-in, the access token as a cookie too where it is wanted.
+pub(super) fn log_in<A: IntoResponse>(
     state: &AppState,
     peer: Peer,
-    wanted: bool,
-    tokens: &Tokens,
-    answer: impl IntoResponse,
+    grant: &LoginGrant,
+    wants_cookie: bool,
+    answer: impl FnOnce(Tokens) -> A,
 ) -> Response {
-    let mut response = answer.into_response();
-    if wanted {
-        let cookie = set_cookie(&tokens.access_token, state.auth.tokens.lifetime_s(), peer);
+    let signer = &state.auth.tokens;
+    let access_token = signer.sign(grant.user.id, grant.login);
+    let cookie = wants_cookie.then(|| set_cookie(&access_token, signer.lifetime_s(), peer));
+    let tokens = Tokens {
+        access_token,
+        refresh_token: grant.refresh_token.clone(),
+        token_type: "Bearer".to_owned(),
+        expires_in: signer.lifetime_s(),
+    };
+    let mut response = answer(tokens).into_response();
+    if let Some(cookie) = cookie {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response

@@ -4,14 +4,14 @@ use api::{
     AppPassword, AppPasswordMade, Login, NewAppPassword, OwnChange, OwnRemoval, Page, Usage,
 };
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get};
 use http::{StatusCode, header};
 use store::{Actor, AppPasswordId, Error, LoginId, Password};
 
 use super::users::{usage, user};
-use super::{AppState, Authenticated, Client, Json};
+use super::{AppState, Authenticated, Client, Json, Path};
 use crate::moment::{self, rfc3339};
 use crate::server::auth::clear_cookie;
 use crate::server::problem::{Problem, code};
@@ -133,9 +133,10 @@ async fn app_passwords(
 async fn add_app_password(
     State(state): State<AppState>,
     who: Authenticated,
+    Client(peer): Client,
     Json(new): Json<NewAppPassword>,
 ) -> Result<Response, Problem> {
-    who.caller.require_person()?;
+    let current = Password::new(&new.current_password);
     let expires_at = match &new.expires_at {
         None => None,
         Some(text) => Some(moment::parse(text).ok_or_else(|| Error::Invalid {
@@ -144,7 +145,6 @@ async fn add_app_password(
         })?),
     };
     let path = new.path.as_deref().map(store::Path::parse).transpose()?;
-    let owner = who.caller.user;
     let new = store::NewAppPassword {
         name: new.name,
         path,
@@ -153,8 +153,9 @@ async fn add_app_password(
     };
     let (made, password) = state
         .store()
-        .app_password_add(Actor::User(owner), owner, new)
-        .await?;
+        .app_password_add_own(&who.caller, &current, new, peer.known())
+        .await
+        .map_err(wrong_confirmation)?;
     let location = format!("/api/v1/me/app-passwords/{}", made.id);
     let made = AppPasswordMade {
         app_password: app_password(&made),

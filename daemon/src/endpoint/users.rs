@@ -5,15 +5,15 @@ use std::time::Duration;
 use api::{Invitation, NewInvitation, NewUser, Page, Registered, Usage, User, UserChange};
 use axum::Router;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use http::{StatusCode, header};
 use serde::Deserialize;
 use store::{Access, Actor, Admission, Error, Password, UserId};
 
-use super::auth::{tokens, with_cookie};
-use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, OptionalJson};
+use super::auth::log_in;
+use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, OptionalJson, Path};
 use crate::config::accounts::Registration;
 use crate::moment::rfc3339;
 use crate::server::problem::{Problem, code};
@@ -73,20 +73,19 @@ async fn register(
     }
     let device = request.device.as_deref().unwrap_or_default();
     let grant = store.first_login(made.id, device, peer.known()).await?;
-    let tokens = tokens(&state, &grant);
-    let answer = (
-        StatusCode::CREATED,
-        [(header::LOCATION, "/api/v1/me")],
-        Json(Registered {
+    let answer = |tokens| {
+        let registered = Registered {
             id: made.id.to_string(),
             username: made.username,
             email: made.email,
             created_at: rfc3339(made.created_at),
-            tokens: tokens.clone(),
-        }),
-    );
+            tokens,
+        };
+        let location = [(header::LOCATION, "/api/v1/me")];
+        (StatusCode::CREATED, location, Json(registered))
+    };
     let wants_cookie = request.cookie.unwrap_or(true);
-    Ok(with_cookie(&state, peer, wants_cookie, &tokens, answer))
+    Ok(log_in(&state, peer, &grant, wants_cookie, answer))
 }
 
 #[derive(Deserialize)]

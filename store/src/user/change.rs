@@ -47,12 +47,16 @@ pub struct OwnChange {
 }
 
 impl Store {
-    /// Changes an account.
+    /// Changes an account. What proves the ownership of one's own needs the current
+    /// password: [`Self::change_own`].
     ///
     /// # Errors
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`],
     /// [`Error::NameTaken`], [`Error::Invalid`], [`Error::CapacityExceeded`].
     pub async fn user_set(&self, actor: Actor, id: UserId, change: UserChange) -> Result<User> {
+        if actor.user() == Some(id) {
+            require_no_proof(&change)?;
+        }
         let quota_bytes = change.quota_bytes.map(check_quota).transpose()?;
         let password_hash = self.hash_new(change.password.as_ref()).await?;
         let (world, overcommit) = (self.world().clone(), self.options().overcommit);
@@ -199,12 +203,27 @@ fn changed(
 }
 
 /// What was proved of an account must still hold in the transaction that relies on it.
-fn require_version(tx: &mut Tx<'_>, id: UserId, version: i64) -> Result<()> {
+pub(crate) fn require_version(tx: &mut Tx<'_>, id: UserId, version: i64) -> Result<()> {
     if rows::is_version(tx, id, version)? {
         Ok(())
     } else {
         Err(Error::WrongCredentials)
     }
+}
+
+/// Refuses to change what needs the current password.
+fn require_no_proof(change: &UserChange) -> Result<()> {
+    let field = match change {
+        UserChange {
+            password: Some(_), ..
+        } => "password",
+        UserChange { email: Some(_), .. } => "email",
+        _ => return Ok(()),
+    };
+    Err(Error::Invalid {
+        field,
+        reason: "of one's own account is changed there, with the current password".into(),
+    })
 }
 
 /// Refuses to take away the last administrator who can log in; holds all of them, so that

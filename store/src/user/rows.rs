@@ -144,6 +144,15 @@ pub(super) fn has_administrator(tx: &mut Tx<'_>) -> Result<bool> {
     Ok(found.is_some())
 }
 
+pub(super) fn administrator_name(tx: &mut Tx<'_>) -> Result<Option<String>> {
+    tx.first(
+        "SELECT username FROM account WHERE access = 'administrator' \
+         ORDER BY disabled_at IS NOT NULL, id LIMIT 1",
+        args![],
+        |row| row.get(0),
+    )
+}
+
 /// Administrators who can log in, all held until the transaction ends.
 pub(super) fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>> {
     let sql = if tx.needs_row_locks() {

@@ -193,6 +193,7 @@ async fn probing_for_names_has_to_wait() {
 async fn the_first_administrator_is_made_once() {
     each_engine(async |store, _| {
         let password = Password::new("first of all");
+        assert_eq!(store.administrator_name().await.unwrap(), None);
         let first = store
             .ensure_administrator(Some("admin"), None, &password)
             .await
@@ -206,6 +207,8 @@ async fn the_first_administrator_is_made_once() {
             .await
             .unwrap();
         assert_eq!(again, FirstAdministrator::AlreadyThere);
+        let name = store.administrator_name().await.unwrap();
+        assert_eq!(name.as_deref(), Some("admin"));
     })
     .await;
 }

@@ -196,7 +196,8 @@ async fn a11_an_account_ends_with_everything_in_it() {
     drive.put("/a.txt", "a").await.must_be(201);
     let mine = tokens(&anyone, &alice).await;
     let me = bearer(&anyone, &mine);
-    let made = send(&me, "POST", "/me/app-passwords", json!({ "name": "phone" })).await;
+    let phone = json!({ "name": "phone", "current_password": alice.password });
+    let made = send(&me, "POST", "/me/app-passwords", phone).await;
     let secret = made.must_be(201).json()["password"]
         .as_str()
         .unwrap()
@@ -232,7 +233,8 @@ async fn an_app_password_allows_what_it_says_and_no_more() {
     drive.mkcol("/scans").await.must_be(201);
     drive.put("/scans/in.txt", "in").await.must_be(201);
     drive.put("/out.txt", "out").await.must_be(201);
-    let make = async |body: Value| {
+    let make = async |mut body: Value| {
+        body["current_password"] = json!(World::alice_user().password);
         let made = send(&drive, "POST", "/me/app-passwords", body)
             .await
             .must_be(201)
@@ -254,7 +256,7 @@ async fn an_app_password_allows_what_it_says_and_no_more() {
         &scanner,
         "POST",
         "/me/app-passwords",
-        json!({ "name": "more" }),
+        json!({ "name": "more", "current_password": World::alice_user().password }),
     )
     .await
     .must_be(403);
@@ -279,4 +281,48 @@ async fn an_app_password_allows_what_it_says_and_no_more() {
     ask(&drive, "DELETE", &path).await.must_be(204);
     scanner.get("/in.txt").await.must_be(401);
     writer.get("/in.txt").await.must_be(200);
+}
+
+/// A log-in ends some day, an app password need not: who has got hold of one cannot make the other.
+#[tokio::test]
+async fn an_app_password_needs_the_current_password() {
+    let world = World::start().await;
+    let (anyone, alice) = (world.anonymous(), World::alice_user());
+    let stolen = bearer(&anyone, &tokens(&anyone, &alice).await);
+    let new = |current: &str| json!({ "name": "mine", "current_password": current });
+    send(
+        &stolen,
+        "POST",
+        "/me/app-passwords",
+        json!({ "name": "mine" }),
+    )
+    .await
+    .must_be(422);
+    let wrong = send(&stolen, "POST", "/me/app-passwords", new("not it")).await;
+    assert_eq!(wrong.must_be(403).json()["code"], "wrong_credentials");
+    let list = ask(&stolen, "GET", "/me/app-passwords").await.must_be(200);
+    assert_eq!(list.json()["items"], json!([]));
+    send(&stolen, "POST", "/me/app-passwords", new(&alice.password))
+        .await
+        .must_be(201);
+}
+
+/// Browsers send a cookie along whatever has become of the log-in behind it.
+#[tokio::test]
+async fn a_cookie_that_has_ended_keeps_nobody_from_registering() {
+    let world = World::start().await;
+    let anyone = world.anonymous();
+    let old = tokens(&anyone, &World::alice_user()).await;
+    ask(&bearer(&anyone, &old), "POST", "/auth/logout")
+        .await
+        .must_be(204);
+    let cookie = format!("coffer_token={}", old["access_token"].as_str().unwrap());
+    let register = anyone.request_at("POST", "/api/v1/users");
+    let register = register.header("Cookie", &cookie).json(&carol());
+    register.send().await.must_be(201);
+    // What a program says on purpose is not overlooked.
+    let body = json!({ "username": "dave", "password": "long enough" });
+    send(&bearer(&anyone, &old), "POST", "/users", body)
+        .await
+        .must_be(401);
 }

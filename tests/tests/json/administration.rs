@@ -52,6 +52,37 @@ async fn a6_users_administer_nobody() {
     ask(&world.anonymous(), "GET", "/users").await.must_be(401);
 }
 
+/// What proves who somebody is takes more than a session that may have been stolen.
+#[tokio::test]
+async fn administrators_change_their_own_password_as_everybody_does() {
+    let world = World::start().await;
+    let admin = World::admin_user();
+    let root = world.as_user(&admin);
+    let me = ask(&root, "GET", "/me").await.must_be(200).json();
+    let path = format!("/users/{}", me["id"].as_str().unwrap());
+    for change in [
+        json!({ "password": "a new password" }),
+        json!({ "email": "thief@example.org" }),
+        json!({ "email": null }),
+    ] {
+        send(&root, "PATCH", &path, change).await.must_be(422);
+    }
+    assert_eq!(ask(&root, "GET", "/me").await.must_be(200).json(), me);
+    let proven = json!({ "current_password": admin.password, "password": "a new password" });
+    send(&root, "PATCH", "/me", proven).await.must_be(200);
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_names_nothing() {
+    let world = World::start().await;
+    let root = world.as_user(&World::admin_user());
+    for path in ["/users/%FF", "/me/logins/%FF", "/me/app-passwords/%C3"] {
+        let answer = ask(&root, "DELETE", path).await.must_be(404);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.json()["code"], "not_found");
+    }
+}
+
 /// P6: "the next request sees it".
 #[tokio::test]
 async fn a_disabled_account_is_out_at_once() {

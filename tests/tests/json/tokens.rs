@@ -151,6 +151,29 @@ async fn logging_out_ends_a_token_at_once() {
         .must_be(401);
 }
 
+/// Clients send the access token they have with everything.
+#[tokio::test]
+async fn logging_out_by_the_refresh_token_needs_no_living_access_token() {
+    let world = World::start().await;
+    let (anyone, alice) = (world.anonymous(), World::alice_user());
+    let ended = tokens(&anyone, &alice).await;
+    let ended_token = bearer(&anyone, &ended);
+    ask(&ended_token, "POST", "/auth/logout").await.must_be(204);
+    ask(&ended_token, "POST", "/auth/logout").await.must_be(401);
+    ask(&anyone, "POST", "/auth/logout").await.must_be(401);
+    ask(&world.alice(), "POST", "/auth/logout")
+        .await
+        .must_be(400);
+    let living = tokens(&anyone, &alice).await;
+    let body = json!({ "refresh_token": living["refresh_token"] });
+    send(&ended_token, "POST", "/auth/logout", body)
+        .await
+        .must_be(204);
+    ask(&bearer(&anyone, &living), "GET", "/me")
+        .await
+        .must_be(401);
+}
+
 #[tokio::test]
 async fn tokens_outlive_a_restart() {
     let mut world = World::start().await;
