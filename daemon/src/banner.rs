@@ -30,6 +30,25 @@ pub enum Password {
     Known,
 }
 
+impl Password {
+    /// What is said about the first administrator once it is made; ends with a line break.
+    pub fn announcement(&self, user: &str) -> String {
+        match self {
+            Self::Shown(password) => format!(
+                "The first administrator is {user} with the password {password}\nIt is not shown \
+                 again. Change it with: cofferd user set {} --password-stdin\n\n",
+                quote(user)
+            ),
+            Self::File(path) => format!(
+                "The first administrator is {user}; the password is in {}\nRemove that file once \
+                 you have read it.\n\n",
+                path.display()
+            ),
+            Self::Known => String::new(),
+        }
+    }
+}
+
 /// The URL under which people reach a server that listens on `address`.
 pub fn origin(config: &Config, address: SocketAddr, tls: bool) -> String {
     if let Some(url) = &config.listen.public_url {
@@ -60,7 +79,10 @@ impl Banner {
         let login = self.shell_login();
         let secret = self.shell_password();
         let mut text = format!("Coffer serves the drive at {url}\n\n");
-        self.write_password(&mut text);
+        if self.password == Password::Known {
+            // The lines below take the password from a variable of the shell.
+            text.push_str("For the lines with a password, first type: read -rs PASSWORD\n\n");
+        }
         let (curl_insecure, rclone_insecure, litmus_insecure) = if self.self_signed {
             ("-k ", " --no-check-certificate", "-k ")
         } else {
@@ -122,34 +144,11 @@ impl Banner {
         text
     }
 
-    fn write_password(&self, text: &mut String) {
-        let user = &self.user;
-        let _ = match &self.password {
-            Password::Shown(password) => writeln!(
-                text,
-                "The first administrator is {user} with the password {password}\nIt is not shown \
-                 again. Change it with: cofferd user set {} --password-stdin\n",
-                quote(user)
-            ),
-            Password::File(path) => writeln!(
-                text,
-                "The first administrator is {user}; the password is in {}\nRemove that file once \
-                 you have read it.\n",
-                path.display()
-            ),
-            // The lines below take the password from a variable of the shell.
-            Password::Known => writeln!(
-                text,
-                "For the lines with a password, first type: read -rs COFFER_PASSWORD\n"
-            ),
-        };
-    }
-
     fn shell_password(&self) -> String {
         match &self.password {
             Password::Shown(password) => quote(password),
             Password::File(path) => format!("\"$(cat {})\"", quote(&path.to_string_lossy())),
-            Password::Known => "\"$COFFER_PASSWORD\"".to_owned(),
+            Password::Known => "\"$PASSWORD\"".to_owned(),
         }
     }
 
@@ -203,7 +202,6 @@ mod tests {
         let text = banner(Password::Shown("s3cret".into())).text();
         for line in [
             "Coffer serves the drive at http://127.0.0.1:8080/dav/",
-            "admin with the password s3cret",
             "net use Z: http://127.0.0.1:8080/dav/ /user:admin *",
             "gio mount dav://admin@127.0.0.1:8080/dav/",
             "dolphin webdav://admin@127.0.0.1:8080/dav/",
@@ -219,6 +217,16 @@ mod tests {
     }
 
     #[test]
+    fn the_first_administrator_is_announced_with_the_password_or_its_place() {
+        let shown = Password::Shown("s3cret".into()).announcement("a b");
+        assert!(shown.contains("a b with the password s3cret"), "{shown}");
+        assert!(shown.contains("cofferd user set 'a b' "), "{shown}");
+        let kept = Password::File("/a b/password".into()).announcement("admin");
+        assert!(kept.contains("the password is in /a b/password"), "{kept}");
+        assert_eq!(Password::Known.announcement("admin"), "");
+    }
+
+    #[test]
     fn a_password_that_must_not_be_shown_is_taken_from_where_it_is() {
         let text = banner(Password::File("/a b/password".into())).text();
         assert!(
@@ -226,7 +234,7 @@ mod tests {
             "{text}"
         );
         let text = banner(Password::Known).text();
-        assert!(text.contains("litmus http://127.0.0.1:8080/dav/ admin \"$COFFER_PASSWORD\""));
+        assert!(text.contains("litmus http://127.0.0.1:8080/dav/ admin \"$PASSWORD\""));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use serde::{Deserialize, Serialize};
@@ -90,8 +91,9 @@ impl Control {
                     });
                 }
                 Err(error) => {
-                    tracing::error!(%error, "commands cannot be taken");
-                    return;
+                    // Out of descriptors or memory: others give some back.
+                    tracing::error!(%error, "a command cannot be taken");
+                    tokio::time::sleep(Duration::from_millis(250)).await;
                 }
             }
         }

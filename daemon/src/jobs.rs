@@ -15,47 +15,64 @@ pub struct Jobs {
     stop: watch::Sender<()>,
 }
 
-/// Runs `$work` (which answers a `Result`) every `$seconds`.
-macro_rules! jobs {
-    ($set:ident, $store:ident, $stop:ident: $($name:literal every $seconds:literal s => |$s:ident| $work:expr;)*) => {$(
-        {
-            let ($s, mut stop) = ($store.clone(), $stop.subscribe());
-            $set.spawn(async move {
-                let mut clock = interval(Duration::from_secs($seconds));
-                clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                loop {
-                    tokio::select! {
-                        _ = clock.tick() => {}
-                        _ = stop.changed() => return,
-                    }
-                    if let Err(error) = $work.await {
-                        tracing::warn!(job = $name, %error, "a background job failed; it is tried again");
-                    }
-                }
-            });
-        }
-    )*};
-}
-
 impl Jobs {
     /// Starts all jobs.
     pub fn start(store: &Store) -> Self {
-        let (stop, _) = watch::channel(());
-        let mut running = JoinSet::new();
-        jobs! { running, store, stop:
-            "extend reservations" every 10 s => |s| s.extend_reservations();
-            "expire reservations" every 10 s => |s| s.expire_reservations();
-            "purge deleted trees" every 5 s => |s| purge_trees(&s);
-            "hash large files" every 15 s => |s| hash_files(&s);
-            "purge locks" every 300 s => |s| s.purge_locks();
-            "purge log-ins" every 600 s => |s| s.purge_logins();
-            "forget changes" every 3600 s => |s| s.purge_changes();
-            "sweep" every 3600 s => |s| s.sweep(false);
+        let mut jobs = Self::none();
+        macro_rules! every {
+            ($seconds:literal s, $name:literal, |$s:ident| $work:expr) => {
+                let store = store.clone();
+                jobs.add($name, Duration::from_secs($seconds), move || {
+                    let $s = store.clone();
+                    async move { $work.await.map(drop) }
+                });
+            };
         }
-        Self { running, stop }
+        every!(10 s, "extend reservations", |s| s.extend_reservations());
+        every!(10 s, "expire reservations", |s| s.expire_reservations());
+        every!(5 s, "purge deleted trees", |s| purge_trees(&s));
+        every!(15 s, "hash large files", |s| hash_files(&s));
+        every!(300 s, "purge locks", |s| s.purge_locks());
+        every!(600 s, "purge log-ins", |s| s.purge_logins());
+        every!(3600 s, "forget changes", |s| s.purge_changes());
+        every!(3600 s, "sweep", |s| s.sweep(false));
+        jobs
     }
 
-    /// Ends the jobs after the step each is at.
+    fn none() -> Self {
+        Self {
+            running: JoinSet::new(),
+            stop: watch::channel(()).0,
+        }
+    }
+
+    /// Does `work` now and then.
+    fn add<W, F>(&mut self, name: &'static str, period: Duration, work: W)
+    where
+        W: Fn() -> F + Send + 'static,
+        F: Future<Output = store::Result<()>> + Send,
+    {
+        let mut stop = self.stop.subscribe();
+        let repeat = async move {
+            let mut clock = interval(period);
+            clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                clock.tick().await;
+                if let Err(error) = work().await {
+                    tracing::warn!(job = name, %error, "a background job failed; it is tried again");
+                }
+            }
+        };
+        self.running.spawn(async move {
+            tokio::select! {
+                () = repeat => {}
+                // What a job has begun is taken up again later on, as after a crash.
+                _ = stop.changed() => {}
+            }
+        });
+    }
+
+    /// Ends the jobs, wherever they are.
     pub async fn stop(mut self) {
         drop(self.stop);
         while self.running.join_next().await.is_some() {}
@@ -73,4 +90,29 @@ async fn purge_trees(store: &Store) -> store::Result<()> {
 async fn hash_files(store: &Store) -> store::Result<()> {
     while store.hash_pending().await? {}
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_with_much_to_do_does_not_delay_the_end() {
+        let begins = Arc::new(Notify::new());
+        let mut jobs = Jobs::none();
+        jobs.add("endless", Duration::from_secs(1), {
+            let begins = Arc::clone(&begins);
+            move || {
+                begins.notify_one();
+                pending()
+            }
+        });
+        begins.notified().await;
+        jobs.stop().await;
+    }
 }

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -32,39 +33,66 @@ pub fn raise_descriptor_limit() {
     );
 }
 
-/// Becomes the configured user, for good and in all threads: first the supplementary groups, then
-/// the group, then the user, since each step takes away the right to the one before.
-pub fn drop_privileges(server: &Server) -> anyhow::Result<()> {
-    let Some(name) = &server.user else {
-        return Ok(());
-    };
-    let user = User::from_name(name)
-        .with_context(|| format!("server.user: the user {name} cannot be looked up"))?
-        .with_context(|| format!("server.user: there is no user {name}"))?;
-    let gid = match &server.group {
-        None => user.gid,
-        Some(group) => {
-            Group::from_name(group)
-                .with_context(|| format!("server.group: the group {group} cannot be looked up"))?
-                .with_context(|| format!("server.group: there is no group {group}"))?
-                .gid
+/// The user and group that the daemon is to become.
+pub struct Identity {
+    name: String,
+    uid: Uid,
+    gid: Gid,
+}
+
+impl Identity {
+    /// The configured one; `None` when the daemon stays who it is.
+    pub fn of(server: &Server) -> anyhow::Result<Option<Self>> {
+        let Some(name) = &server.user else {
+            return Ok(None);
+        };
+        let user = User::from_name(name)
+            .with_context(|| format!("server.user: the user {name} cannot be looked up"))?
+            .with_context(|| format!("server.user: there is no user {name}"))?;
+        let gid = match &server.group {
+            None => user.gid,
+            Some(group) => {
+                Group::from_name(group)
+                    .with_context(|| {
+                        format!("server.group: the group {group} cannot be looked up")
+                    })?
+                    .with_context(|| format!("server.group: there is no group {group}"))?
+                    .gid
+            }
+        };
+        if Uid::effective() == user.uid && Gid::effective() == gid {
+            return Ok(None);
         }
-    };
-    if Uid::effective() == user.uid && Gid::effective() == gid {
-        return Ok(());
+        if !Uid::effective().is_root() {
+            bail!("server.user: only root can become {name}; start as root or remove the setting");
+        }
+        Ok(Some(Self {
+            name: name.clone(),
+            uid: user.uid,
+            gid,
+        }))
     }
-    if !Uid::effective().is_root() {
-        bail!("server.user: only root can become {name}; start as root or remove the setting");
+
+    /// Gives it a file that was made before the change: the mode of a socket says what its owner
+    /// and group may do.
+    pub fn give(&self, path: &Path) -> anyhow::Result<()> {
+        lchown(path, Some(self.uid.as_raw()), Some(self.gid.as_raw()))
+            .with_context(|| format!("{} cannot be given to {}", path.display(), self.name))
     }
-    let c_name = CString::new(name.as_str()).context("server.user")?;
-    let groups = getgrouplist(&c_name, gid).context("server.user: its groups")?;
-    setgroups(&groups).context("server.user: setting its groups")?;
-    setgid(gid).context("server.user: setting its group")?;
-    setuid(user.uid).context("server.user: becoming it")?;
-    if setuid(Uid::from_raw(0)).is_ok() && !user.uid.is_root() {
-        bail!("server.user: root's rights were kept, which must not be");
+
+    /// Becomes it, for good and in all threads: first the supplementary groups, then the group,
+    /// then the user, since each step takes away the right to the one before.
+    pub fn assume(&self) -> anyhow::Result<()> {
+        let c_name = CString::new(self.name.as_str()).context("server.user")?;
+        let groups = getgrouplist(&c_name, self.gid).context("server.user: its groups")?;
+        setgroups(&groups).context("server.user: setting its groups")?;
+        setgid(self.gid).context("server.user: setting its group")?;
+        setuid(self.uid).context("server.user: becoming it")?;
+        if setuid(Uid::from_raw(0)).is_ok() && !self.uid.is_root() {
+            bail!("server.user: root's rights were kept, which must not be");
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// The pid file; removed when dropped.

@@ -1,6 +1,8 @@
 //! `cofferd serve`: the order of a start (DESIGN §10), and of an end.
 
+use std::fs;
 use std::io::{self, IsTerminal as _, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,7 @@ use crate::data::{self, Announcement, DataLock};
 use crate::endpoint::AppState;
 use crate::jobs::Jobs;
 use crate::open::open_store;
-use crate::process::{self, PidFile};
+use crate::process::{self, Identity, PidFile};
 use crate::server::auth::Auth;
 use crate::server::tls::{self, Certificate};
 use crate::server::{Server, State, accept, addresses};
@@ -73,6 +75,7 @@ fn serve(config: Config, ready: &mut Ready) -> anyhow::Result<()> {
 
 async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
+    let identity = Identity::of(&config.server)?;
     let listeners = accept::bind(&config.listen)?;
     let _pid_file = config
         .server
@@ -80,19 +83,24 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
         .as_deref()
         .map(PidFile::write)
         .transpose()?;
-    process::drop_privileges(&config.server)?;
+    if let Some(identity) = &identity {
+        if let Some(socket) = &config.listen.unix_path {
+            identity.give(socket)?;
+        }
+        identity.assume()?;
+    }
     data::create(&config.data)?;
     let _lock = DataLock::take(&config.data)?;
     let telemetry = Telemetry::start(&config.log)?;
     let certificate = Certificate::open(&config.listen, &config.data)?;
     let store = open_store(&config).await?;
 
-    let password = first_administrator(&store, &config).await?;
+    let (administrator, password) = first_administrator(&store, &config).await?;
 
     let bound = addresses(&listeners);
     let banner = bound.first().map(|(address, tls)| Banner {
         origin: origin(&config, *address, *tls),
-        user: config.admin.login_name().to_owned(),
+        user: administrator,
         password,
         self_signed: config.listen.self_signed,
     });
@@ -129,7 +137,8 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data = ?config.data, "serving");
     if let Some(banner) = banner {
-        print(&banner.text());
+        // With nobody reading there is nothing lost.
+        let _ = print(&banner.text());
     }
     ready.ready();
     process::notify_ready();
@@ -147,31 +156,57 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     Ok(())
 }
 
-/// Makes the first administrator while there is none (E5), and says what may be shown of the password.
-async fn first_administrator(store: &Store, config: &Config) -> anyhow::Result<Password> {
+/// Makes the first administrator while there is none (E5); the name of an administrator, and what
+/// may be shown of the password.
+async fn first_administrator(store: &Store, config: &Config) -> anyhow::Result<(String, Password)> {
     let admin = &config.admin;
+    let name = admin.login_name();
+    let asking = "the administrators cannot be asked for";
+    if let Some(name) = store.administrator_name().await.context(asking)? {
+        return Ok((name, Password::Known));
+    }
+    let path = config.data.join("admin-password");
     let (given, generated) = if let Some(password) = &admin.password {
         (store::Password::new(password.reveal()), None)
     } else {
         let generated = random_password(&World::default());
+        // Before the account: if anything fails from here on, the password is not lost with it.
+        data::write_private(&path, &format!("{generated}\n"))
+            .context("the administrator's password cannot be written down")?;
         (store::Password::new(&generated), Some(generated))
     };
     let made = store
-        .ensure_administrator(Some(admin.login_name()), admin.email.as_deref(), &given)
+        .ensure_administrator(Some(name), admin.email.as_deref(), &given)
         .await
         .context("the first administrator cannot be made")?;
-    match (made, generated) {
-        (FirstAdministrator::AlreadyThere, _) | (_, None) => Ok(Password::Known),
-        (FirstAdministrator::Created(_), Some(generated)) if io::stdout().is_terminal() => {
-            Ok(Password::Shown(generated))
+    let password = match (made, generated) {
+        (FirstAdministrator::AlreadyThere, generated) => {
+            // Another daemon was faster.
+            if generated.is_some() {
+                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+            let theirs = store.administrator_name().await.context(asking)?;
+            return Ok((theirs.unwrap_or_else(|| name.to_owned()), Password::Known));
         }
-        (FirstAdministrator::Created(_), Some(generated)) => {
-            let path = config.data.join("admin-password");
-            data::write_private(&path, &format!("{generated}\n"))
-                .context("the administrator's password cannot be written down")?;
-            Ok(Password::File(path))
+        (FirstAdministrator::Created(_), None) => Password::Known,
+        (FirstAdministrator::Created(_), Some(generated)) => announce(name, generated, path),
+    };
+    Ok((name.to_owned(), password))
+}
+
+/// Tells the first administrator's password to whoever sits at the terminal, else where it is.
+fn announce(name: &str, generated: String, path: PathBuf) -> Password {
+    if io::stdout().is_terminal() {
+        let shown = Password::Shown(generated);
+        if print(&shown.announcement(name)).is_ok() {
+            // Left over it is read once more, by nobody else.
+            let _ = fs::remove_file(&path);
+            return shown;
         }
     }
+    let kept = Password::File(path);
+    let _ = print(&kept.announcement(name));
+    kept
 }
 
 /// 100 random bits in letters that cannot be mistaken for each other.
@@ -187,9 +222,10 @@ fn random_password(world: &World) -> String {
     groups.join("-")
 }
 
-fn print(text: &str) {
-    // With nobody reading there is nothing lost.
-    let _ = io::stdout().lock().write_all(text.as_bytes());
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
 }
 
 struct Signals {

@@ -18,6 +18,7 @@ use std::hash::{BuildHasher, RandomState};
 
 mod basic_auth;
 mod big_tree;
+mod control;
 mod crash;
 mod damage;
 mod database_gone;
