@@ -21,11 +21,9 @@ async fn commands_are_taken_again_when_there_are_descriptors_again() {
     limit_descriptors(&world, "1").await;
     let command = world.cli(&["user", "list"], "");
     let relief = async {
-        until(
-            "the shortage is felt",
-            Duration::from_secs(60),
-            async || world.log().contains("a command cannot be taken"),
-        )
+        until("the shortage is felt", Duration::from_mins(1), async || {
+            world.log().contains("a command cannot be taken")
+        })
         .await;
         limit_descriptors(&world, "1024").await;
     };
