@@ -88,8 +88,13 @@ async fn purge_trees(store: &Store) -> store::Result<()> {
 }
 
 async fn hash_files(store: &Store) -> store::Result<()> {
-    while store.hash_pending().await? {}
-    Ok(())
+    let mut last = None;
+    loop {
+        last = store.hash_pending(last).await?;
+        if last.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 #[cfg(test)]

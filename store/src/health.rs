@@ -1,14 +1,9 @@
-//! How the things the store stands on are doing, and the slow work that keeps
-//! its promises complete.
+//! How the things the store stands on are doing.
 
 use std::time::{Duration, Instant};
 
 use crate::db::args;
-use crate::digest::Hasher;
 use crate::error::{Error, Result};
-use crate::id::NodeId;
-use crate::node::{self, Body, Node};
-use crate::reference;
 use crate::store::Store;
 
 /// Response time of each dependency.
@@ -85,59 +80,5 @@ impl Store {
             })
             .await?;
         found.ok_or_else(|| Error::malformed("capacity"))
-    }
-
-    /// Computes the SHA-256 of one large file that was written by ranges, if
-    /// there is one without; whether there was.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`] and those of the database and blob store.
-    pub async fn hash_pending(&self) -> Result<bool> {
-        let Some(node) = self
-            .db()
-            .read(|tx| {
-                let id: Option<NodeId> = tx.first(
-                    "SELECT id FROM node WHERE sha256 IS NULL AND manifest_id IS NOT NULL LIMIT 1",
-                    args![],
-                    |row| row.get(0),
-                )?;
-                id.map_or(Ok(None), |id| node::rows::find(tx, id))
-            })
-            .await?
-        else {
-            return Ok(false);
-        };
-        let Some(Body::Manifest(manifest)) = node.content().map(|content| content.body) else {
-            return Ok(false);
-        };
-        let chunks = self
-            .db()
-            .read(move |tx| reference::rows::find_manifest(tx, manifest))
-            .await?
-            .unwrap_or_default();
-        let blobs = self.blobs().clone();
-        let digest = tokio::task::spawn_blocking(move || -> Result<_> {
-            let mut hasher = Hasher::default();
-            for chunk in &chunks {
-                hasher.update(&blobs.read_all(chunk)?);
-            }
-            Ok(hasher.finish())
-        })
-        .await
-        .map_err(|_| Error::Busy)??;
-        let Node { id, .. } = node;
-        self.db()
-            .write(move |tx| {
-                // A newer version has a manifest, and a digest, of its own.
-                tx.execute(
-                    "UPDATE node SET sha256 = $3 WHERE id = $1 AND manifest_id = $2",
-                    args![id, manifest, digest],
-                )?;
-                // Paths are not known here; the digest is only shown, never relied upon.
-                tx.effect(crate::cache::Effect::Tree(node.drive));
-                Ok(())
-            })
-            .await?;
-        Ok(true)
     }
 }

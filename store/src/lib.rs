@@ -27,6 +27,7 @@ mod digest;
 mod download;
 mod drive;
 mod error;
+mod hashing;
 mod health;
 mod id;
 mod invitation;
