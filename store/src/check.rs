@@ -21,7 +21,7 @@ impl Store {
     /// # Errors
     /// Only those of the database.
     pub async fn check_references(&self) -> Result<Vec<String>> {
-        self.db().read(rows::wrong_counts).await
+        self.db().read_snapshot(rows::wrong_counts).await
     }
 
     /// Compares the database with itself and with the blobs on disk: counts,

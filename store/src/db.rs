@@ -100,7 +100,8 @@ impl Db {
 
     /// Reads; sees at least everything committed before the call.
     ///
-    /// On PostgreSQL each statement sees its own snapshot.
+    /// On PostgreSQL each statement sees its own snapshot: for several that have to fit together
+    /// there is [`Self::read_snapshot`].
     pub async fn read<T, F>(&self, work: F) -> Result<T>
     where
         T: Send + 'static,
@@ -109,6 +110,20 @@ impl Db {
         let (result, statements) = match &self.engine {
             Engine::Sqlite(engine) => engine.read(work).await?,
             Engine::Postgres(engine) => engine.read(work).await?,
+        };
+        counted(statements);
+        result
+    }
+
+    /// As [`Self::read`], with one snapshot for all statements.
+    pub async fn read_snapshot<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
+        let (result, statements) = match &self.engine {
+            Engine::Sqlite(engine) => engine.read(work).await?,
+            Engine::Postgres(engine) => engine.read_snapshot(work).await?,
         };
         counted(statements);
         result
@@ -357,3 +372,6 @@ fn run_script(connection: &mut Connection<'_>, sql: &'static str) -> Result<()> 
 fn panicked() -> Error {
     Error::Database(crate::error::DatabaseError("a transaction panicked".into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,13 +8,12 @@ use bytes::Bytes;
 
 use crate::caller::Caller;
 use crate::content::{ContentBody, ContentReader};
-use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::manifest::ChunkRef;
-use crate::node::{self, Body, Entry, Node};
+use crate::node::rows::Held;
+use crate::node::{self, Entry, Node};
 use crate::path::Path;
-use crate::reference;
 use crate::store::{CachedNode, Store};
 
 /// Entries that one statement of a listing reads.
@@ -74,6 +73,16 @@ impl Stored {
             Source::Blob(_) => 0,
             Source::Chunks(chunks) => chunks.len() * size_of::<ChunkRef>(),
         }
+    }
+}
+
+impl From<Held> for Stored {
+    fn from(held: Held) -> Self {
+        Self(match held {
+            Held::Bytes(bytes) => Source::Bytes(bytes.into()),
+            Held::Blob(blob) => Source::Blob(blob),
+            Held::Chunks(chunks) => Source::Chunks(chunks.into()),
+        })
     }
 }
 
@@ -157,17 +166,17 @@ impl Store {
         let located = self
             .db()
             .read(move |tx| {
-                let mut chain = node::rows::walk(tx, root, &walked)?;
+                let (mut chain, held) = if with_content {
+                    node::rows::walk_to_content(tx, root, &walked)?
+                } else {
+                    (node::rows::walk(tx, root, &walked)?, None)
+                };
                 if chain.len() <= walked.depth() {
                     return Ok(None);
                 }
                 let node = chain.pop().ok_or_else(|| Error::malformed("empty path"))?;
-                let stored = match node.content() {
-                    Some(content) if with_content => Some(stored(tx, content.body)?),
-                    _ => None,
-                };
                 let above = chain.iter().map(|node| node.id).collect();
-                Ok(Some((Found { node, above }, stored)))
+                Ok(Some((Found { node, above }, held.map(Stored::from))))
             })
             .await?;
         let Some((found, stored)) = located else {
@@ -181,24 +190,4 @@ impl Store {
         self.cache_node(caller, path, &cached);
         Ok(Some(cached))
     }
-}
-
-fn stored(tx: &mut Tx<'_>, body: Body) -> Result<Stored> {
-    Ok(Stored(match body {
-        Body::Empty => Source::Bytes(Bytes::new()),
-        Body::Blob(digest) => match reference::rows::find_blob(tx, digest)? {
-            Some((_, Some(data))) => Source::Bytes(data.into()),
-            Some((size_bytes, None)) => Source::Blob(ChunkRef {
-                digest,
-                len_bytes: u32::try_from(size_bytes)
-                    .map_err(|_| Error::malformed("blob length"))?,
-            }),
-            None => return Err(Error::Corrupt { digest }),
-        },
-        Body::Manifest(id) => Source::Chunks(
-            reference::rows::find_manifest(tx, id)?
-                .ok_or_else(|| Error::malformed("missing manifest"))?
-                .into(),
-        ),
-    }))
 }

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use super::{Connection as TxConnection, OnCommit, Tx, migrate, panicked};
+use crate::clock::{Random as _, SystemRandom};
 use crate::error::{DatabaseError, Error, Result};
 
 /// The oldest server major version we run on.
@@ -24,7 +25,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 pub struct PoolOptions {
     /// Connections kept open at most.
     pub size: u32,
-    /// How long a request waits for a free connection.
+    /// How long a request waits for a free connection before it is [`Error::Busy`].
     pub acquire_timeout: Duration,
     /// A connection is replaced after this long.
     pub recycle_after: Option<Duration>,
@@ -46,6 +47,7 @@ impl Default for PoolOptions {
 pub(super) struct Postgres {
     pool: PgPool,
     places: Arc<Semaphore>,
+    acquire_timeout: Duration,
     on_commit: OnCommit,
 }
 
@@ -124,6 +126,7 @@ impl Postgres {
             .map_err(|error| unreachable(&error.to_string()))?;
         let engine = Self {
             pool,
+            acquire_timeout: options.acquire_timeout,
             places: Arc::new(Semaphore::new(options.size as usize)),
             on_commit,
         };
@@ -148,11 +151,15 @@ impl Postgres {
         F: FnOnce(&mut PgConnection, &Handle) -> T + Send + 'static,
     {
         // Never more blocking threads than connections they could use.
-        let permit = Arc::clone(&self.places)
-            .acquire_owned()
+        let place = Arc::clone(&self.places).acquire_owned();
+        let permit = tokio::time::timeout(self.acquire_timeout, place)
             .await
+            .map_err(|_| Error::Busy)?
             .map_err(|_| closed())?;
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = match self.pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => return Err(Error::Busy),
+            connection => connection?,
+        };
         tokio::task::spawn_blocking(move || {
             let result = work(&mut connection, &Handle::current());
             drop(connection);
@@ -168,16 +175,26 @@ impl Postgres {
         T: Send + 'static,
         F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
     {
+        self.on_connection(move |connection, runtime| look(connection, runtime, work))
+            .await
+    }
+
+    /// As [`Self::read`], all statements seeing one snapshot.
+    pub async fn read_snapshot<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T> + Send + 'static,
+    {
         self.on_connection(move |connection, runtime| {
-            let mut tx = Tx::new(TxConnection::Postgres {
+            let mut transaction = runtime.block_on(sqlx::Connection::begin_with(
                 connection,
-                runtime,
-            });
-            let result = catch_unwind(AssertUnwindSafe(|| work(&mut tx)))
-                .unwrap_or_else(|_| Err(panicked()));
-            (result, tx.statements)
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+            ))?;
+            let answer = look(&mut transaction, runtime, work);
+            runtime.block_on(transaction.rollback())?;
+            Ok(answer)
         })
-        .await
+        .await?
     }
 
     pub async fn write<T, F>(&self, work: F) -> Result<(Result<T>, u64)>
@@ -190,7 +207,7 @@ impl Postgres {
             let mut statements = 0;
             for attempt in 1.. {
                 match attempt_write(connection, runtime, &work, &mut statements, &on_commit) {
-                    Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => {}
+                    Err(error) if attempt < ATTEMPTS && lost_a_race(&error) => pause(attempt),
                     result => return (result, statements),
                 }
             }
@@ -202,6 +219,21 @@ impl Postgres {
     pub async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Runs a reader; its answer and how many statements it took.
+fn look<T>(
+    connection: &mut sqlx::PgConnection,
+    runtime: &Handle,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+) -> (Result<T>, u64) {
+    let mut tx = Tx::new(TxConnection::Postgres {
+        connection,
+        runtime,
+    });
+    let result =
+        catch_unwind(AssertUnwindSafe(|| work(&mut tx))).unwrap_or_else(|_| Err(panicked()));
+    (result, tx.statements)
 }
 
 fn attempt_write<T>(
@@ -236,7 +268,7 @@ fn attempt_write<T>(
 /// Serialization failure or deadlock: trying again is the cure.
 fn lost_a_race(error: &Error) -> bool {
     let Error::Database(error) = error else {
-        return matches!(error, Error::Busy);
+        return false;
     };
     error
         .0
@@ -244,6 +276,15 @@ fn lost_a_race(error: &Error) -> bool {
         .and_then(sqlx::Error::as_database_error)
         .and_then(sqlx::error::DatabaseError::code)
         .is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+}
+
+/// Lets the others of a race go ahead; all of them waiting equally long would meet again.
+fn pause(attempt: u32) {
+    let mut dice = [0];
+    SystemRandom::default().fill(&mut dice);
+    // Up to 1 ms for the first attempt, 256 ms for the ninth.
+    let most_us = 1000u64 << attempt.saturating_sub(1).min(8);
+    std::thread::sleep(Duration::from_micros(most_us * u64::from(dice[0]) / 255));
 }
 
 fn closed() -> Error {

@@ -10,7 +10,9 @@ use crate::db::{Row, Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId};
+use crate::manifest::ChunkRef;
 use crate::path::{Name, Path};
+use crate::reference;
 
 const FOLDER: i64 = 1;
 const FILE: i64 = 2;
@@ -66,10 +68,68 @@ pub(crate) fn find(tx: &mut Tx<'_>, id: NodeId) -> Result<Option<Node>> {
 /// The nodes along a path, the root first; fewer than `path.depth() + 1` when
 /// the path ends early. One statement, whatever the depth.
 pub(crate) fn walk(tx: &mut Tx<'_>, root: NodeId, path: &Path) -> Result<Vec<Node>> {
+    tx.all(walk_sql(path.depth()), &walk_args(root, path), |row| {
+        read(row, 0)
+    })
+}
+
+fn walk_args(root: NodeId, path: &Path) -> Vec<Value<'_>> {
     let mut args: Vec<Value<'_>> = Vec::with_capacity(path.depth() + 1);
     args.push(root.into());
     args.extend(path.names().map(|name| Value::from(name.nfc())));
-    tx.all(walk_sql(path.depth()), &args, |row| read(row, 0))
+    args
+}
+
+/// As [`walk`], and the content of a file at its end.
+///
+/// All in one statement: read by another one, content could be that of a version which an
+/// overwrite has taken away.
+pub(crate) fn walk_to_content(
+    tx: &mut Tx<'_>,
+    root: NodeId,
+    path: &Path,
+) -> Result<(Vec<Node>, Option<Held>)> {
+    let mut held = None;
+    let chain = tx.all(
+        walk_to_content_sql(path.depth()),
+        &walk_args(root, path),
+        |row| {
+            let node = read(row, 2)?;
+            if let Some(content) = node.content() {
+                held = Some(read_held(row, content.body)?);
+            }
+            Ok(node)
+        },
+    )?;
+    Ok((chain, held))
+}
+
+/// What a file holds, as far as the database has it.
+pub(crate) enum Held {
+    Bytes(Vec<u8>),
+    Blob(ChunkRef),
+    Chunks(Vec<ChunkRef>),
+}
+
+fn read_held(row: &Row<'_>, body: Body) -> Result<Held> {
+    let size_bytes = row.get::<i64>(0)?;
+    Ok(match body {
+        Body::Empty => Held::Bytes(Vec::new()),
+        Body::Blob(digest) if size_bytes < 0 => return Err(Error::Corrupt { digest }),
+        Body::Blob(digest) => match row.optional_bytes(1)? {
+            Some(bytes) => Held::Bytes(bytes.to_vec()),
+            None => Held::Blob(ChunkRef {
+                digest,
+                len_bytes: u32::try_from(size_bytes)
+                    .map_err(|_| Error::malformed("blob length"))?,
+            }),
+        },
+        Body::Manifest(_) => {
+            let size_bytes =
+                u64::try_from(size_bytes).map_err(|_| Error::malformed("missing manifest"))?;
+            Held::Chunks(reference::rows::unpack(row.bytes(1)?, size_bytes)?)
+        }
+    })
 }
 
 /// The nodes of these ids, in no order. One statement.
@@ -102,26 +162,45 @@ pub(crate) fn ancestors(tx: &mut Tx<'_>, id: NodeId) -> Result<Vec<(NodeId, Name
 fn walk_sql(depth: usize) -> &'static str {
     static TEXTS: [OnceLock<String>; Path::MAX_DEPTH + 1] =
         [const { OnceLock::new() }; Path::MAX_DEPTH + 1];
+    TEXTS[depth].get_or_init(|| walk_text(depth, columns!(), ""))
+}
+
+/// Likewise, with length and bytes of a blob or a manifest.
+fn walk_to_content_sql(depth: usize) -> &'static str {
+    static TEXTS: [OnceLock<String>; Path::MAX_DEPTH + 1] =
+        [const { OnceLock::new() }; Path::MAX_DEPTH + 1];
     TEXTS[depth].get_or_init(|| {
-        if depth == 0 {
-            return concat!("SELECT ", columns!(), " FROM node n WHERE n.id = $1").to_owned();
-        }
-        let parts: Vec<String> = (1..=depth)
-            .map(|level| format!("({level}, ${})", level + 1))
-            .collect();
-        format!(
-            "WITH RECURSIVE part (level, name) AS (VALUES {}), \
-             walk (level, node_id) AS ( \
-                 SELECT 0, $1 \
-                 UNION ALL \
-                 SELECT p.level, e.node_id FROM walk w CROSS JOIN part p CROSS JOIN entry e \
-                     WHERE p.level = w.level + 1 AND e.parent_id = w.node_id \
-                         AND e.name_nfc = p.name) \
-             SELECT {} FROM walk w CROSS JOIN node n WHERE n.id = w.node_id ORDER BY w.level",
-            parts.join(", "),
-            columns!()
+        walk_text(
+            depth,
+            concat!(
+                "COALESCE(b.size_bytes, m.size_bytes, -1), COALESCE(b.data, m.chunks), ",
+                columns!()
+            ),
+            " LEFT JOIN blob b ON b.digest = n.blob_digest \
+             LEFT JOIN manifest m ON m.id = n.manifest_id",
         )
     })
+}
+
+fn walk_text(depth: usize, columns: &str, join: &str) -> String {
+    if depth == 0 {
+        return format!("SELECT {columns} FROM node n{join} WHERE n.id = $1");
+    }
+    let parts: Vec<String> = (1..=depth)
+        .map(|level| format!("({level}, ${})", level + 1))
+        .collect();
+    format!(
+        "WITH RECURSIVE part (level, name) AS (VALUES {}), \
+         walk (level, node_id) AS ( \
+             SELECT 0, $1 \
+             UNION ALL \
+             SELECT p.level, e.node_id FROM walk w CROSS JOIN part p CROSS JOIN entry e \
+                 WHERE p.level = w.level + 1 AND e.parent_id = w.node_id \
+                     AND e.name_nfc = p.name) \
+         SELECT {columns} FROM walk w CROSS JOIN node n{join} WHERE n.id = w.node_id \
+         ORDER BY w.level",
+        parts.join(", "),
+    )
 }
 
 /// One page of a folder, in the order of NFC names, starting after `after`, and
@@ -306,7 +385,7 @@ pub(crate) fn remove_entry(tx: &mut Tx<'_>, parent: NodeId, name: &Name) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::each_engine;
+    use crate::testing::{each_engine, plan};
 
     #[tokio::test]
     async fn statistics_do_not_lead_a_walk_astray() {
@@ -326,13 +405,17 @@ mod tests {
                 tx.execute("ANALYZE", args![])
             };
             store.db().write(gather).await.unwrap();
-            let explain: &'static str = format!("EXPLAIN QUERY PLAN {}", walk_sql(2)).leak();
-            let plan = move |tx: &mut Tx<'_>| {
-                tx.all(explain, args!["", "", ""], |row| row.get::<String>(3))
-            };
-            let plan = store.db().read(plan).await.unwrap();
-            let is_scan = |step: &String| step.starts_with("SCAN e") || step.starts_with("SCAN n");
-            assert!(!plan.iter().any(is_scan), "{plan:#?}");
+            for sql in [walk_sql(2), walk_to_content_sql(2)] {
+                let plan = plan(store, sql, 3).await;
+                assert!(
+                    !plan.contains("SCAN e") && !plan.contains("SCAN n"),
+                    "{plan}"
+                );
+                assert!(
+                    !plan.contains("SCAN b") && !plan.contains("SCAN m"),
+                    "{plan}"
+                );
+            }
         })
         .await;
     }

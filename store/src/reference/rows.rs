@@ -76,15 +76,6 @@ pub(crate) fn announce(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u32>, now_ms: i
     Ok(())
 }
 
-/// A blob's length, and its bytes when they are kept in the row.
-pub(crate) fn find_blob(tx: &mut Tx<'_>, digest: Digest) -> Result<Option<(u64, Option<Vec<u8>>)>> {
-    tx.first(
-        "SELECT size_bytes, data FROM blob WHERE digest = $1",
-        args![digest],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )
-}
-
 pub(crate) fn insert_manifest(
     tx: &mut Tx<'_>,
     id: ManifestId,
@@ -106,7 +97,7 @@ pub(crate) fn find_manifest(tx: &mut Tx<'_>, id: ManifestId) -> Result<Option<Ve
     )
 }
 
-fn unpack(packed: &[u8], size_bytes: u64) -> Result<Vec<ChunkRef>> {
+pub(crate) fn unpack(packed: &[u8], size_bytes: u64) -> Result<Vec<ChunkRef>> {
     manifest::unpack(packed, size_bytes)
         .map(|(_, chunks)| chunks)
         .map_err(|_| Error::malformed("manifest"))
