@@ -206,12 +206,13 @@ CREATE TABLE trash (
     drive_id BLOB NOT NULL,
     deleted_at BIGINT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX trash_deleted ON trash (deleted_at, node_id);
 
 -- What happened in a drive, in order. Paths are those at the time, from the drive's root.
 CREATE TABLE change (
     drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
     number BIGINT NOT NULL,
-    -- 1 made or changed, 2 removed, 3 a whole tree appeared.
+    -- 1 made or changed, 2 removed, 3 a whole tree appeared, 4 a whole tree was removed.
     kind BIGINT NOT NULL,
     node_id BLOB NOT NULL,
     path TEXT NOT NULL,

@@ -6,11 +6,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::caller::Caller;
 use crate::db::Tx;
+use crate::drive;
 use crate::error::{Error, Result};
-use crate::id::NodeId;
+use crate::id::{DriveId, NodeId};
 use crate::node::Node;
 use crate::path::Path;
 use crate::store::Store;
+
+/// Lines that are forgotten at a time.
+const LINES: u32 = 10_000;
 
 /// What happened to a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,8 +129,8 @@ impl Store {
     ) -> Result<Changes> {
         let (caller, path) = (caller.clone(), path.clone());
         self.db()
-            .read(move |tx| {
-                let drive = crate::drive::rows::find(tx, caller.drive)?.ok_or(Error::NotFound)?;
+            .read_snapshot(move |tx| {
+                let drive = drive::rows::find(tx, caller.drive)?.ok_or(Error::NotFound)?;
                 if cursor < drive.change_floor || cursor > drive.change_number {
                     return Err(Error::CursorExpired);
                 }
@@ -197,24 +201,30 @@ impl Store {
         let keep =
             i64::try_from(self.options().limits.change_retention.as_millis()).unwrap_or(i64::MAX);
         let before = self.world().now_ms().saturating_sub(keep);
-        let drives = self
-            .db()
-            .read(move |tx| rows::drives_with_older(tx, before))
-            .await?;
         let mut removed = 0;
-        for (drive, floor) in drives {
-            removed += self
+        loop {
+            let drives = self
                 .db()
-                .write(move |tx| {
-                    let mut row = crate::drive::rows::lock(tx, drive)?;
-                    let gone = rows::forget(tx, drive, floor)?;
-                    row.change_floor = row.change_floor.max(floor);
-                    crate::drive::rows::settle(tx, &row)?;
-                    Ok(gone)
-                })
+                .read(move |tx| rows::drives_with_older(tx, before, LINES))
                 .await?;
+            if drives.is_empty() {
+                return Ok(removed);
+            }
+            for (drive, floor) in drives {
+                removed += self.forget_changes(drive, floor).await?;
+            }
         }
-        Ok(removed)
+    }
+
+    pub(crate) async fn forget_changes(&self, drive: DriveId, floor: i64) -> Result<u64> {
+        let forgotten = self.db().write(move |tx| {
+            let mut row = drive::rows::lock(tx, drive)?;
+            let gone = rows::forget(tx, drive, floor)?;
+            row.change_floor = row.change_floor.max(floor);
+            drive::rows::settle(tx, &row)?;
+            Ok(gone)
+        });
+        drive::unless_gone(forgotten.await)
     }
 }
 

@@ -55,6 +55,15 @@ pub(crate) fn create(
     Ok((drive, root))
 }
 
+/// For background work on one drive after another: a drive that went away meanwhile took what
+/// there was to do along.
+pub(crate) fn unless_gone<T: Default>(done: Result<T>) -> Result<T> {
+    match done {
+        Err(crate::Error::NotFound) => Ok(T::default()),
+        done => done,
+    }
+}
+
 impl Store {
     /// How full the caller's drive is.
     ///

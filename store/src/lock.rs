@@ -6,8 +6,9 @@ use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::condition::Condition;
 use crate::db::Tx;
+use crate::drive;
 use crate::error::{Error, Result};
-use crate::id::{NodeId, UserId};
+use crate::id::{DriveId, NodeId, UserId};
 use crate::mutation::{Place, Scene};
 use crate::node::Node;
 use crate::path::Path;
@@ -56,7 +57,7 @@ pub(crate) struct Locks {
 
 impl Locks {
     /// Reads them, if the drive has any.
-    pub fn load(tx: &mut Tx<'_>, drive: &crate::drive::Drive, now_ms: i64) -> Result<Self> {
+    pub fn load(tx: &mut Tx<'_>, drive: &drive::Drive, now_ms: i64) -> Result<Self> {
         if drive.lock_count == 0 {
             return Ok(Self::default());
         }
@@ -136,6 +137,7 @@ impl Store {
         new: NewLock,
         condition: Condition,
     ) -> Result<(Lock, bool)> {
+        self.require_disk()?;
         let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
         let limits = self.options().limits.clone();
         self.db()
@@ -148,6 +150,7 @@ impl Store {
                 } else {
                     let parent = place.parent()?;
                     scene.require(&condition, parent.id, place.ancestors_of_parent())?;
+                    scene.require_reachable(&path, 0, 0)?;
                     let empty = crate::upload::empty();
                     (crate::upload::insert(tx, &mut scene, &place, &empty)?, true)
                 };
@@ -260,7 +263,7 @@ impl Store {
             .await
     }
 
-    /// The live locks of the caller's drive that cover `node` (the path it was found under).
+    /// The live locks of the caller's drive.
     ///
     /// No statement while the drive has no lock.
     ///
@@ -291,7 +294,7 @@ impl Store {
             .await
     }
 
-    /// Removes the rows of locks that have ended, some at a time; how many went.
+    /// Removes the rows of locks that have ended, one drive at a time; how many went.
     ///
     /// # Errors
     /// Only those of the database.
@@ -303,18 +306,20 @@ impl Store {
             .await?;
         let mut removed = 0;
         for drive in drives {
-            removed += self
-                .db()
-                .write(move |tx| {
-                    let mut row = crate::drive::rows::lock(tx, drive)?;
-                    let gone = rows::remove_expired(tx, drive, now_ms)?;
-                    row.lock_count = row.lock_count.saturating_sub(gone);
-                    crate::drive::rows::settle(tx, &row)?;
-                    Ok(gone)
-                })
-                .await?;
+            removed += self.purge_locks_of(drive, now_ms).await?;
         }
         Ok(removed)
+    }
+
+    pub(crate) async fn purge_locks_of(&self, drive: DriveId, now_ms: i64) -> Result<u64> {
+        let purged = self.db().write(move |tx| {
+            let mut row = drive::rows::lock(tx, drive)?;
+            let gone = rows::remove_expired(tx, drive, now_ms)?;
+            row.lock_count = row.lock_count.saturating_sub(gone);
+            drive::rows::settle(tx, &row)?;
+            Ok(gone)
+        });
+        drive::unless_gone(purged.await)
     }
 }
 

@@ -84,6 +84,25 @@ impl<'a> Scene<'a> {
         format!("{}{}", self.prefix_key, path.key())
     }
 
+    /// Refuses a place too deep for a path from the drive's root, however short the caller's is.
+    /// `names` and `bytes` are what still lies below it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`].
+    pub fn require_reachable(&self, path: &Path, names: u64, bytes: u64) -> Result<()> {
+        let depth = self.above.len() + path.depth();
+        let length = self.prefix_key.len() + path.key().len();
+        if depth as u64 + names > Path::MAX_DEPTH as u64 {
+            return Err(Error::InvalidName("a path cannot have more than 256 names"));
+        }
+        if length as u64 + bytes > Path::MAX_BYTES as u64 {
+            return Err(Error::InvalidName(
+                "a path cannot be longer than 4096 bytes",
+            ));
+        }
+        Ok(())
+    }
+
     /// Asks the request's precondition about the state read here.
     ///
     /// # Errors
@@ -140,7 +159,15 @@ impl<'a> Scene<'a> {
     }
 
     /// Ends the locks of a tree that goes away.
+    ///
+    /// Rows of locks that expired go first: those in the tree would vanish with their nodes,
+    /// uncounted.
     pub fn drop_locks(&mut self, tx: &mut Tx<'_>, root: NodeId) -> Result<()> {
+        if self.drive.lock_count == 0 {
+            return Ok(());
+        }
+        let expired = crate::lock::rows::remove_expired(tx, self.drive.id, self.now_ms())?;
+        self.drive.lock_count = self.drive.lock_count.saturating_sub(expired);
         let tokens: Vec<String> = self
             .locks
             .within(root)

@@ -48,7 +48,8 @@ impl Store {
     /// Makes all changes, in order, or none.
     ///
     /// # Errors
-    /// [`Error::Limit`] when a property, or all of the node's, grow too large.
+    /// [`Error::Limit`] when a property, or all of the node's, grow too large;
+    /// [`Error::DiskFull`].
     pub async fn change_properties(
         &self,
         caller: &Caller,
@@ -58,9 +59,11 @@ impl Store {
     ) -> Result<()> {
         let limits = &self.options().limits;
         for change in &changes {
-            if let PropertyChange::Set(property) = change
-                && property.value.len() > limits.property_bytes
-            {
+            let PropertyChange::Set(property) = change else {
+                continue;
+            };
+            self.require_disk()?;
+            if property.value.len() > limits.property_bytes {
                 return Err(Error::Limit {
                     what: "property size",
                     limit: limits.property_bytes as u64,

@@ -203,8 +203,8 @@ impl Drop for Lease {
 }
 
 impl Store {
-    async fn release(&self, drive: DriveId, id: ReservationId) -> Result<()> {
-        self.db().write(move |tx| release(tx, drive, id)).await
+    pub(crate) async fn release(&self, drive: DriveId, id: ReservationId) -> Result<()> {
+        drive::unless_gone(self.db().write(move |tx| release(tx, drive, id)).await)
     }
 
     /// Keeps this daemon's reservations alive; to be called every ten seconds.

@@ -3,12 +3,17 @@
 
 pub(crate) mod rows;
 
+use crate::chunk::Cutting;
 use crate::error::{Error, Result};
 use crate::reference;
 use crate::store::Store;
 
-/// Rows that one transaction of the background work touches.
-const BATCH: u32 = 500;
+/// Members of deleted folders that one transaction purges.
+const MEMBERS: u32 = 500;
+/// Chunks, at a guess, whose references one transaction drops: each is a row to change.
+const CHUNKS: u64 = 2000;
+/// Blobs that one transaction removes, unlinking their files before it ends.
+const BLOBS: u32 = 32;
 
 /// What a sweep did, or would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -31,7 +36,8 @@ impl Store {
                 let Some(root) = rows::oldest_trash(tx)? else {
                     return Ok(false);
                 };
-                let members = rows::some_members(tx, root, BATCH)?;
+                let mut members = rows::some_members(tx, root, MEMBERS)?;
+                members.truncate(at_once(&members));
                 if members.is_empty() {
                     rows::remove_trash(tx, root)?;
                     crate::node::rows::remove(tx, root)?;
@@ -77,7 +83,7 @@ impl Store {
                 .write(move |tx| {
                     let mut batch = Swept::default();
                     for (digest, size_bytes, is_small) in
-                        rows::take_unreferenced(tx, before, BATCH)?
+                        rows::take_unreferenced(tx, before, BLOBS)?
                     {
                         if !is_small {
                             blobs.remove(&digest).map_err(Error::from)?;
@@ -95,4 +101,15 @@ impl Store {
             swept.size_bytes += batch.size_bytes;
         }
     }
+}
+
+/// How many of the members one transaction purges: at least one.
+fn at_once(members: &[rows::Member]) -> usize {
+    let mut chunks = 0;
+    let few = members.iter().take_while(|member| {
+        let fits = chunks < CHUNKS;
+        chunks += member.size_bytes / u64::from(Cutting::LOCAL.average_bytes);
+        fits
+    });
+    few.count()
 }

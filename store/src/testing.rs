@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::clock::{Clock, SystemRandom, World};
 use crate::content::VerifyReads;
-use crate::db::{Database, PoolOptions};
+use crate::db::{Database, PoolOptions, Value};
 use crate::id::NodeId;
 use crate::store::{AccountOptions, Limits, Options, Store};
 
@@ -65,33 +65,48 @@ pub(crate) async fn each_engine_with(
     change: impl Fn(&mut Options),
     test: impl AsyncFn(&Store, &TestClock),
 ) {
-    let run = async |database: Database, data: &Path| {
+    each_engine_on(async |database| {
+        let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000_000_000_000)));
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom::default()),
         };
-        let mut options = test_options(data, database, world);
+        let mut options = test_options(data.path(), database, world);
         change(&mut options);
         let store = Store::open(options).await.unwrap();
         test(&store, &clock).await;
         store.close().await;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    run(
-        Database::Sqlite(folder.path().join("coffer.db")),
-        folder.path(),
-    )
+    })
     .await;
+}
+
+/// Runs the test on an empty database of each engine.
+pub(crate) async fn each_engine_on(test: impl AsyncFn(Database)) {
+    let folder = tempfile::tempdir().unwrap();
+    test(Database::Sqlite(folder.path().join("coffer.db"))).await;
     if let Some((url, drop_database)) = fresh_postgres().await {
-        let folder = tempfile::tempdir().unwrap();
         let pool = PoolOptions {
             size: 8,
             ..PoolOptions::default()
         };
-        run(Database::Postgres { url, pool }, folder.path()).await;
+        test(Database::Postgres { url, pool }).await;
         administer(&drop_database).await;
     }
+}
+
+/// How SQLite would run a statement of so many arguments, a line for each step; empty on
+/// PostgreSQL, which decides by what the tables hold.
+pub(crate) async fn plan(store: &Store, sql: &'static str, arguments: usize) -> String {
+    if !store.db().is_exclusive() {
+        return String::new();
+    }
+    let explain: &'static str = format!("EXPLAIN QUERY PLAN {sql}").leak();
+    let steps = store.db().read(move |tx| {
+        let blanks = vec![Value::from(""); arguments];
+        tx.all(explain, &blanks, |row| row.get::<String>(3))
+    });
+    steps.await.unwrap().join("\n")
 }
 
 /// The URL of a new database on the server that the environment names, and the statement

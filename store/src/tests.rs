@@ -1,6 +1,9 @@
 //! The store's rules, on every engine at hand: SQLite always, PostgreSQL where
 //! `COFFER_TEST_POSTGRES_URL` names a server on which databases may be made.
 
+mod bounds;
+mod upkeep;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +12,10 @@ use tempfile::TempDir;
 use crate::change::Now;
 use crate::db::{Db, args};
 use crate::id::UserId;
+use crate::testing::{each_engine, each_engine_on, test_options};
 use crate::{
-    Access, Caller, Condition, Database, Error, NewLock, Options, Path, PoolOptions,
-    PropertyChange, Store, TransferOptions, UploadOptions, World,
+    Access, Caller, Condition, Error, NewLock, Path, PropertyChange, Store, TransferOptions,
+    UploadOptions, World,
 };
 
 const REPLACE: TransferOptions = TransferOptions {
@@ -19,20 +23,6 @@ const REPLACE: TransferOptions = TransferOptions {
     shallow: false,
     modified_ns: None,
 };
-
-fn options(data: &TempDir, database: Database) -> Options {
-    crate::testing::test_options(data.path(), database, World::default())
-}
-
-/// A fresh, empty database on each engine.
-async fn databases(data: &TempDir) -> Vec<Database> {
-    let mut databases = vec![Database::Sqlite(data.path().join("coffer.db"))];
-    if let Some((url, _)) = crate::testing::fresh_postgres().await {
-        let pool = PoolOptions::default();
-        databases.push(Database::Postgres { url, pool });
-    }
-    databases
-}
 
 async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller {
     let (world, id) = (store.world().clone(), UserId::new(store.world()));
@@ -105,13 +95,11 @@ macro_rules! on_each_engine {
         $(#[$doc])*
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            let data = TempDir::new().unwrap();
-            for database in databases(&data).await {
-                let $store = Store::open(options(&data, database)).await.unwrap();
-                let closing = $store.clone();
+            each_engine(async |store, _| {
+                let $store = store.clone();
                 $body
-                closing.close().await;
-            }
+            })
+            .await;
         }
     )*};
 }
@@ -349,9 +337,10 @@ on_each_engine! {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_of_a_newer_program_is_refused_with_a_sentence() {
-    let data = TempDir::new().unwrap();
-    for database in databases(&data).await {
-        let store = Store::open(options(&data, database.clone())).await.unwrap();
+    each_engine_on(async |database| {
+        let data = TempDir::new().unwrap();
+        let options = test_options(data.path(), database.clone(), World::default());
+        let store = Store::open(options).await.unwrap();
         store
             .db()
             .write(|tx| {
@@ -368,5 +357,6 @@ async fn a_schema_of_a_newer_program_is_refused_with_a_sentence() {
             panic!("opened a newer schema")
         };
         assert!(sentence.contains("999"), "{sentence}");
-    }
+    })
+    .await;
 }

@@ -61,6 +61,7 @@ impl Store {
                 }
                 let parent = place.parent()?.id;
                 scene.require(&condition, parent, place.ancestors_of_parent())?;
+                scene.require_reachable(&path, 0, 0)?;
                 let (id, now_ns) = (NodeId::new(&world), scene.now_ns());
                 node::rows::insert_folder(tx, id, scene.drive.id, now_ns)?;
                 node::rows::insert_entry(tx, parent, place.name()?, id)?;
@@ -127,7 +128,7 @@ impl Store {
                 let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
                 let new_parent = target.parent()?.id;
                 if node.is_folder() {
-                    require_reachable(tx, node.id, &from, &to)?;
+                    require_reachable(tx, &scene, node.id, &from, &to)?;
                 }
                 scene.drop_locks(tx, node.id)?;
                 node::rows::remove_entry(tx, old_parent, source.name()?)?;
@@ -178,7 +179,7 @@ impl Store {
                 let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
                 let parent = target.parent()?.id;
                 if node.is_folder() && !options.shallow {
-                    require_reachable(tx, node.id, &from, &to)?;
+                    require_reachable(tx, &scene, node.id, &from, &to)?;
                 }
                 let copy = copy_nodes(tx, &mut scene, &node, options)?;
                 node::rows::insert_entry(tx, parent, target.name()?, copy)?;
@@ -276,6 +277,7 @@ fn arrived(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: &Node, path: &Path) -> 
     } else {
         ChangeKind::Changed
     };
+    scene.require_reachable(path, 0, 0)?;
     scene.record(tx, kind, node.id, path)?;
     scene.touch(tx, path);
     if node.is_folder() {
@@ -285,19 +287,18 @@ fn arrived(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: &Node, path: &Path) -> 
 }
 
 /// Refuses a move or copy that would put members where no path reaches them.
-fn require_reachable(tx: &mut Tx<'_>, root: NodeId, from: &Path, to: &Path) -> Result<()> {
+fn require_reachable(
+    tx: &mut Tx<'_>,
+    scene: &Scene<'_>,
+    root: NodeId,
+    from: &Path,
+    to: &Path,
+) -> Result<()> {
     if to.depth() <= from.depth() && to.key().len() <= from.key().len() {
         return Ok(());
     }
-    let (depth, bytes) = rows::extent(tx, root)?;
-    if to.depth() as u64 + depth > Path::MAX_DEPTH as u64
-        || to.key().len() as u64 + bytes > Path::MAX_BYTES as u64
-    {
-        return Err(Error::InvalidName(
-            "members of the folder would lie too deep",
-        ));
-    }
-    Ok(())
+    let (names, bytes) = rows::extent(tx, root)?;
+    scene.require_reachable(to, names, bytes)
 }
 
 /// Copies a node and, unless shallow, everything below it; the copy's id.

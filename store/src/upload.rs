@@ -479,6 +479,7 @@ fn admit<'p>(
     }
     let parent = place.parent()?;
     scene.require(condition, parent.id, place.ancestors_of_parent())?;
+    scene.require_reachable(place.path(), 0, 0)?;
     Ok(None)
 }
 

@@ -45,13 +45,20 @@ pub(crate) fn since(tx: &mut Tx<'_>, drive: DriveId, cursor: i64, limit: u32) ->
     )
 }
 
-/// Drives that have lines from before, and the number of the newest of those.
-pub(crate) fn drives_with_older(tx: &mut Tx<'_>, before_ms: i64) -> Result<Vec<(DriveId, i64)>> {
-    tx.all(
-        "SELECT drive_id, MAX(number) FROM change WHERE at < $1 GROUP BY drive_id",
-        args![before_ms],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )
+/// Looks for the oldest lines in the order of time, which is what the index knows.
+const OLDEST_BY_DRIVE: &str = "SELECT drive_id, MAX(number) FROM ( \
+         SELECT drive_id, number FROM change WHERE at < $1 ORDER BY at LIMIT $2) oldest \
+     GROUP BY drive_id";
+
+/// Drives of the `limit` oldest lines from before, each with the number of the newest of those.
+pub(crate) fn drives_with_older(
+    tx: &mut Tx<'_>,
+    before_ms: i64,
+    limit: u32,
+) -> Result<Vec<(DriveId, i64)>> {
+    tx.all(OLDEST_BY_DRIVE, args![before_ms, limit], |row| {
+        Ok((row.get(0)?, row.get(1)?))
+    })
 }
 
 pub(crate) fn forget(tx: &mut Tx<'_>, drive: DriveId, up_to: i64) -> Result<u64> {
@@ -59,4 +66,20 @@ pub(crate) fn forget(tx: &mut Tx<'_>, drive: DriveId, up_to: i64) -> Result<u64>
         "DELETE FROM change WHERE drive_id = $1 AND number <= $2",
         args![drive, up_to],
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{each_engine, plan};
+
+    #[tokio::test]
+    async fn old_lines_are_found_by_their_time() {
+        each_engine(async |store, _| {
+            let plan = plan(store, OLDEST_BY_DRIVE, 2).await;
+            let by_time = plan.is_empty() || plan.contains("change_at (at<?)");
+            assert!(by_time, "{plan}");
+        })
+        .await;
+    }
 }

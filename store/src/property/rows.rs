@@ -24,10 +24,10 @@ pub(crate) fn remove(tx: &mut Tx<'_>, node: NodeId, namespace: &str, name: &str)
     Ok(())
 }
 
-/// How many there are, and the length of all their values.
+/// How many there are, and the bytes of all their values.
 pub(crate) fn totals(tx: &mut Tx<'_>, node: NodeId) -> Result<(u64, u64)> {
     let totals = tx.first(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(value)), 0) AS BIGINT) FROM property \
+        "SELECT COUNT(*), CAST(COALESCE(SUM(OCTET_LENGTH(value)), 0) AS BIGINT) FROM property \
          WHERE node_id = $1",
         args![node],
         |row| Ok((row.get(0)?, row.get(1)?)),

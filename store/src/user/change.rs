@@ -15,6 +15,7 @@ use crate::id::UserId;
 use crate::login;
 use crate::password::Password;
 use crate::store::Store;
+use crate::tree;
 
 /// What an administrator changes of an account; `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -262,10 +263,11 @@ fn remove(tx: &mut Tx<'_>, world: &World, id: UserId) -> Result<()> {
     keep_an_administrator(tx, id)?;
     let user = rows::lock(tx, id)?;
     let drive = drive::rows::lock(tx, user.drive)?;
-    rows::give_back(tx, drive.usage.used_bytes, drive.usage.reserved_bytes)?;
-    rows::hand_to_trash(tx, drive.root, drive.id, world.now_ms())?;
+    tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
     // Names, log-ins, app passwords, locks, reservations and changes go with these rows.
     rows::delete(tx, id, drive.id)?;
+    // Last: every writer waits for that row.
+    rows::give_back(tx, drive.usage.used_bytes, drive.usage.reserved_bytes)?;
     tx.effect(Effect::Account(id));
     tx.effect(Effect::Drive(drive.id));
     tx.effect(Effect::Tree(drive.id));

@@ -7,7 +7,7 @@ use crate::caller::{Access, Caller};
 use crate::db::{Row, Tx, args};
 use crate::drive::Usage;
 use crate::error::{Error, Result};
-use crate::id::{DriveId, NodeId, UserId};
+use crate::id::{DriveId, UserId};
 
 macro_rules! select_user {
     ($rest:literal) => {
@@ -266,19 +266,6 @@ pub(super) fn give_back(tx: &mut Tx<'_>, used_bytes: u64, reserved_bytes: u64) -
         "UPDATE capacity SET used_bytes = used_bytes - $1, reserved_bytes = reserved_bytes - $2 \
          WHERE id = 1",
         args![used_bytes, reserved_bytes],
-    )?;
-    Ok(())
-}
-
-pub(super) fn hand_to_trash(
-    tx: &mut Tx<'_>,
-    root: NodeId,
-    drive: DriveId,
-    now_ms: i64,
-) -> Result<()> {
-    tx.execute(
-        "INSERT INTO trash (node_id, drive_id, deleted_at) VALUES ($1, $2, $3)",
-        args![root, drive, now_ms],
     )?;
     Ok(())
 }
