@@ -223,7 +223,7 @@ impl Postgres {
 
 /// Runs a reader; its answer and how many statements it took.
 fn look<T>(
-    connection: &mut sqlx::PgConnection,
+    connection: &mut PgConnection,
     runtime: &Handle,
     work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
 ) -> (Result<T>, u64) {
