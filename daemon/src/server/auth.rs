@@ -14,7 +14,14 @@ use super::token::{Access, Tokens};
 use crate::config::Config;
 
 /// Holds the access token in browsers.
-pub const COOKIE: &str = "coffer_token";
+const COOKIE: &str = "coffer_token";
+/// The same over TLS: browsers take this name only from us ourselves, not from a neighbour under
+/// the same domain nor from whoever can answer plain HTTP in our place (RFC 6265bis §4.1.3.2).
+const COOKIE_OVER_TLS: &str = "__Host-coffer_token";
+
+fn cookie_name(peer: Peer) -> &'static str {
+    if peer.tls { COOKIE_OVER_TLS } else { COOKIE }
+}
 /// What DAV clients are asked for (RFC 7617 §2.1).
 pub const BASIC_CHALLENGE: &str = "Basic realm=\"Coffer\", charset=\"UTF-8\"";
 /// What clients of the API are asked for; Basic is taken too, but would make browsers ask.
@@ -103,7 +110,7 @@ impl Auth {
     ) -> Result<Admitted, Denied> {
         let credential = match from_header(headers)? {
             Some(credential) => credential,
-            None => Credential::Token(self.cookie_token(method, uri, headers)?),
+            None => Credential::Token(self.cookie_token(method, uri, headers, peer)?),
         };
         match credential {
             Credential::Basic(pair) => {
@@ -135,17 +142,9 @@ impl Auth {
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
+        peer: Peer,
     ) -> Result<String, Denied> {
-        let mut found = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-        let token = found.next().ok_or(Denied::Missing)?;
-        if found.next().is_some() {
-            return Err(Denied::Malformed);
-        }
+        let token = from_cookie(headers, peer)?;
         if !method.is_safe() && !self.is_same_site(uri, headers) {
             return Err(Denied::CrossSite);
         }
@@ -172,6 +171,22 @@ impl Auth {
         let host = host.or_else(|| headers.get(header::HOST)?.to_str().ok());
         let theirs = origin.split_once("://").map(|(_, authority)| authority);
         host.is_some_and(|host| theirs == Some(&host.to_ascii_lowercase()))
+    }
+}
+
+/// The one cookie of ours.
+fn from_cookie(headers: &HeaderMap, peer: Peer) -> Result<&str, Denied> {
+    let name = cookie_name(peer);
+    let mut found = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='));
+    let token = found.next().ok_or(Denied::Missing)?;
+    match found.next() {
+        None => Ok(token),
+        Some(_) => Err(Denied::Malformed),
     }
 }
 
@@ -205,8 +220,9 @@ fn from_header(headers: &HeaderMap) -> Result<Option<Credential>, Denied> {
 /// Has the browser keep the token, out of reach of scripts.
 pub fn set_cookie(token: &str, lifetime_s: u64, peer: Peer) -> HeaderValue {
     let secure = if peer.tls { "; Secure" } else { "" };
+    let name = cookie_name(peer);
     let cookie =
-        format!("{COOKIE}={token}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Lax{secure}");
+        format!("{name}={token}; Path=/; Max-Age={lifetime_s}; HttpOnly; SameSite=Lax{secure}");
     HeaderValue::try_from(cookie).expect("tokens are base64url and dots")
 }
 
@@ -252,6 +268,30 @@ mod tests {
         ] {
             assert_eq!(basic(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn over_tls_the_cookie_is_one_that_nobody_else_can_set() {
+        let peer = |tls| Peer {
+            address: [192, 0, 2, 1].into(),
+            tls,
+        };
+        let set = set_cookie("x.y.z", 900, peer(true));
+        // What browsers ask of this prefix: `Secure`, `Path=/`, no `Domain`.
+        assert_eq!(
+            set.to_str().unwrap(),
+            "__Host-coffer_token=x.y.z; Path=/; Max-Age=900; HttpOnly; SameSite=Lax; Secure"
+        );
+        let both = headers(&[("cookie", "coffer_token=planted; __Host-coffer_token=x.y.z")]);
+        assert!(matches!(from_cookie(&both, peer(true)), Ok("x.y.z")));
+        let planted = headers(&[("cookie", "coffer_token=planted")]);
+        let missing = from_cookie(&planted, peer(true));
+        assert!(matches!(missing, Err(Denied::Missing)));
+        // Browsers refuse the prefix over plain HTTP.
+        assert!(matches!(from_cookie(&planted, peer(false)), Ok("planted")));
+        let twice = headers(&[("cookie", "coffer_token=a"), ("cookie", "coffer_token=b")]);
+        let malformed = from_cookie(&twice, peer(false));
+        assert!(matches!(malformed, Err(Denied::Malformed)));
     }
 
     #[test]
