@@ -37,6 +37,8 @@ fn options(config: &Config) -> Options {
         limits: Limits {
             property_bytes: size(limits.property_bytes.0),
             properties_bytes: size(limits.properties_per_node_bytes.0),
+            drive_nodes: limits.drive_nodes,
+            drive_properties_bytes: limits.drive_properties_bytes.0,
             locks_per_user: limits.locks_per_user.into(),
             lock_timeout_s: u32::try_from(limits.lock_max_age.0.as_secs()).unwrap_or(u32::MAX),
             uploads_per_user: size(limits.uploads_per_user.into()),

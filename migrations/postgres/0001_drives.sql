@@ -98,6 +98,9 @@ CREATE TABLE drive (
     used_bytes BIGINT NOT NULL,
     reserved_bytes BIGINT NOT NULL,
     file_count BIGINT NOT NULL,
+    -- Files and folders below the root, and what the dead properties of all take.
+    node_count BIGINT NOT NULL,
+    property_bytes BIGINT NOT NULL,
     -- Live and expired locks alike; while it is 0 nobody looks for locks.
     lock_count BIGINT NOT NULL,
     -- Number of the newest row in "change", and of the newest one that was forgotten.

@@ -5,9 +5,10 @@ pub(crate) mod rows;
 use crate::caller::Caller;
 use crate::clock::World;
 use crate::db::Tx;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId, UserId};
-use crate::store::Store;
+use crate::store::{Limits, Store};
+use crate::tree::rows::Totals;
 
 /// Numbers of a drive; sizes are logical bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,60 @@ pub(crate) struct Drive {
     pub id: DriveId,
     pub root: NodeId,
     pub usage: Usage,
+    /// Files and folders below the root.
+    pub nodes: u64,
+    /// What the dead properties of all take.
+    pub property_bytes: u64,
     pub lock_count: u64,
     pub change_number: i64,
     pub change_floor: i64,
+}
+
+impl Drive {
+    /// Counts what is made, which quota does not see: rows cost the server too.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn add_nodes(&mut self, more: u64, limits: &Limits) -> Result<()> {
+        self.nodes = self.nodes.saturating_add(more);
+        within(
+            "files and folders of the drive",
+            self.nodes,
+            limits.drive_nodes,
+        )
+    }
+
+    /// Counts dead properties likewise; they may always become less.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn change_properties(
+        &mut self,
+        old_bytes: u64,
+        new_bytes: u64,
+        limits: &Limits,
+    ) -> Result<()> {
+        self.property_bytes = (self.property_bytes + new_bytes).saturating_sub(old_bytes);
+        if new_bytes <= old_bytes {
+            return Ok(());
+        }
+        let most = limits.drive_properties_bytes;
+        within("properties of the drive", self.property_bytes, most)
+    }
+
+    /// Counts a tree out.
+    pub fn remove(&mut self, totals: &Totals) {
+        self.usage.files = self.usage.files.saturating_sub(totals.files);
+        self.nodes = self.nodes.saturating_sub(totals.nodes);
+        self.property_bytes = self.property_bytes.saturating_sub(totals.property_bytes);
+    }
+}
+
+fn within(what: &'static str, value: u64, limit: u64) -> Result<()> {
+    if value > limit {
+        return Err(Error::Limit { what, limit });
+    }
+    Ok(())
 }
 
 /// Makes the drive of a new account: an empty root and a limit.
@@ -59,7 +111,7 @@ pub(crate) fn create(
 /// there was to do along.
 pub(crate) fn unless_gone<T: Default>(done: Result<T>) -> Result<T> {
     match done {
-        Err(crate::Error::NotFound) => Ok(T::default()),
+        Err(Error::NotFound) => Ok(T::default()),
         done => done,
     }
 }
@@ -83,7 +135,7 @@ impl Store {
             .db()
             .read(move |tx| rows::find(tx, id))
             .await?
-            .ok_or(crate::Error::NotFound)?;
+            .ok_or(Error::NotFound)?;
         self.cache_drive(drive, stamp);
         Ok(drive)
     }

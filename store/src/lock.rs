@@ -152,7 +152,10 @@ impl Store {
                     scene.require(&condition, parent.id, place.ancestors_of_parent())?;
                     scene.require_reachable(&path, 0, 0)?;
                     let empty = crate::upload::empty();
-                    (crate::upload::insert(tx, &mut scene, &place, &empty)?, true)
+                    (
+                        crate::upload::insert(tx, &mut scene, &place, &empty, &limits)?,
+                        true,
+                    )
                 };
                 let conflicts = scene
                     .locks

@@ -48,7 +48,7 @@ impl Store {
     /// Makes all changes, in order, or none.
     ///
     /// # Errors
-    /// [`Error::Limit`] when a property, or all of the node's, grow too large;
+    /// [`Error::Limit`] when a property, or all of the node's or the drive's, grow too large;
     /// [`Error::DiskFull`].
     pub async fn change_properties(
         &self,
@@ -57,7 +57,7 @@ impl Store {
         changes: Vec<PropertyChange>,
         condition: Condition,
     ) -> Result<()> {
-        let limits = &self.options().limits;
+        let limits = self.options().limits.clone();
         for change in &changes {
             let PropertyChange::Set(property) = change else {
                 continue;
@@ -79,6 +79,11 @@ impl Store {
                 let node = place.node().ok_or(Error::NotFound)?;
                 scene.check(tx, &condition, &place)?;
                 scene.require(&condition, node.id, place.ancestors())?;
+                let (_, old_bytes) = if node.property_count > 0 {
+                    rows::totals(tx, node.id)?
+                } else {
+                    (0, 0)
+                };
                 let (mut created_ns, mut modified_ns) = (node.created_ns, node.modified_ns);
                 for change in &changes {
                     match change {
@@ -97,6 +102,9 @@ impl Store {
                         limit: most,
                     });
                 }
+                scene
+                    .drive
+                    .change_properties(old_bytes, size_bytes, &limits)?;
                 node::rows::set_property_count(tx, node.id, count)?;
                 if (created_ns, modified_ns) != (node.created_ns, node.modified_ns) {
                     node::rows::set_times(tx, node.id, created_ns, modified_ns)?;

@@ -70,6 +70,10 @@ pub struct Limits {
     pub property_bytes: usize,
     /// All dead properties of a node.
     pub properties_bytes: usize,
+    /// Files and folders of one drive.
+    pub drive_nodes: u64,
+    /// All dead properties of one drive.
+    pub drive_properties_bytes: u64,
     /// Locks of one user.
     pub locks_per_user: u64,
     /// Longest lock.
@@ -85,6 +89,8 @@ impl Default for Limits {
         Self {
             property_bytes: 32 << 10,
             properties_bytes: 1 << 20,
+            drive_nodes: 10_000_000,
+            drive_properties_bytes: 1 << 30,
             locks_per_user: 1000,
             lock_timeout_s: 3600,
             uploads_per_user: 64,

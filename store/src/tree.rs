@@ -16,7 +16,7 @@ use crate::node::{self, Kind, Node};
 use crate::path::Path;
 use crate::property;
 use crate::reference::{self, CopiedBody};
-use crate::store::Store;
+use crate::store::{Limits, Store};
 
 /// How COPY and MOVE treat what they meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,7 @@ impl Store {
     ) -> Result<Node> {
         self.require_disk()?;
         let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+        let limits = self.options().limits.clone();
         self.db()
             .write(move |tx| {
                 let mut scene = Scene::enter(tx, &caller, &world)?;
@@ -62,6 +63,7 @@ impl Store {
                 let parent = place.parent()?.id;
                 scene.require(&condition, parent, place.ancestors_of_parent())?;
                 scene.require_reachable(&path, 0, 0)?;
+                scene.drive.add_nodes(1, &limits)?;
                 let (id, now_ns) = (NodeId::new(&world), scene.now_ns());
                 node::rows::insert_folder(tx, id, scene.drive.id, now_ns)?;
                 node::rows::insert_entry(tx, parent, place.name()?, id)?;
@@ -168,7 +170,7 @@ impl Store {
     ) -> Result<Transferred> {
         self.require_disk()?;
         let (caller, from, to) = (caller.clone(), from.clone(), to.clone());
-        let world = self.world().clone();
+        let (world, limits) = (self.world().clone(), self.options().limits.clone());
         self.db()
             .write(move |tx| {
                 let mut scene = Scene::enter(tx, &caller, &world)?;
@@ -181,7 +183,7 @@ impl Store {
                 if node.is_folder() && !options.shallow {
                     require_reachable(tx, &scene, node.id, &from, &to)?;
                 }
-                let copy = copy_nodes(tx, &mut scene, &node, options)?;
+                let copy = copy_nodes(tx, &mut scene, &node, options, &limits)?;
                 node::rows::insert_entry(tx, parent, target.name()?, copy)?;
                 node::rows::membership_changed(tx, parent, scene.now_ns())?;
                 let copy = node::rows::find(tx, copy)?.ok_or(Error::NotFound)?;
@@ -232,22 +234,21 @@ fn make_room(
 fn remove(tx: &mut Tx<'_>, scene: &mut Scene<'_>, place: &Place, node: &Node) -> Result<()> {
     scene.drop_locks(tx, node.id)?;
     node::rows::remove_entry(tx, place.parent()?.id, place.name()?)?;
-    let (size_bytes, files) = match &node.kind {
+    let totals = rows::totals(tx, &scene.drive, node)?;
+    match &node.kind {
         Kind::File(content) => {
             reference::release(tx, [content.body], scene.now_ms())?;
             node::rows::remove(tx, node.id)?;
             scene.touch(tx, place.path());
-            (node.size_bytes, 1)
         }
         Kind::Folder { .. } => {
             rows::insert_trash(tx, node.id, scene.drive.id, scene.now_ms())?;
             scene.touch(tx, place.path());
             tx.effect(Effect::Tree(scene.drive.id));
-            rows::totals(tx, node.id)?
         }
-    };
-    scene.drive.usage.files = scene.drive.usage.files.saturating_sub(files);
-    scene.charge(tx, size_bytes, 0, None)
+    }
+    scene.drive.remove(&totals);
+    scene.charge(tx, totals.size_bytes, 0, None)
 }
 
 /// The same place under another spelling of its name (NFC and NFD).
@@ -307,7 +308,20 @@ fn copy_nodes(
     scene: &mut Scene<'_>,
     source: &Node,
     options: TransferOptions,
+    limits: &Limits,
 ) -> Result<NodeId> {
+    // Refused before a member is read or a row is written.
+    let totals = if options.shallow {
+        rows::of_one(tx, source)?
+    } else {
+        rows::totals(tx, &scene.drive, source)?
+    };
+    scene.drive.add_nodes(totals.nodes, limits)?;
+    scene
+        .drive
+        .change_properties(0, totals.property_bytes, limits)?;
+    scene.drive.usage.files += totals.files;
+    scene.charge(tx, 0, totals.size_bytes, None)?;
     let members = if source.is_folder() && !options.shallow {
         rows::members(tx, source.id)?
     } else {
@@ -318,24 +332,17 @@ fn copy_nodes(
     originals.extend(members.iter().map(|member| member.node.clone()));
     let mut copies: HashMap<NodeId, NodeId> = HashMap::with_capacity(originals.len());
     let mut bodies: BTreeMap<CopiedBody, i64> = BTreeMap::new();
-    let (mut size_bytes, mut files) = (0, 0);
     for node in &mut originals {
         let copy = NodeId::new(scene.world);
         copies.insert(node.id, copy);
-        if let Some(content) = node.content() {
-            size_bytes += node.size_bytes;
-            files += 1;
-            if let Some(body) = CopiedBody::of(content.body) {
-                *bodies.entry(body).or_default() += 1;
-            }
+        let body = node.content().map(|content| content.body);
+        if let Some(body) = body.and_then(CopiedBody::of) {
+            *bodies.entry(body).or_default() += 1;
         }
     }
     if let Some(modified_ns) = options.modified_ns {
         originals[0].modified_ns = modified_ns;
     }
-    // Refused before a row is written.
-    scene.drive.usage.files += files;
-    scene.charge(tx, 0, size_bytes, None)?;
     reference::add_copies(tx, &bodies)?;
     rows::insert_copies(tx, scene.drive.id, &originals, &copies, now_ns)?;
     rows::insert_entries(tx, &members, &copies)?;

@@ -21,7 +21,7 @@ use crate::node::{self, Kind, Node};
 use crate::path::Path;
 use crate::quota::{self, Lease};
 use crate::reference;
-use crate::store::Store;
+use crate::store::{Limits, Store};
 
 /// Reservations of uploads of unknown length grow at least this much at a time, and at most …
 const LEAST_STEP_BYTES: u64 = 1 << 20;
@@ -256,6 +256,10 @@ impl Store {
                 let mut scene = Scene::enter(tx, &caller, store.world())?;
                 let place = Place::find(tx, &scene, &path)?;
                 let old = admit(tx, &scene, &place, &condition)?;
+                if old.is_none() {
+                    let mut drive = scene.drive;
+                    drive.add_nodes(1, &store.options().limits)?;
+                }
                 let credit_bytes = old.map_or(0, |node| node.size_bytes);
                 let needed = size_bytes.unwrap_or(0).saturating_sub(credit_bytes);
                 let free_bytes = scene.drive.usage.free_bytes();
@@ -426,7 +430,7 @@ impl Complete {
             _place,
         } = ticket;
         let reservation = lease.as_ref().map(Lease::id);
-        let world = store.world().clone();
+        let (world, limits) = (store.world().clone(), store.options().limits.clone());
         let written = store
             .db()
             .write(move |tx| {
@@ -440,6 +444,7 @@ impl Complete {
                 }
                 let new = Charge {
                     content: &content,
+                    limits: &limits,
                     checksums,
                     reservation,
                     modified_ns,
@@ -486,6 +491,7 @@ fn admit<'p>(
 /// New content and how it is paid for.
 struct Charge<'a> {
     content: &'a Content,
+    limits: &'a Limits,
     checksums: Option<Checksums>,
     reservation: Option<ReservationId>,
     modified_ns: Option<i64>,
@@ -497,6 +503,7 @@ pub(crate) fn insert(
     scene: &mut Scene<'_>,
     place: &Place,
     content: &Content,
+    limits: &Limits,
 ) -> Result<Node> {
     insert_charged(
         tx,
@@ -504,6 +511,7 @@ pub(crate) fn insert(
         place,
         &Charge {
             content,
+            limits,
             checksums: None,
             reservation: None,
             modified_ns: None,
@@ -524,6 +532,7 @@ fn insert_charged(
     node::rows::insert_entry(tx, parent, place.name()?, id)?;
     node::rows::membership_changed(tx, parent, now_ns)?;
     scene.drive.usage.files += 1;
+    scene.drive.add_nodes(1, new.limits)?;
     scene.charge(tx, 0, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, id, place.path())?;
     scene.touch(tx, place.path());

@@ -23,6 +23,10 @@ pub struct Limits {
     pub property_bytes: ByteSize,
     /// All dead properties of one file or folder.
     pub properties_per_node_bytes: ByteSize,
+    /// Files and folders of one drive.
+    pub drive_nodes: u64,
+    /// All dead properties of one drive.
+    pub drive_properties_bytes: ByteSize,
     /// Ranges in one GET.
     pub ranges: u32,
     /// Locks that one user may hold.
@@ -45,6 +49,8 @@ impl Default for Limits {
             json_body_bytes: ByteSize(256 << 10),
             property_bytes: ByteSize(32 << 10),
             properties_per_node_bytes: ByteSize(1 << 20),
+            drive_nodes: 10_000_000,
+            drive_properties_bytes: ByteSize(1 << 30),
             ranges: 16,
             locks_per_user: 1000,
             lock_max_age: Age::hours(1),
@@ -69,6 +75,13 @@ impl Limits {
                 self.properties_per_node_bytes.0,
                 256,
                 16 << 20,
+            ),
+            ("drive_nodes", self.drive_nodes, 1, 1 << 40),
+            (
+                "drive_properties_bytes",
+                self.drive_properties_bytes.0,
+                256,
+                1 << 50,
             ),
             ("ranges", self.ranges.into(), 1, 1024),
             ("locks_per_user", self.locks_per_user.into(), 1, 1_000_000),

@@ -112,18 +112,22 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              SELECT d.id, d.root_id FROM drive d \
              UNION ALL \
              SELECT t.drive_id, e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id), \
-         sums (drive_id, used, files) AS ( \
+         sums (drive_id, used, files, nodes, properties) AS ( \
              SELECT t.drive_id, CAST(SUM(n.size_bytes) AS BIGINT), \
-                    CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT) \
+                    CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), \
+                    COUNT(*) - 1, \
+                    CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
+                        WHERE p.node_id = n.id)), 0) AS BIGINT) \
              FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id) \
          SELECT d.id, d.used_bytes, d.file_count, s.used, s.files, d.reserved_bytes, \
              CAST(COALESCE((SELECT SUM(r.size_bytes) FROM reservation r WHERE r.drive_id = d.id), 0) \
                  AS BIGINT), \
-             d.lock_count, (SELECT COUNT(*) FROM dav_lock l WHERE l.drive_id = d.id) \
+             d.lock_count, (SELECT COUNT(*) FROM dav_lock l WHERE l.drive_id = d.id), \
+             d.node_count, s.nodes, d.property_bytes, s.properties \
          FROM drive d JOIN sums s ON s.drive_id = d.id",
         args![],
         |row| {
-            let numbers: Vec<i64> = (1..9).map(|at| row.get(at)).collect::<Result<_>>()?;
+            let numbers: Vec<i64> = (1..13).map(|at| row.get(at)).collect::<Result<_>>()?;
             Ok((row.get::<DriveId>(0)?, numbers))
         },
     )?;
@@ -138,6 +142,13 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
             faults.push(format!(
                 "drive {id} has {} bytes reserved, uploads hold {}",
                 n[4], n[5]
+            ));
+        }
+        if (n[8], n[10]) != (n[9], n[11]) {
+            faults.push(format!(
+                "drive {id} counts {} files and folders with {} bytes of properties, \
+                 {} with {} are there",
+                n[8], n[10], n[9], n[11]
             ));
         }
         if n[6] != n[7] {

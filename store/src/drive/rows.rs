@@ -7,9 +7,9 @@ use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId, UserId};
 
 const COLUMNS_FROM: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor FROM drive WHERE id = $1";
+     lock_count, change_number, change_floor, node_count, property_bytes FROM drive WHERE id = $1";
 const COLUMNS_FOR_UPDATE: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor FROM drive WHERE id = $1 FOR UPDATE";
+     lock_count, change_number, change_floor, node_count, property_bytes FROM drive WHERE id = $1 FOR UPDATE";
 
 fn read(row: &Row<'_>) -> Result<Drive> {
     Ok(Drive {
@@ -24,6 +24,8 @@ fn read(row: &Row<'_>) -> Result<Drive> {
         lock_count: row.get(6)?,
         change_number: row.get(7)?,
         change_floor: row.get(8)?,
+        nodes: row.get(9)?,
+        property_bytes: row.get(10)?,
     })
 }
 
@@ -51,8 +53,9 @@ pub(crate) fn insert(
 ) -> Result<()> {
     tx.execute(
         "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
-             file_count, lock_count, change_number, change_floor, created_at) \
-         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, $5)",
+             file_count, node_count, property_bytes, lock_count, change_number, change_floor, \
+             created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
         args![id, owner, root, limit_bytes, now_ms],
     )?;
     Ok(())
@@ -62,7 +65,7 @@ pub(crate) fn insert(
 pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
     tx.execute(
         "UPDATE drive SET used_bytes = $2, reserved_bytes = $3, file_count = $4, lock_count = $5, \
-             change_number = $6, change_floor = $7 WHERE id = $1",
+             change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9 WHERE id = $1",
         args![
             drive.id,
             drive.usage.used_bytes,
@@ -71,6 +74,8 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
             drive.lock_count,
             drive.change_number,
             drive.change_floor,
+            drive.nodes,
+            drive.property_bytes,
         ],
     )?;
     tx.effect(Effect::Drive(drive.id));

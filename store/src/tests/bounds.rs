@@ -116,3 +116,70 @@ async fn paths_are_measured_from_the_root_of_the_drive() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_drive_holds_so_many_files_and_folders() {
+    let change = |options: &mut crate::Options| options.limits.drive_nodes = 4;
+    each_engine_with(change, async |store, _| {
+        let alice = user(store, "alice", 1 << 30).await;
+        let none = Condition::default;
+        let (folder, copy) = (path("/d"), path("/copy"));
+        store.make_folder(&alice, &folder, none()).await.unwrap();
+        put(store, &alice, "/d/a", b"x").await.unwrap();
+        put(store, &alice, "/d/b", b"x").await.unwrap();
+        let copied = store
+            .copy_tree(&alice, &folder, &copy, REPLACE, none())
+            .await;
+        assert!(matches!(copied, Err(Error::Limit { limit: 4, .. })));
+        store.make_folder(&alice, &copy, none()).await.unwrap();
+        let made = store.make_folder(&alice, &path("/more"), none()).await;
+        assert!(matches!(made, Err(Error::Limit { limit: 4, .. })));
+        let made = put(store, &alice, "/more", b"x").await;
+        assert!(matches!(made, Err(Error::Limit { limit: 4, .. })));
+        put(store, &alice, "/d/a", b"more").await.unwrap();
+        // What goes makes room.
+        store.delete(&alice, &folder, none()).await.unwrap();
+        put(store, &alice, "/more", b"x").await.unwrap();
+        assert_eq!(
+            store.check_references().await.unwrap(),
+            Vec::<String>::new()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_drive_holds_so_many_bytes_of_properties() {
+    let change = |options: &mut crate::Options| options.limits.drive_properties_bytes = 100;
+    each_engine_with(change, async |store, _| {
+        let alice = user(store, "alice", 1 << 30).await;
+        let none = Condition::default;
+        let (folder, copy, file) = (path("/d"), path("/copy"), path("/d/a"));
+        store.make_folder(&alice, &folder, none()).await.unwrap();
+        put(store, &alice, "/d/a", b"x").await.unwrap();
+        let set = async |at: &Path, bytes: usize| {
+            let set = property("x".repeat(bytes));
+            store.change_properties(&alice, at, set, none()).await
+        };
+        set(&folder, 20).await.unwrap();
+        set(&file, 60).await.unwrap();
+        let refused = set(&folder, 50).await;
+        assert!(matches!(refused, Err(Error::Limit { limit: 100, .. })));
+        let copied = store
+            .copy_tree(&alice, &folder, &copy, REPLACE, none())
+            .await;
+        assert!(matches!(copied, Err(Error::Limit { limit: 100, .. })));
+        set(&file, 30).await.unwrap();
+        store
+            .copy_tree(&alice, &folder, &copy, REPLACE, none())
+            .await
+            .unwrap();
+        store.delete(&alice, &folder, none()).await.unwrap();
+        set(&copy, 70).await.unwrap();
+        assert_eq!(
+            store.check_references().await.unwrap(),
+            Vec::<String>::new()
+        );
+    })
+    .await;
+}

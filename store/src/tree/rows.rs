@@ -3,10 +3,22 @@
 use std::collections::HashMap;
 
 use crate::db::{Tx, Value, args};
+use crate::drive::Drive;
 use crate::error::Result;
 use crate::id::{DriveId, NodeId};
 use crate::node::rows::{body_columns, columns, read};
 use crate::node::{Kind, Node};
+use crate::property;
+
+/// The ids of everything below a folder.
+macro_rules! tree {
+    () => {
+        "WITH RECURSIVE tree (node_id) AS ( \
+             SELECT e.node_id FROM entry e WHERE e.parent_id = $1 \
+             UNION ALL \
+             SELECT e.node_id FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) "
+    };
+}
 
 /// A member of a tree that is copied.
 pub(crate) struct Member {
@@ -42,19 +54,66 @@ pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
     )
 }
 
-/// Charged bytes and number of files of a tree.
-pub(crate) fn totals(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
-    let totals = tx.first(
-        "WITH RECURSIVE tree (node_id) AS ( \
-             SELECT e.node_id FROM entry e WHERE e.parent_id = $1 \
-             UNION ALL \
-             SELECT e.node_id FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
-         SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), COUNT(*) \
-         FROM tree t CROSS JOIN node n WHERE n.id = t.node_id AND n.kind = 2",
-        args![root],
-        |row| Ok((row.get(0)?, row.get(1)?)),
-    )?;
-    Ok(totals.unwrap_or_default())
+/// What a tree counts for, its root included.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Totals {
+    pub size_bytes: u64,
+    pub files: u64,
+    pub nodes: u64,
+    pub property_bytes: u64,
+}
+
+/// What a node and everything below it counts for. Properties are looked for only where the
+/// drive has some.
+pub(crate) fn totals(tx: &mut Tx<'_>, drive: &Drive, root: &Node) -> Result<Totals> {
+    let mut totals = of_one(tx, root)?;
+    if !root.is_folder() {
+        return Ok(totals);
+    }
+    let (size_bytes, files, nodes) = tx
+        .first(
+            concat!(
+                tree!(),
+                "SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), \
+                     CAST(COALESCE(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+                     COUNT(*) FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
+            ),
+            args![root.id],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )?
+        .unwrap_or((0, 0, 0));
+    totals.size_bytes += size_bytes;
+    totals.files += files;
+    totals.nodes += nodes;
+    if drive.property_bytes > totals.property_bytes {
+        totals.property_bytes += tx
+            .first(
+                concat!(
+                    tree!(),
+                    "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(p.value)), 0) AS BIGINT) \
+                     FROM tree t CROSS JOIN property p WHERE p.node_id = t.node_id"
+                ),
+                args![root.id],
+                |row| row.get::<u64>(0),
+            )?
+            .unwrap_or(0);
+    }
+    Ok(totals)
+}
+
+/// What a node counts for without what is below it.
+pub(crate) fn of_one(tx: &mut Tx<'_>, node: &Node) -> Result<Totals> {
+    let property_bytes = if node.property_count > 0 {
+        property::rows::totals(tx, node.id)?.1
+    } else {
+        0
+    };
+    Ok(Totals {
+        size_bytes: node.size_bytes,
+        files: u64::from(!node.is_folder()),
+        nodes: 1,
+        property_bytes,
+    })
 }
 
 /// How deep a tree goes below its root, and how many bytes its longest path adds.
