@@ -10,7 +10,7 @@ use crate::cache::Effect;
 use crate::caller::{Actor, Caller};
 use crate::db::Tx;
 use crate::drive;
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::{AppPasswordId, DriveId, NodeId, UserId};
 use crate::node;
 use crate::password::Password;
@@ -143,7 +143,7 @@ impl Store {
                 };
                 if rows::count(tx, user)? >= MAX {
                     return Err(Error::Limit {
-                        what: "app passwords",
+                        what: Limited::AppPasswords,
                         limit: MAX,
                     });
                 }

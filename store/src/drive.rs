@@ -5,7 +5,7 @@ pub(crate) mod rows;
 use crate::caller::Caller;
 use crate::clock::World;
 use crate::db::Tx;
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, NodeId, UserId};
 use crate::store::{Limits, Store};
 use crate::tree::rows::Totals;
@@ -54,11 +54,7 @@ impl Drive {
     /// [`Error::Limit`].
     pub fn add_nodes(&mut self, more: u64, limits: &Limits) -> Result<()> {
         self.nodes = self.nodes.saturating_add(more);
-        within(
-            "files and folders of the drive",
-            self.nodes,
-            limits.drive_nodes,
-        )
+        within(Limited::DriveNodes, self.nodes, limits.drive_nodes)
     }
 
     /// Counts dead properties likewise; they may always become less.
@@ -76,7 +72,7 @@ impl Drive {
             return Ok(());
         }
         let most = limits.drive_properties_bytes;
-        within("properties of the drive", self.property_bytes, most)
+        within(Limited::DriveProperties, self.property_bytes, most)
     }
 
     /// Counts a tree out.
@@ -87,7 +83,7 @@ impl Drive {
     }
 }
 
-fn within(what: &'static str, value: u64, limit: u64) -> Result<()> {
+fn within(what: Limited, value: u64, limit: u64) -> Result<()> {
     if value > limit {
         return Err(Error::Limit { what, limit });
     }

@@ -8,6 +8,45 @@ use crate::digest::Digest;
 /// The result of every store operation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// What a limit of the service bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Limited {
+    /// Bytes of one dead property.
+    Property,
+    /// Bytes of all dead properties of one node.
+    Properties,
+    /// Files and folders in one drive.
+    DriveNodes,
+    /// Bytes of all dead properties in one drive.
+    DriveProperties,
+    /// Locks in one drive.
+    Locks,
+    /// Locks that one resource is under.
+    LocksOfOne,
+    /// Uploads of one user at a time.
+    Uploads,
+    /// App passwords of one account.
+    AppPasswords,
+    /// The number that is given as a quota.
+    Quota,
+}
+
+impl fmt::Display for Limited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Property => "property size",
+            Self::Properties => "properties of one resource",
+            Self::DriveNodes => "files and folders of the drive",
+            Self::DriveProperties => "properties of the drive",
+            Self::Locks => "locks",
+            Self::LocksOfOne => "locks of one resource",
+            Self::Uploads => "uploads at a time",
+            Self::AppPasswords => "app passwords",
+            Self::Quota => "quota_bytes",
+        })
+    }
+}
+
 /// Why an operation of the store failed. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -71,7 +110,7 @@ pub enum Error {
     #[error("{what} exceeds the limit of {limit}")]
     Limit {
         /// What was too large or too many.
-        what: &'static str,
+        what: Limited,
         /// The greatest value allowed.
         limit: u64,
     },

@@ -67,7 +67,7 @@ pub use self::db::{Database, PoolOptions, count_statements, count_statements_in}
 pub use self::digest::Digest;
 pub use self::download::{Download, Found, PAGE, Page, Stored};
 pub use self::drive::Usage;
-pub use self::error::{DatabaseError, Error, Result};
+pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
     AppPasswordId, DriveId, InstanceId, InvalidId, LoginId, ManifestId, NodeId, ReservationId,

@@ -7,17 +7,21 @@ use crate::caller::Caller;
 use crate::condition::Condition;
 use crate::db::Tx;
 use crate::drive;
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, NodeId, UserId};
 use crate::mutation::{Place, Scene};
 use crate::node::Node;
 use crate::path::Path;
 use crate::store::Store;
 
+/// Locks that one resource may be under. Only shared ones can be many, and every listing shows all
+/// of them with each member.
+const MOST_OF_ONE: usize = 16;
+
 /// A live lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
-    /// The URI that proves holding it, `urn:uuid:…`.
+    /// The URI that proves holding it.
     pub token: String,
     /// Whether it excludes all other locks.
     pub is_exclusive: bool,
@@ -157,15 +161,28 @@ impl Store {
                         true,
                     )
                 };
-                let conflicts = scene
-                    .locks
-                    .covering(node.id, place.ancestors())
-                    .chain(scene.locks.within(node.id).filter(|_| new.is_deep))
+                let touched = || {
+                    let (covering, within) = (
+                        scene.locks.covering(node.id, place.ancestors()),
+                        scene.locks.within(node.id),
+                    );
+                    let below = within.filter(|lock| new.is_deep && lock.node != node.id);
+                    covering.chain(below)
+                };
+                let conflicts = touched()
                     .filter(|lock| new.is_exclusive || lock.is_exclusive)
+                    .take(MOST_OF_ONE)
                     .map(|lock| lock.path.clone())
                     .collect::<Vec<_>>();
                 if !conflicts.is_empty() {
                     return Err(Error::LockConflict { paths: conflicts });
+                }
+                // Those below count too: what they cover would be under all of them.
+                if touched().count() >= MOST_OF_ONE {
+                    return Err(Error::Limit {
+                        what: Limited::LocksOfOne,
+                        limit: MOST_OF_ONE as u64,
+                    });
                 }
                 // Rows of expired locks make room before anyone is refused.
                 if scene.drive.lock_count >= limits.locks_per_user {
@@ -174,7 +191,7 @@ impl Store {
                 }
                 if scene.drive.lock_count >= limits.locks_per_user {
                     return Err(Error::Limit {
-                        what: "locks",
+                        what: Limited::Locks,
                         limit: limits.locks_per_user,
                     });
                 }

@@ -8,7 +8,7 @@ use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::change::ChangeKind;
 use crate::condition::Condition;
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::NodeId;
 use crate::mutation::{Place, Scene};
 use crate::node;
@@ -65,7 +65,7 @@ impl Store {
             self.require_disk()?;
             if property.value.len() > limits.property_bytes {
                 return Err(Error::Limit {
-                    what: "property size",
+                    what: Limited::Property,
                     limit: limits.property_bytes as u64,
                 });
             }
@@ -98,7 +98,7 @@ impl Store {
                 let (count, size_bytes) = rows::totals(tx, node.id)?;
                 if size_bytes > most {
                     return Err(Error::Limit {
-                        what: "properties of one resource",
+                        what: Limited::Properties,
                         limit: most,
                     });
                 }

@@ -22,7 +22,7 @@ use crate::credential::Credentials;
 use crate::db::{Database, Db};
 use crate::download::{Found, Stored};
 use crate::drive::Drive;
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, InstanceId, ReservationId, UserId};
 use crate::path::Path;
 use crate::quota;
@@ -317,7 +317,7 @@ impl Store {
         Arc::clone(places)
             .try_acquire_owned()
             .map_err(|_| Error::Limit {
-                what: "uploads at a time",
+                what: Limited::Uploads,
                 limit: most as u64,
             })
     }

@@ -16,7 +16,7 @@ use crate::caller::{Access, Actor};
 use crate::clock::World;
 use crate::db::Tx;
 use crate::drive::{self, Usage};
-use crate::error::{Error, Result};
+use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, UserId};
 use crate::invitation;
 use crate::password::Password;
@@ -355,7 +355,7 @@ fn check_admission(tx: &mut Tx<'_>, admission: &Admission, world: &World) -> Res
 fn check_quota(quota_bytes: u64) -> Result<u64> {
     if quota_bytes > MAX_QUOTA_BYTES {
         return Err(Error::Limit {
-            what: "quota_bytes",
+            what: Limited::Quota,
             limit: MAX_QUOTA_BYTES,
         });
     }

@@ -97,9 +97,6 @@ impl http_body::Body for Body {
                 }
             },
         };
-        if let Some(Err(error)) = &next {
-            tracing::error!(error = %error, "an answer broke off");
-        }
         Poll::Ready(next.map(|next| next.map(Frame::data)))
     }
 

@@ -43,11 +43,14 @@ use crate::status::{ALLOWED, Failure, refused};
 /// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH).
 const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate";
 /// Longest `DAV:owner`, as XML: every listing of the locked resource repeats it.
-const MOST_OWNER_BYTES: usize = 8 << 10;
+const MOST_OWNER_BYTES: usize = 1 << 10;
 
-const ALLOWED_ROOT: &str = "OPTIONS, GET, HEAD, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
-const ALLOWED_FOLDER: &str =
-    "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
+// PUT and MKCOL on a folder itself are 405, yet they are listed: clients ask a folder whether they
+// may write in it.
+const ALLOWED_ROOT: &str =
+    "OPTIONS, GET, HEAD, PUT, MKCOL, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
+const ALLOWED_FOLDER: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, \
+     PROPPATCH, LOCK, UNLOCK, REPORT";
 const ALLOWED_FILE: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK";
 const ALLOWED_NOWHERE: &str = "OPTIONS, PUT, MKCOL, LOCK";
@@ -118,7 +121,7 @@ where
         .as_ref()
         .is_some_and(|owner| owner.len() > MOST_OWNER_BYTES)
     {
-        let text = "the owner of a lock cannot be longer than 8192 bytes";
+        let text = "the owner of a lock cannot be longer than 1024 bytes";
         return Err(refused(StatusCode::PAYLOAD_TOO_LARGE, text));
     }
     let mut request = canonical(call).map(|_| lock_info(info.scope));

@@ -149,7 +149,7 @@ fn says_why(status: StatusCode) -> bool {
 
 /// Status and named condition of what the store says.
 pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) {
-    use store::Error;
+    use store::{Error, Limited};
     match error {
         Error::NotFound => (StatusCode::NOT_FOUND, None),
         Error::ParentMissing | Error::NotFolder | Error::NameTaken | Error::LastAdministrator => {
@@ -177,9 +177,9 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
             StatusCode::INSUFFICIENT_STORAGE,
             Some(Condition::SufficientDiskSpace),
         ),
-        // A user's uploads and locks come to an end by themselves; the size of properties does not.
+        // Uploads soon come to an end by themselves.
         Error::Limit {
-            what: "uploads at a time" | "locks",
+            what: Limited::Uploads,
             ..
         }
         | Error::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, None),

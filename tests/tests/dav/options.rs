@@ -42,6 +42,9 @@ async fn allow_lists_what_each_resource_takes() {
         ("/a.txt", "PUT"),
         ("/a.txt", "PATCH"),
         ("/folder", "REPORT"),
+        // What may be made in it, which some clients look for here.
+        ("/folder", "PUT"),
+        ("/folder", "MKCOL"),
     ] {
         let found = alice.options(path).await.must_be(200);
         let allowed: Vec<&str> = found.header("allow").split(',').map(str::trim).collect();

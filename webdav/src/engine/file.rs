@@ -162,7 +162,6 @@ impl DavFile for File {
                 *offset = at;
                 Ok(at)
             }
-            // An append stays one, although dav-server seeks to 0 for it too.
             (State::Patch { start, .. }, SeekFrom::Start(at)) => {
                 // An append stays one, although dav-server seeks to 0 for it too.
                 if *start != PatchStart::Append {

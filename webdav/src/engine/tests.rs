@@ -22,7 +22,7 @@ async fn options_tell_the_truth_about_each_kind_of_resource() {
     drive.file("/a/f", "x").await;
     for (path, has, has_not) in [
         ("/dav/", "PROPFIND", "DELETE"),
-        ("/dav/a", "DELETE", "PUT"),
+        ("/dav/a", "PUT", "PATCH"),
         ("/dav/a/f", "PATCH", "MKCOL"),
         ("/dav/a/none", "MKCOL", "GET"),
         ("/dav/none/none", "LOCK", "UNLOCK"),

@@ -31,6 +31,9 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 );
 const CACHE: HeaderValue = HeaderValue::from_static("private, no-cache");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
+/// No other origin's page may embed what is here, whatever cookie its visitor has.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Answers with a file, or with an index of a folder.
@@ -132,7 +135,7 @@ fn not_modified(node: &Node) -> Response<Body> {
 
 /// Everything but `Content-Type`, which is another one for several ranges.
 fn write_fields(call: &Call<'_>, node: &Node, headers: &mut HeaderMap) -> Media {
-    headers.reserve(12);
+    headers.reserve(13);
     let name = call.target.path.name().map_or("", store::Name::as_str);
     let media = media::of_name(name);
     write_validators(node, headers);
@@ -173,6 +176,7 @@ pub(crate) fn write_checksum(node: &Node, headers: &mut HeaderMap) {
 
 fn write_protection(headers: &mut HeaderMap) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, NOSNIFF);
+    headers.insert(RESOURCE_POLICY, SAME_ORIGIN);
     headers.insert(CONTENT_SECURITY_POLICY, POLICY);
     headers.insert(CACHE_CONTROL, CACHE);
 }

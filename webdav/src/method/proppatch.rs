@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use store::{Error, Property, PropertyChange};
+use store::{Error, Limited, Property, PropertyChange};
 
 use crate::body::Body;
 use crate::grammar::date;
@@ -91,7 +91,7 @@ where
         Ok(()) => {}
         Err(Error::Limit { what, limit }) => {
             // Either some are too large, each for itself, or what was set is too much together.
-            let most = if what == "property size" { limit } else { 0 };
+            let most = if what == Limited::Property { limit } else { 0 };
             let too_large = sizes.into_iter().map(|size| size > most);
             refusals = too_large.map(|is| is.then_some(TOO_LARGE)).collect();
         }

@@ -62,6 +62,7 @@ async fn what_a_browser_would_run_is_downloaded() {
         let answer = drive.ask("GET", &path, &[], b"").await;
         assert_eq!(answer.field("content-type"), media_type);
         assert_eq!(answer.field("x-content-type-options"), "nosniff");
+        assert_eq!(answer.field("cross-origin-resource-policy"), "same-origin");
         assert!(
             answer
                 .field("content-security-policy")
