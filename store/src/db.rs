@@ -190,6 +190,19 @@ impl<'c> Tx<'c> {
         matches!(self.connection, Connection::Postgres { .. })
     }
 
+    /// Whether arguments may be arrays.
+    pub fn takes_arrays(&self) -> bool {
+        matches!(self.connection, Connection::Postgres { .. })
+    }
+
+    /// Counts the statements of `work` as one: each is a prepared one over the same few pages.
+    pub fn as_one_statement<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let before = self.statements;
+        let result = work(self);
+        self.statements = before + 1;
+        result
+    }
+
     /// Calls `read` for each row, as it arrives.
     pub fn each(
         &mut self,

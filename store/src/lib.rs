@@ -78,7 +78,7 @@ pub use self::login::{Login, LoginGrant};
 pub use self::node::{Entry, FileContent, Kind, Node};
 pub use self::password::Password;
 pub use self::path::{Name, Path};
-pub use self::property::{Property, PropertyChange};
+pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};
 pub use self::setting::SigningKey;
 pub use self::store::{AccountOptions, Limits, Options, Store};
 pub use self::sweep::Swept;

@@ -3,6 +3,7 @@
 pub(crate) mod rows;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::cache::Effect;
 use crate::caller::Caller;
@@ -24,6 +25,29 @@ pub struct Property {
     pub name: String,
     /// The whole element as XML.
     pub value: String,
+}
+
+/// Bytes of values after which [`Store::properties`] looks at no further node.
+pub const PROPERTY_BATCH_BYTES: usize = 1 << 20;
+
+/// Which dead properties are asked for.
+#[derive(Debug, Clone)]
+pub enum PropertyNames {
+    /// All that there are.
+    All,
+    /// Those of these namespaces and local names.
+    These(Arc<[(String, String)]>),
+}
+
+impl PropertyNames {
+    fn contain(&self, namespace: &str, name: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(these) => these
+                .iter()
+                .any(|(of, this)| of == namespace && this == name),
+        }
+    }
 }
 
 /// One step of a PROPPATCH; all are made or none.
@@ -116,14 +140,22 @@ impl Store {
             .await
     }
 
-    /// The dead properties of these nodes; no statement when there are no nodes. One otherwise.
+    /// The dead properties of the first of these nodes: of as many, at least one, as are needed
+    /// for [`PROPERTY_BATCH_BYTES`] of values. Nodes that are not in the map were not looked at.
+    /// One statement; none when there are no nodes.
     ///
     /// # Errors
     /// Only those of the database.
-    pub async fn properties(&self, nodes: Vec<NodeId>) -> Result<HashMap<NodeId, Vec<Property>>> {
+    pub async fn properties(
+        &self,
+        nodes: Vec<NodeId>,
+        names: PropertyNames,
+    ) -> Result<HashMap<NodeId, Vec<Property>>> {
         if nodes.is_empty() {
             return Ok(HashMap::new());
         }
-        self.db().read(move |tx| rows::of_many(tx, &nodes)).await
+        self.db()
+            .read(move |tx| rows::of_many(tx, &nodes, &names))
+            .await
     }
 }

@@ -14,7 +14,7 @@ use crate::db::{Db, args};
 use crate::id::UserId;
 use crate::testing::{each_engine, each_engine_on, test_options};
 use crate::{
-    Access, Caller, Condition, Error, NewLock, Path, PropertyChange, Store, TransferOptions,
+    Access, Caller, Condition, Error, NewLock, Path, PropertyChange, PropertyNames, Store, TransferOptions,
     UploadOptions, World,
 };
 
@@ -309,8 +309,41 @@ on_each_engine! {
             .unwrap();
         let copy = store.find(&alice, &path("/b")).await.unwrap().unwrap();
         assert_eq!(copy.node.modified_ns, 1_000_000_000);
-        let found = store.properties(vec![copy.node.id]).await.unwrap();
+        let found = store.properties(vec![copy.node.id], PropertyNames::All).await.unwrap();
         assert_eq!(found[&copy.node.id], [property]);
+    }
+
+    async fn properties_come_in_batches_of_whole_nodes_in_the_order_asked(store: Store) {
+        let alice = user(&store, "alice", 1 << 30).await;
+        let mut nodes = Vec::new();
+        for number in 0..4 {
+            let at = path(&format!("/{number}"));
+            put(&store, &alice, &format!("/{number}"), b"1").await.unwrap();
+            let set = |name: String, bytes| {
+                PropertyChange::Set(crate::Property {
+                    namespace: "urn:x".into(),
+                    name,
+                    value: "v".repeat(bytes),
+                })
+            };
+            let mut changes: Vec<_> =
+                (0..20).map(|n| set(format!("large{n}"), 30_000)).collect();
+            changes.push(set("small".into(), 1));
+            store.change_properties(&alice, &at, changes, Condition::default()).await.unwrap();
+            nodes.push(store.find(&alice, &at).await.unwrap().unwrap().node.id);
+        }
+        nodes.swap(0, 3);
+        let found = store.properties(nodes.clone(), PropertyNames::All).await.unwrap();
+        let counts: Vec<_> = nodes.iter().map(|id| found.get(id).map(Vec::len)).collect();
+        assert_eq!(counts, [Some(21), Some(21), None, None]);
+        let these = [("urn:x".to_owned(), "small".to_owned()), (String::new(), "large1".to_owned())];
+        let these = PropertyNames::These(these.into());
+        let found = store.properties(nodes.clone(), these).await.unwrap();
+        let counts: Vec<_> = nodes.iter().map(|id| found.get(id).map(Vec::len)).collect();
+        assert_eq!(counts, [Some(1); 4]);
+        let none = PropertyNames::These([(String::new(), "small".to_owned())].into());
+        let found = store.properties(nodes.clone(), none).await.unwrap();
+        assert_eq!((found.len(), found[&nodes[0]].len()), (4, 0));
     }
 
     async fn of_many_writers_with_one_condition_one_wins(store: Store) {

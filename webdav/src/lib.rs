@@ -17,6 +17,8 @@ mod body;
 #[cfg(feature = "server")]
 mod checksum;
 #[cfg(feature = "server")]
+mod dead;
+#[cfg(feature = "server")]
 mod dispatch;
 #[cfg(feature = "server")]
 mod engine;

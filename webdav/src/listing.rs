@@ -4,13 +4,12 @@
 //! client reads. A page that cannot be read breaks the connection: a short document that is
 //! well-formed would tell a synchronising client that files are gone.
 
-use std::collections::HashMap;
-
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
-use store::{Entry, NodeId, Property, Store};
+use store::{Entry, NodeId, Property, PropertyNames, Store};
 
 use crate::body::Body;
+use crate::dead::DeadProperties;
 
 /// Bytes that are sent at a time.
 pub(crate) const FRAME_BYTES: usize = 48 << 10;
@@ -19,8 +18,8 @@ const MOST_WHOLE_BYTES: usize = 1 << 20;
 
 /// A document that members are written into.
 pub(crate) trait Document: Send + 'static {
-    /// Whether it shows dead properties.
-    fn needs_dead(&self) -> bool;
+    /// The dead properties it shows.
+    fn dead(&self) -> Option<PropertyNames>;
     /// Writes a member.
     fn entry(&mut self, entry: &Entry, dead: &[Property]);
     /// Bytes written and not yet taken.
@@ -46,13 +45,13 @@ pub(crate) async fn body(
         folder,
         entries: Vec::new().into_iter(),
         next: None,
-        dead: HashMap::new(),
+        dead: DeadProperties::new(document.dead()),
         document,
         has_ended: false,
     };
     members.read(None).await?;
     if members.next.is_none() {
-        members.write(MOST_WHOLE_BYTES);
+        members.write(MOST_WHOLE_BYTES).await?;
         if members.entries.len() == 0 {
             members.document.end();
             return Ok(Body::full(members.document.take()));
@@ -66,7 +65,7 @@ struct Members<D> {
     folder: NodeId,
     entries: std::vec::IntoIter<Entry>,
     next: Option<String>,
-    dead: HashMap<NodeId, Vec<Property>>,
+    dead: DeadProperties,
     document: D,
     has_ended: bool,
 }
@@ -74,32 +73,26 @@ struct Members<D> {
 impl<D: Document> Members<D> {
     async fn read(&mut self, after: Option<String>) -> store::Result<()> {
         let page = self.store.list(self.folder, after).await?;
-        self.dead = if self.document.needs_dead() {
-            let nodes = page.entries.iter().map(|entry| &entry.node);
-            let with_dead = nodes.filter(|node| node.property_count > 0);
-            let ids = with_dead.map(|node| node.id).collect();
-            self.store.properties(ids).await?
-        } else {
-            HashMap::new()
-        };
         self.entries = page.entries.into_iter();
         self.next = page.next;
         Ok(())
     }
 
     /// Writes members until that many bytes stand there, or the page ends.
-    fn write(&mut self, enough_bytes: usize) {
+    async fn write(&mut self, enough_bytes: usize) -> store::Result<()> {
         while self.document.len() < enough_bytes
             && let Some(entry) = self.entries.next()
         {
-            let dead = self.dead.get(&entry.node.id).map_or(&[][..], Vec::as_slice);
-            self.document.entry(&entry, dead);
+            let next = self.entries.as_slice().iter().map(|entry| &entry.node);
+            let dead = self.dead.of(&self.store, &entry.node, next).await?;
+            self.document.entry(&entry, &dead);
         }
+        Ok(())
     }
 
     async fn piece(mut self) -> store::Result<Option<(Bytes, Self)>> {
         loop {
-            self.write(FRAME_BYTES);
+            self.write(FRAME_BYTES).await?;
             if self.document.len() >= FRAME_BYTES {
                 break;
             }

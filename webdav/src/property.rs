@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use store::{DriveLocks, Entry, Node, NodeId, Property, Usage};
+use store::{DriveLocks, Entry, Node, NodeId, Property, PropertyNames, Usage};
 
 use crate::dispatch::Dav;
 use crate::grammar::date;
@@ -263,10 +263,17 @@ impl Wanted {
         self
     }
 
-    /// Whether dead properties must be read.
-    pub fn needs_dead(&self) -> bool {
-        let is_dead = |item: &Item| matches!(item.property, Which::Dead(_));
-        self.all_dead || self.items.iter().any(is_dead)
+    /// The dead properties that must be read.
+    pub fn dead(&self) -> Option<PropertyNames> {
+        if self.all_dead {
+            return Some(PropertyNames::All);
+        }
+        let dead = self.items.iter().filter_map(|item| match &item.property {
+            Which::Dead(name) => Some((name.namespace.to_string(), name.local.to_string())),
+            Which::Live(_) => None,
+        });
+        let names: Arc<[_]> = dead.collect();
+        (!names.is_empty()).then_some(PropertyNames::These(names))
     }
 
     fn needs(&self, what: Needs) -> bool {

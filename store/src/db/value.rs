@@ -20,6 +20,9 @@ pub(crate) enum Value<'a> {
     Int(Option<i64>),
     Text(Option<Cow<'a, str>>),
     Bytes(Option<Cow<'a, [u8]>>),
+    /// Only where [`Tx::takes_arrays`](super::Tx::takes_arrays), as is the next.
+    TextArray(Option<Vec<&'a str>>),
+    BytesArray(Vec<Vec<u8>>),
 }
 
 macro_rules! value_from {
@@ -99,6 +102,10 @@ impl rusqlite::ToSql for Value<'_> {
             Value::Text(Some(value)) => ValueRef::Text(value.as_bytes()),
             Value::Bytes(Some(value)) => ValueRef::Blob(value),
             Value::Int(None) | Value::Text(None) | Value::Bytes(None) => ValueRef::Null,
+            Value::TextArray(_) | Value::BytesArray(_) => {
+                let reason = "an array is no argument of SQLite's";
+                return Err(rusqlite::Error::ToSqlConversionFailure(reason.into()));
+            }
         }))
     }
 }
@@ -112,6 +119,8 @@ pub(super) fn bind<'q>(
         Value::Int(value) => query.bind(*value),
         Value::Text(value) => query.bind(value.as_deref()),
         Value::Bytes(value) => query.bind(value.as_deref()),
+        Value::TextArray(values) => query.bind(values.as_ref()),
+        Value::BytesArray(values) => query.bind(values),
     })
 }
 
@@ -146,6 +155,7 @@ pub(super) fn bind_columns<'q>(
                     })
                     .collect::<Vec<Option<&str>>>(),
             ),
+            Value::TextArray(_) | Value::BytesArray(_) => unreachable!("a cell is no array"),
             Value::Bytes(_) => query.bind(
                 cells
                     .map(|cell| {

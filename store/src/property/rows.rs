@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::Property;
-use crate::db::{Tx, Value, args};
+use super::{PROPERTY_BATCH_BYTES, Property, PropertyNames};
+use crate::db::{Row, Tx, Value, args};
 use crate::error::Result;
 use crate::id::NodeId;
 
@@ -35,26 +35,106 @@ pub(crate) fn totals(tx: &mut Tx<'_>, node: NodeId) -> Result<(u64, u64)> {
     Ok(totals.unwrap_or_default())
 }
 
-pub(crate) fn of_many(tx: &mut Tx<'_>, nodes: &[NodeId]) -> Result<HashMap<NodeId, Vec<Property>>> {
-    let keys: Vec<Value<'_>> = nodes.iter().map(|id| Value::from(*id)).collect();
-    let rows = tx.all_of(
-        "SELECT node_id, namespace, name, value FROM property WHERE node_id = $1",
-        "SELECT node_id, namespace, name, value FROM property WHERE node_id = ANY($1)",
-        &keys,
+/// The properties of the first nodes, up to [`PROPERTY_BATCH_BYTES`] and the end of the node where
+/// that is reached; each node looked at is in the map.
+pub(crate) fn of_many(
+    tx: &mut Tx<'_>,
+    nodes: &[NodeId],
+    names: &PropertyNames,
+) -> Result<HashMap<NodeId, Vec<Property>>> {
+    if tx.takes_arrays() {
+        of_many_at_once(tx, nodes, names)
+    } else {
+        of_many_in_turn(tx, nodes, names)
+    }
+}
+
+fn of_many_in_turn(
+    tx: &mut Tx<'_>,
+    nodes: &[NodeId],
+    names: &PropertyNames,
+) -> Result<HashMap<NodeId, Vec<Property>>> {
+    let mut found = HashMap::new();
+    let mut bytes = 0;
+    tx.as_one_statement(|tx| {
+        for node in nodes {
+            let mut properties = Vec::new();
+            tx.each(
+                "SELECT namespace, name, value FROM property WHERE node_id = $1",
+                args![*node],
+                |row| {
+                    // The value is not looked at before.
+                    if names.contain(row.text(0)?, row.text(1)?) {
+                        let property = read(row)?;
+                        bytes += property.value.len();
+                        properties.push(property);
+                    }
+                    Ok(())
+                },
+            )?;
+            found.insert(*node, properties);
+            if bytes >= PROPERTY_BATCH_BYTES {
+                break;
+            }
+        }
+        Ok(found)
+    })
+}
+
+fn of_many_at_once(
+    tx: &mut Tx<'_>,
+    nodes: &[NodeId],
+    names: &PropertyNames,
+) -> Result<HashMap<NodeId, Vec<Property>>> {
+    let column = |part: fn(&(String, String)) -> &str| match names {
+        PropertyNames::All => Value::TextArray(None),
+        PropertyNames::These(these) => Value::TextArray(Some(these.iter().map(part).collect())),
+    };
+    let keys = nodes.iter().map(|node| node.as_bytes().to_vec()).collect();
+    let mut found: HashMap<NodeId, Vec<Property>> = HashMap::new();
+    let (mut last, mut bytes) = (None, 0);
+    tx.each(
+        "WITH sized AS ( \
+             SELECT a.position, p.namespace, p.name, p.value, p.node_id, \
+                    SUM(OCTET_LENGTH(p.value)) OVER (ORDER BY a.position) AS up_to, \
+                    SUM(OCTET_LENGTH(p.value)) OVER (PARTITION BY a.position) AS own \
+             FROM UNNEST($1::bytea[]) WITH ORDINALITY AS a (id, position) \
+                 JOIN property p ON p.node_id = a.id \
+             WHERE $2::text[] IS NULL \
+                 OR (p.namespace, p.name) IN (SELECT * FROM UNNEST($2::text[], $3::text[]))) \
+         SELECT namespace, name, value, node_id FROM sized WHERE up_to - own < $4 \
+         ORDER BY position",
+        &[
+            Value::BytesArray(keys),
+            column(|(namespace, _)| namespace),
+            column(|(_, name)| name),
+            Value::from(PROPERTY_BATCH_BYTES as u64),
+        ],
         |row| {
-            let property = Property {
-                namespace: row.get(1)?,
-                name: row.get(2)?,
-                value: row.get(3)?,
-            };
-            Ok((row.get::<NodeId>(0)?, property))
+            let property = read(row)?;
+            let node = row.get(3)?;
+            bytes += property.value.len();
+            last = Some(node);
+            found.entry(node).or_default().push(property);
+            Ok(())
         },
     )?;
-    let mut found: HashMap<NodeId, Vec<Property>> = HashMap::new();
-    for (node, property) in rows {
-        found.entry(node).or_default().push(property);
+    let was_cut = bytes >= PROPERTY_BATCH_BYTES;
+    for node in nodes {
+        found.entry(*node).or_default();
+        if was_cut && last == Some(*node) {
+            break;
+        }
     }
     Ok(found)
+}
+
+fn read(row: &Row<'_>) -> Result<Property> {
+    Ok(Property {
+        namespace: row.get(0)?,
+        name: row.get(1)?,
+        value: row.get(2)?,
+    })
 }
 
 /// Gives a copy the properties of its original.

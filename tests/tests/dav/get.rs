@@ -133,13 +133,19 @@ async fn a_file_with_an_older_time_is_not_taken_for_the_one_before() {
     let world = World::start().await;
     let alice = world.alice();
     alice.put("/a.txt", "new").await.must_be(201);
-    let date = alice.head("/a.txt").await.header("last-modified").to_owned();
+    let date = alice
+        .head("/a.txt")
+        .await
+        .header("last-modified")
+        .to_owned();
     let since = async || {
         let asked = alice.request("GET", "/a.txt");
         asked.header("If-Modified-Since", &date).send().await
     };
     since().await.must_be(304);
-    let restored = alice.request("PUT", "/a.txt").header("X-OC-Mtime", "981173106");
+    let restored = alice
+        .request("PUT", "/a.txt")
+        .header("X-OC-Mtime", "981173106");
     restored.body("old").send().await.must_be(204);
     assert_eq!(since().await.must_be(200), "old");
 }

@@ -13,7 +13,9 @@ use dav_server::fs::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
-use store::{NodeId, PatchStart, Property, PropertyChange, TransferOptions, UploadOptions};
+use store::{
+    NodeId, PatchStart, Property, PropertyChange, PropertyNames, TransferOptions, UploadOptions,
+};
 
 use super::context::{Context, Credentials};
 use super::file::{File, State};
@@ -283,7 +285,8 @@ async fn remove(context: &Credentials, path: &DavPath) -> FsResult<()> {
 
 async fn properties(context: &Credentials, path: &DavPath) -> FsResult<Vec<Property>> {
     let node = context.find(path).await?;
-    let kept = context.store.properties(vec![node.id]).await;
+    let asked = context.store.properties(vec![node.id], PropertyNames::All);
+    let kept = asked.await;
     let mut kept = kept.map_err(|error| context.refuse(error))?;
     Ok(kept.remove(&node.id).unwrap_or_default())
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use store::{Entry, Found, NodeId, Property};
+use store::{Entry, Found, NodeId, Property, PropertyNames};
 
 use crate::body::Body;
+use crate::dead::DeadProperties;
 use crate::grammar::depth::{self, Depth};
 use crate::grammar::error_body::Condition;
 use crate::grammar::multistatus::Writer;
@@ -36,12 +37,8 @@ where
     }
     let facts = Facts::gather(call, &wanted).await?;
     let node = &found.node;
-    let dead = if wanted.needs_dead() && node.property_count > 0 {
-        let mut all = call.store().properties(vec![node.id]).await?;
-        all.remove(&node.id).unwrap_or_default()
-    } else {
-        Vec::new()
-    };
+    let mut dead = DeadProperties::new(wanted.dead());
+    let dead = dead.of(call.store(), node, std::iter::empty()).await?;
     let mut multistatus = Multistatus::begin(call, &found, wanted, facts);
     multistatus.target(call, &found, &dead);
     // Without a Depth a client means a folder's members, whatever the RFC says.
@@ -149,8 +146,8 @@ impl Multistatus {
 }
 
 impl Document for Multistatus {
-    fn needs_dead(&self) -> bool {
-        self.wanted.needs_dead()
+    fn dead(&self) -> Option<PropertyNames> {
+        self.wanted.dead()
     }
 
     fn entry(&mut self, entry: &Entry, dead: &[Property]) {

@@ -7,7 +7,7 @@
 mod token;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
@@ -18,6 +18,7 @@ use self::token::{Listing, Standing};
 use self::walk::Walk;
 use super::propfind;
 use crate::body::Body;
+use crate::dead::DeadProperties;
 use crate::grammar::depth::{self, Depth};
 use crate::grammar::error_body::Condition;
 use crate::grammar::multistatus::Writer;
@@ -93,7 +94,7 @@ struct Sync {
     is_truncated: bool,
     /// Paths of the folders that are new with all they hold: what lies below is told by listing.
     trees: HashSet<String>,
-    dead: HashMap<NodeId, Vec<Property>>,
+    dead: DeadProperties,
     /// Whether the nodes above each member must be known, for the locks that cover it.
     wants_chains: bool,
     wanted: Wanted,
@@ -138,7 +139,7 @@ impl Sync {
             changes: Vec::new().into_iter(),
             is_truncated: false,
             trees: HashSet::new(),
-            dead: HashMap::new(),
+            dead: DeadProperties::new(wanted.dead()),
             wants_chains,
             wanted,
             facts,
@@ -188,15 +189,6 @@ impl Sync {
             .await?;
         self.at_end.cursor = changes.cursor;
         self.is_truncated = changes.is_truncated;
-        let present = changes.items.iter().filter_map(|change| match &change.now {
-            Now::Present(node) | Now::Tree(node) => Some(node),
-            Now::Gone => None,
-        });
-        if self.wanted.needs_dead() {
-            let with_dead = present.filter(|node| node.property_count > 0);
-            let ids = with_dead.map(|node| node.id).collect();
-            self.dead = self.store.properties(ids).await?;
-        }
         if self.level == Level::Infinite {
             let trees = changes.items.iter();
             let trees = trees.filter(|change| matches!(change.now, Now::Tree(_)));
@@ -208,8 +200,7 @@ impl Sync {
 
     fn walk(&self, root: String, found: &Found) -> Walk {
         let is_deep = self.level == Level::Infinite;
-        let with_dead = self.wanted.needs_dead();
-        Walk::new(&self.store, root, found, is_deep, with_dead)
+        Walk::new(&self.store, root, found, is_deep, self.wanted.dead())
     }
 
     /// A path below the target.
@@ -304,7 +295,12 @@ impl Sync {
                     None
                 };
                 let chain = found.as_ref().map_or(&[][..], |found| &found.above);
-                let dead = self.dead.remove(&node.id).unwrap_or_default();
+                let next = self.changes.as_slice().iter();
+                let next = next.filter_map(|change| match &change.now {
+                    Now::Present(node) | Now::Tree(node) => Some(node),
+                    Now::Gone => None,
+                });
+                let dead = self.dead.of(&self.store, &node, next).await?;
                 self.tell_present(relative, &node, chain, &dead);
                 // A folder that has gone on is told by later lines.
                 if let Some(found) = found.filter(|found| is_tree && found.node.id == node.id) {

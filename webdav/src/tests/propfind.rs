@@ -267,6 +267,61 @@ async fn dead_properties_cost_a_statement_only_where_there_are_any() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn long_dead_properties_are_read_as_they_are_sent() {
+    let drive = Drive::new().await;
+    drive.folder("/f").await;
+    for number in 0..5 {
+        let path = format!("/f/{number}");
+        drive.put(&format!("/dav{path}"), b"").await;
+        let set = |name: String, bytes| {
+            let text = "v".repeat(bytes);
+            PropertyChange::Set(Property {
+                namespace: "urn:x".to_owned(),
+                value: format!("<{name} xmlns=\"urn:x\">{text}</{name}>"),
+                name,
+            })
+        };
+        let large = (0..20).map(|n| set(format!("large{n}"), 30_000));
+        let changes = large.chain([set("small".to_owned(), 1)]).collect();
+        let (path, condition) = (Path::parse(&path).unwrap(), Condition::default());
+        let changed = drive
+            .store
+            .change_properties(&drive.caller, &path, changes, condition);
+        changed.await.unwrap();
+    }
+    let small = prop("<small xmlns='urn:x'/>");
+    let sync = |prop: &str| {
+        format!(
+            "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-level>infinite\
+             </D:sync-level><D:prop>{prop}</D:prop></D:sync-collection>"
+        )
+        .into_bytes()
+    };
+    let large = "<large0 xmlns='urn:x'/><large19 xmlns='urn:x'/>";
+    for (method, body, name, statements) in [
+        ("PROPFIND", Vec::new(), "large19", 4),
+        ("PROPFIND", small, "small", 2),
+        ("REPORT", sync("<small xmlns='urn:x'/>"), "small", 2),
+        ("REPORT", sync(large), "large19", 2),
+    ] {
+        drive.ask(method, "/dav/f", &[], &body).await;
+        let answer = drive.ask(method, "/dav/f", &[], &body).await;
+        assert!(
+            answer.statements <= statements + 1,
+            "{method} {name} {}",
+            answer.statements
+        );
+        let responses = multistatus(&answer).responses;
+        let files = responses
+            .iter()
+            .filter(|response| !response.href().ends_with('/'));
+        let name = Name::new("urn:x", name);
+        let shown: Vec<_> = files.map(|file| file.property(&name).is_some()).collect();
+        assert_eq!(shown, [true; 5]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_folder_shows_the_quota_of_the_drive_except_to_those_who_stall_over_it() {
     let hide = |options: &mut crate::DavOptions| options.hide_quota_from.push("WebDAVFS".into());
     let drive = Drive::with(hide).await;

@@ -5,7 +5,7 @@
 
 use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderValue, Response};
-use store::{Entry, Node, Property};
+use store::{Entry, Node, Property, PropertyNames};
 
 use super::{write_protection, write_validators};
 use crate::body::Body;
@@ -98,8 +98,8 @@ fn link(out: &mut Vec<u8>, href: &[u8], text: &str) {
 }
 
 impl Document for Index {
-    fn needs_dead(&self) -> bool {
-        false
+    fn dead(&self) -> Option<PropertyNames> {
+        None
     }
 
     fn entry(&mut self, entry: &Entry, _dead: &[Property]) {

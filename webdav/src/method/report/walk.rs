@@ -3,12 +3,14 @@
 //! Without recursion, holding a few pages at most, and able to go on behind any path: a listing
 //! can be cut off anywhere and continued by another request.
 
-use std::collections::HashMap;
+use store::{Caller, Entry, Name, NodeId, Path, Property, PropertyNames, Store};
 
-use store::{Caller, Entry, Name, NodeId, Path, Property, Store};
+use crate::dead::DeadProperties;
 
 /// Entries kept while their siblings' members are listed; beyond, a page is read again.
 const MOST_HELD: usize = 4 * store::PAGE as usize;
+/// Bytes of their dead properties kept meanwhile.
+const MOST_HELD_BYTES: usize = 4 * store::PROPERTY_BATCH_BYTES;
 
 /// A listing under way.
 pub(super) struct Walk {
@@ -18,7 +20,7 @@ pub(super) struct Walk {
     /// The last member told, from `root`; empty before the first.
     pub last: String,
     is_deep: bool,
-    with_dead: bool,
+    dead: Option<PropertyNames>,
     /// Ids above the members of the innermost folder, from the caller's root down.
     chain: Vec<NodeId>,
     frames: Vec<Frame>,
@@ -32,7 +34,7 @@ struct Frame {
     entries: std::vec::IntoIter<Entry>,
     /// The name behind which the page after `entries` begins; none when there is none.
     next: Option<String>,
-    dead: HashMap<NodeId, Vec<Property>>,
+    dead: DeadProperties,
 }
 
 /// One member.
@@ -54,14 +56,14 @@ impl Walk {
         root: String,
         found: &store::Found,
         is_deep: bool,
-        with_dead: bool,
+        dead: Option<PropertyNames>,
     ) -> Self {
         let mut walk = Self {
             store: store.clone(),
             root,
             last: String::new(),
             is_deep,
-            with_dead,
+            dead,
             chain: found.above.clone(),
             frames: Vec::new(),
         };
@@ -113,7 +115,8 @@ impl Walk {
             if let Some(entry) = frame.entries.next() {
                 let mut path = frame.path.clone();
                 push(&mut path, &entry.name);
-                let dead = frame.dead.remove(&entry.node.id).unwrap_or_default();
+                let next = frame.entries.as_slice().iter().map(|entry| &entry.node);
+                let dead = frame.dead.of(&self.store, &entry.node, next).await?;
                 let chain = self.chain.clone();
                 if self.is_deep && entry.node.is_folder() {
                     self.let_go(&entry.name)?;
@@ -143,7 +146,7 @@ impl Walk {
             entries: Vec::new().into_iter(),
             // Every name comes after this one.
             next: Some(String::new()),
-            dead: HashMap::new(),
+            dead: DeadProperties::new(self.dead.clone()),
         });
     }
 
@@ -154,8 +157,17 @@ impl Walk {
             && let Some(frame) = self.frames.last_mut()
         {
             frame.entries = Vec::new().into_iter();
-            frame.dead = HashMap::new();
             frame.next = Some(Name::new(at)?.nfc().to_owned());
+        }
+        let held_bytes: usize = self
+            .frames
+            .iter()
+            .map(|frame| frame.dead.held_bytes())
+            .sum();
+        if held_bytes > MOST_HELD_BYTES {
+            for frame in &mut self.frames {
+                frame.dead.let_go();
+            }
         }
         Ok(())
     }
@@ -165,12 +177,6 @@ impl Walk {
             return Ok(());
         };
         let page = self.store.list(frame.folder, Some(after)).await?;
-        if self.with_dead {
-            let nodes = page.entries.iter().map(|entry| &entry.node);
-            let with_dead = nodes.filter(|node| node.property_count > 0);
-            let ids = with_dead.map(|node| node.id).collect();
-            frame.dead = self.store.properties(ids).await?;
-        }
         frame.entries = page.entries.into_iter();
         frame.next = page.next;
         Ok(())
