@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -132,11 +133,11 @@ async fn get(remote: &Remote, url: &str, file: &Path) -> anyhow::Result<()> {
         return Ok(());
     }
     // Until all of it is there the old file stays, and a broken download leaves nothing.
-    let name = file.file_name().context("no file name to download to")?;
-    let mut part = name.to_owned();
-    part.push(".part");
-    let part = file.with_file_name(part);
-    let mut local = tokio::fs::File::create(&part)
+    file.file_name().context("no file name to download to")?;
+    // A name that nobody has, lest a file of the user's or of another download be written over.
+    let random = RandomState::new().hash_one(file);
+    let part = file.with_file_name(format!(".coffer-{random:016x}.part"));
+    let mut local = tokio::fs::File::create_new(&part)
         .await
         .context("the local file")?;
     let got = remote.get(&url, &mut local).await;

@@ -248,7 +248,7 @@ impl Remote {
         if answer.status() != http::StatusCode::MULTI_STATUS {
             return Err(bad(url, format!("{} to a PROPFIND", answer.status())));
         }
-        let body = answer.bytes().await?;
+        let body = bounded(answer, Limits::ANSWER.bytes, url).await?;
         let found = multistatus_read::read(&body, Limits::ANSWER)
             .map_err(|error| bad(url, error.to_string()))?;
         Ok((found, path))
@@ -293,6 +293,18 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
         })
 }
 
+/// The whole body, unless it is longer than that.
+async fn bounded(mut answer: Response, most_bytes: usize, url: &Url) -> Result<Vec<u8>, Error> {
+    let mut body = Vec::new();
+    while let Some(piece) = answer.chunk().await? {
+        if body.len() + piece.len() > most_bytes {
+            return Err(bad(url, format!("it is longer than {most_bytes} bytes")));
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body)
+}
+
 fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).expect("the names of WebDAV's methods are tokens")
 }
@@ -331,6 +343,15 @@ fn pieces(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_given_up() {
+        let url = parse_url("http://localhost/").unwrap();
+        let answer = || Response::from(http::Response::new("12345"));
+        assert_eq!(bounded(answer(), 5, &url).await.unwrap(), b"12345");
+        let longer = bounded(answer(), 4, &url).await;
+        assert!(matches!(longer, Err(Error::BadAnswer { .. })));
+    }
 
     #[test]
     fn urls_that_hide_something_are_refused() {

@@ -104,6 +104,7 @@ async fn a_session_over_http() {
     steps.check("size", one.stdout.contains(&size), &one);
     let got = local.path("got.bin");
     let to = format!("{}", got.display());
+    local.file("got.bin.part", b"somebody's own");
     for name in SPECIAL_NAMES.into_iter().chain(["empty.bin", "big.bin"]) {
         let url = format!("{}tree/{}", coffer.drive, encode_path(name));
         let output = Program::new(binary("coffer"))
@@ -117,6 +118,8 @@ async fn a_session_over_http() {
             &output,
         );
     }
+    let other = std::fs::read(local.path("got.bin.part")).unwrap();
+    steps.check("other files stay", other == b"somebody's own", &to);
     change(&coffer, &local, &mut steps).await;
     steps.finish();
 }
