@@ -14,8 +14,8 @@ use crate::db::{Db, args};
 use crate::id::UserId;
 use crate::testing::{each_engine, each_engine_on, test_options};
 use crate::{
-    Access, Caller, Condition, Error, NewLock, Path, PropertyChange, PropertyNames, Store, TransferOptions,
-    UploadOptions, World,
+    Access, Caller, Condition, Error, NewLock, Path, PropertyChange, PropertyNames, Store,
+    TransferOptions, UploadOptions, World,
 };
 
 const REPLACE: TransferOptions = TransferOptions {

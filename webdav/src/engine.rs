@@ -38,7 +38,7 @@ use crate::grammar::path::encode_into;
 use crate::grammar::{lock_token, timeout};
 use crate::guard;
 use crate::request::Call;
-use crate::status::{ALLOWED, Failure, refused};
+use crate::status::{ALLOWED, Failure, XML, refused};
 
 /// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH).
 const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate";
@@ -316,8 +316,7 @@ fn lock_answer(call: &Call<'_>, lock: &Lock, target: Option<&Node>) -> Response<
         root_href: &root_href,
     };
     let mut answer = Response::new(Body::full(lockinfo::write_lock_answer(&[active])));
-    let xml = HeaderValue::from_static("application/xml; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, xml);
+    answer.headers_mut().insert(CONTENT_TYPE, XML);
     answer
 }
 

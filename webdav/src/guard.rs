@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 
 use crate::grammar::path::{Mounts, ResolveError};
-use crate::grammar::xml::{self, Limits, XmlError};
+use crate::grammar::xml::{Limits, XmlError};
 use crate::request::Target;
 use crate::status::{Failure, refused};
 
@@ -24,10 +24,10 @@ pub(crate) fn target(mounts: &Mounts, user: &str, raw: &str) -> Result<Option<Ta
     }
 }
 
-/// Reads an XML body, at most as much of it as the guard lets pass, and checks it.
+/// Reads an XML body, at most as much of it as the limits let pass. Its grammar checks the rest.
 ///
 /// # Errors
-/// [`Failure::Xml`]; 400 when the body breaks off.
+/// [`Failure::Xml`] when it is too long; 400 when the body breaks off.
 pub(crate) async fn xml_body<B>(body: &mut B, limits: Limits) -> Result<Bytes, Failure>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -55,7 +55,5 @@ where
             all.extend_from_slice(&data);
         }
     }
-    let whole = if all.is_empty() { first } else { all.freeze() };
-    xml::check(&whole, limits)?;
-    Ok(whole)
+    Ok(if all.is_empty() { first } else { all.freeze() })
 }

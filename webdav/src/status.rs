@@ -16,6 +16,9 @@ use crate::request::Call;
 pub(crate) const ALLOWED: &str = "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, COPY, MOVE, \
      PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
 
+/// The type of every XML answer.
+pub(crate) const XML: HeaderValue = HeaderValue::from_static("application/xml; charset=utf-8");
+
 /// Why a request is refused. Every door of this crate ends in one.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -107,10 +110,7 @@ impl Failure {
         let mut answer = Response::new(Body::full(body));
         *answer.status_mut() = status;
         let headers = answer.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/xml; charset=utf-8"),
-        );
+        headers.insert(CONTENT_TYPE, XML);
         if let Some((name, value)) = self.field(status) {
             headers.insert(name, value);
         }

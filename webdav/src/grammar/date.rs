@@ -29,13 +29,6 @@ pub fn write_imf(out: &mut Vec<u8>, seconds: i64) {
     out.extend_from_slice(b" GMT");
 }
 
-/// An IMF-fixdate as text.
-pub fn imf(seconds: i64) -> String {
-    let mut out = Vec::with_capacity(IMF_BYTES);
-    write_imf(&mut out, seconds);
-    String::from_utf8(out).expect("a date is ASCII")
-}
-
 /// Appends what `creationdate` holds (RFC 3339): `1997-12-01T17:42:21Z`.
 pub fn write_iso(out: &mut Vec<u8>, seconds: i64) {
     let t = Civil::from_seconds(seconds);
@@ -183,6 +176,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn imf(seconds: i64) -> String {
+        let mut out = Vec::new();
+        write_imf(&mut out, seconds);
+        String::from_utf8(out).unwrap()
+    }
 
     fn iso(seconds: i64) -> String {
         let mut out = Vec::new();

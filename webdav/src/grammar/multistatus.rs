@@ -4,14 +4,12 @@
 //! gives up on one of more than about a megabyte, so there is neither white space nor a long
 //! prefix in it.
 
-use std::{io::Write as _, mem};
+use std::mem;
 
 use http::StatusCode;
 
 use super::{
-    date,
     namespace::DAV,
-    path::encode_into,
     xml::{Name, escape_attribute, escape_text},
 };
 
@@ -77,21 +75,6 @@ impl Writer {
         self.href(href);
     }
 
-    /// Opens a response for `path` (decoded names joined by `/`, perhaps empty) below `base`, an
-    /// escaped href without a trailing slash; collections get theirs.
-    pub fn response_open_below(&mut self, base: &str, path: &str, is_collection: bool) {
-        self.raw(b"<D:response><D:href>");
-        escape_text(&mut self.out, base);
-        if !path.is_empty() {
-            self.raw(b"/");
-            encode_into(&mut self.out, path);
-        }
-        if is_collection || (base.is_empty() && path.is_empty()) {
-            self.raw(b"/");
-        }
-        self.raw(b"</D:href>");
-    }
-
     /// Closes a response that held propstats.
     pub fn response_close(&mut self) {
         self.raw(b"</D:response>");
@@ -136,27 +119,6 @@ impl Writer {
     pub fn text_prop(&mut self, tag: &str, value: &str) {
         self.open(tag);
         escape_text(&mut self.out, value);
-        self.close(tag);
-    }
-
-    /// A property that is a number.
-    pub fn number_prop(&mut self, tag: &str, value: impl Into<i128>) {
-        self.open(tag);
-        write!(self.out, "{}", value.into()).expect("a vector takes any bytes");
-        self.close(tag);
-    }
-
-    /// A property that is an IMF-fixdate, such as `D:getlastmodified`.
-    pub fn date_prop(&mut self, tag: &str, seconds: i64) {
-        self.open(tag);
-        date::write_imf(&mut self.out, seconds);
-        self.close(tag);
-    }
-
-    /// A property that is an RFC 3339 time, such as `D:creationdate`.
-    pub fn iso_prop(&mut self, tag: &str, seconds: i64) {
-        self.open(tag);
-        date::write_iso(&mut self.out, seconds);
         self.close(tag);
     }
 
@@ -270,15 +232,12 @@ mod tests {
     #[test]
     fn a_listing_is_short_and_reads_back() {
         let mut writer = Writer::begin(1024, PREFIXES);
-        writer.response_open_below("/dav", "a b/ü&", true);
+        writer.response_open("/dav/a%20b/%C3%BC%26/");
         writer.propstat_open();
         writer.open("D:resourcetype");
         writer.empty_prop("D:collection");
         writer.close("D:resourcetype");
         writer.text_prop("D:displayname", "ü&<>");
-        writer.number_prop("D:quota-used-bytes", u64::MAX);
-        writer.date_prop("D:getlastmodified", 784_111_777);
-        writer.iso_prop("D:creationdate", 880_998_141);
         writer.text_prop("o:id", "17");
         writer.raw_prop(b"<dead xmlns=\"urn:d\">x</dead>");
         writer.propstat_close(StatusCode::OK);
@@ -307,18 +266,6 @@ mod tests {
         assert_eq!(response.href(), "/dav/a%20b/%C3%BC%26/");
         let text = |name: Name| response.property(&name).map(|e| e.text().into_owned());
         assert_eq!(text(Name::dav("displayname")).unwrap(), "ü&<>");
-        assert_eq!(
-            text(Name::dav("quota-used-bytes")).unwrap(),
-            u64::MAX.to_string()
-        );
-        assert_eq!(
-            text(Name::dav("getlastmodified")).unwrap(),
-            "Sun, 06 Nov 1994 08:49:37 GMT"
-        );
-        assert_eq!(
-            text(Name::dav("creationdate")).unwrap(),
-            "1997-12-01T17:42:21Z"
-        );
         assert_eq!(text(Name::new(OWNCLOUD, "id")).unwrap(), "17");
         assert_eq!(text(Name::new("urn:d", "dead")).unwrap(), "x");
         assert_eq!(text(Name::dav("getcontentlength")), None);
@@ -362,18 +309,5 @@ mod tests {
         let propstat = &read.responses[1].propstats[0];
         assert_eq!((propstat.status, propstat.properties.len()), (403, 1));
         assert_eq!(propstat.description.as_deref(), Some("computed <here>"));
-    }
-
-    #[test]
-    fn the_root_of_a_server_is_a_slash() {
-        let href = |base, path, is_collection| {
-            let mut writer = Writer::begin(0, &[]);
-            writer.response_open_below(base, path, is_collection);
-            writer.response_close();
-            read(&writer.end()).responses[0].href().to_owned()
-        };
-        assert_eq!(href("", "", true), "/");
-        assert_eq!(href("/dav", "", true), "/dav/");
-        assert_eq!(href("/dav", "f", false), "/dav/f");
     }
 }

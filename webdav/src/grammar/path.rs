@@ -144,14 +144,6 @@ impl ResourcePath {
         self.trailing_slash
     }
 
-    /// Whether this is `other` or lies below it, compared by whole names.
-    pub fn starts_with(&self, other: &Self) -> bool {
-        match self.text.strip_prefix(other.as_str()) {
-            Some(rest) => rest.is_empty() || other.is_root() || rest.starts_with('/'),
-            None => false,
-        }
-    }
-
     /// The escaped form, with a leading slash, and a trailing one if [`Self::has_trailing_slash`].
     pub fn encode(&self) -> String {
         let mut out = Vec::with_capacity(self.text.len() + 2);
@@ -351,10 +343,6 @@ mod tests {
     #[test]
     fn relations_go_by_whole_names() {
         let path = |raw| ResourcePath::decode(raw).unwrap();
-        assert!(path("/a/b").starts_with(&path("/a")));
-        assert!(path("/a").starts_with(&path("/a/")));
-        assert!(path("/a").starts_with(&path("/")));
-        assert!(!path("/ab").starts_with(&path("/a")));
         assert_eq!(path("/a/b").parent().unwrap().as_str(), "a");
         assert_eq!(path("/a").parent().unwrap(), ResourcePath::root());
         assert_eq!(path("/").parent(), None);

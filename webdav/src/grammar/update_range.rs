@@ -28,16 +28,6 @@ pub enum UpdateRange {
 }
 
 impl UpdateRange {
-    /// Where the first byte of the body goes in a file of that size; none where there is no such
-    /// place, since more bytes than there are cannot be the last ones.
-    pub fn start_in(self, size_bytes: u64) -> Option<u64> {
-        match self {
-            Self::Append => Some(size_bytes),
-            Self::FromTo(first, _) | Self::From(first) => Some(first),
-            Self::Last(length) => size_bytes.checked_sub(length),
-        }
-    }
-
     /// How long the body must be, where the range says so.
     pub fn body_bytes(self) -> Option<u64> {
         match self {
@@ -130,13 +120,9 @@ mod tests {
     }
 
     #[test]
-    fn ranges_resolve_against_a_size() {
-        assert_eq!(UpdateRange::Append.start_in(10), Some(10));
-        assert_eq!(UpdateRange::FromTo(3, 6).start_in(10), Some(3));
+    fn only_a_whole_range_tells_a_length() {
         assert_eq!(UpdateRange::FromTo(3, 6).body_bytes(), Some(4));
-        assert_eq!(UpdateRange::From(12).start_in(10), Some(12));
-        assert_eq!(UpdateRange::Last(4).start_in(10), Some(6));
-        assert_eq!(UpdateRange::Last(11).start_in(10), None);
+        assert_eq!(UpdateRange::From(12).body_bytes(), None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! DELETE (RFC 4918 §9.6): the whole tree in one transaction, or nothing.
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use store::Path;
 
 use crate::body::Body;
@@ -9,7 +9,7 @@ use crate::grammar::depth::{self, Depth};
 use crate::grammar::error_body::Condition;
 use crate::grammar::multistatus::Writer;
 use crate::request::Call;
-use crate::status::{Failure, refused};
+use crate::status::{Failure, XML, refused};
 
 /// Answers DELETE.
 pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
@@ -71,7 +71,6 @@ fn locked_members(call: &Call<'_>, paths: &[String]) -> Response<Body> {
     }
     let mut answer = Response::new(Body::full(writer.end()));
     *answer.status_mut() = StatusCode::MULTI_STATUS;
-    let xml = HeaderValue::from_static("application/xml; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, xml);
+    answer.headers_mut().insert(CONTENT_TYPE, XML);
     answer
 }

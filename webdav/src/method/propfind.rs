@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use store::{Entry, Found, NodeId, Property, PropertyNames};
 
 use crate::body::Body;
@@ -18,7 +18,7 @@ use crate::guard;
 use crate::listing::{self, Document};
 use crate::property::{Facts, PREFIXES, Subject, Wanted, display_name, of_entry};
 use crate::request::Call;
-use crate::status::Failure;
+use crate::status::{Failure, XML};
 
 /// Room for an entry of a usual listing.
 const ENTRY_BYTES: usize = 700;
@@ -90,10 +90,7 @@ fn question(call: &Call<'_>, body: &[u8]) -> Result<(Wanted, Option<Depth>), Fai
 pub(crate) fn answer(body: Body) -> Response<Body> {
     let mut answer = Response::new(body);
     *answer.status_mut() = StatusCode::MULTI_STATUS;
-    answer.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/xml; charset=utf-8"),
-    );
+    answer.headers_mut().insert(CONTENT_TYPE, XML);
     answer
 }
 

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use store::{Error, Limited, Property, PropertyChange};
 
 use crate::body::Body;
@@ -18,7 +18,7 @@ use crate::grammar::xml::{Element, Name};
 use crate::guard;
 use crate::property;
 use crate::request::Call;
-use crate::status::Failure;
+use crate::status::{Failure, XML};
 
 /// What an instruction comes to.
 enum Step {
@@ -190,8 +190,7 @@ async fn answer(
     writer.response_close();
     let mut answer = Response::new(Body::full(writer.end()));
     *answer.status_mut() = StatusCode::MULTI_STATUS;
-    let xml = HeaderValue::from_static("application/xml; charset=utf-8");
-    answer.headers_mut().insert(CONTENT_TYPE, xml);
+    answer.headers_mut().insert(CONTENT_TYPE, XML);
     Ok(answer)
 }
 
