@@ -82,12 +82,9 @@ impl Store {
                 .db()
                 .write(move |tx| {
                     let mut batch = Swept::default();
-                    for (digest, size_bytes, is_small) in
-                        rows::take_unreferenced(tx, before, BLOBS)?
-                    {
-                        if !is_small {
-                            blobs.remove(&digest).map_err(Error::from)?;
-                        }
+                    for (digest, size_bytes) in rows::take_unreferenced(tx, before, BLOBS)? {
+                        // Bytes in the row may also be in a file, as a chunk of something longer.
+                        blobs.remove(&digest).map_err(Error::from)?;
                         batch.blobs += 1;
                         batch.size_bytes += size_bytes;
                     }

@@ -2,6 +2,7 @@
 //! `COFFER_TEST_POSTGRES_URL` names a server on which databases may be made.
 
 mod bounds;
+mod content;
 mod upkeep;
 
 use std::time::Duration;

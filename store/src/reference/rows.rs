@@ -8,11 +8,15 @@ use crate::error::{Error, Result};
 use crate::id::ManifestId;
 use crate::manifest::{self, ChunkRef};
 
+/// Adds a reference to bytes that are kept in the row.
+///
+/// The row may be there without them: announced by an upload that was never finished, or of a
+/// chunk whose file is damaged. The bytes are taken then, as nothing else is known to hold them.
 pub(crate) fn add_small(tx: &mut Tx<'_>, digest: Digest, data: &[u8]) -> Result<()> {
     tx.execute(
         "INSERT INTO blob (digest, size_bytes, reference_count, data) VALUES ($1, $2, 1, $3) \
          ON CONFLICT (digest) DO UPDATE SET reference_count = blob.reference_count + 1, \
-             unreferenced_at = NULL",
+             unreferenced_at = NULL, data = COALESCE(blob.data, EXCLUDED.data)",
         args![digest, data.len() as u64, data],
     )?;
     Ok(())

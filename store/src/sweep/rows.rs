@@ -102,18 +102,18 @@ pub(crate) fn unreferenced(tx: &mut Tx<'_>, before_ms: i64) -> Result<Swept> {
     found.ok_or_else(|| Error::malformed("count"))
 }
 
-/// Removes rows of unreferenced blobs; digest, length, and whether the bytes were in the row.
+/// Removes rows of unreferenced blobs; digest and length.
 pub(crate) fn take_unreferenced(
     tx: &mut Tx<'_>,
     before_ms: i64,
     limit: u32,
-) -> Result<Vec<(Digest, u64, bool)>> {
+) -> Result<Vec<(Digest, u64)>> {
     tx.all(
         "DELETE FROM blob WHERE reference_count = 0 AND unreferenced_at <= $1 AND digest IN ( \
              SELECT digest FROM blob WHERE unreferenced_at <= $1 AND reference_count = 0 LIMIT $2) \
-         RETURNING digest, size_bytes, CASE WHEN data IS NULL THEN 0 ELSE 1 END",
+         RETURNING digest, size_bytes",
         args![before_ms, limit],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        |row| Ok((row.get(0)?, row.get(1)?)),
     )
 }
 
