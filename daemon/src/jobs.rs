@@ -30,6 +30,8 @@ impl Jobs {
         }
         every!(10 s, "extend reservations", |s| s.extend_reservations());
         every!(10 s, "expire reservations", |s| s.expire_reservations());
+        every!(5 s, "remove what uploads left", |s| s.remove_abandoned());
+        every!(10 s, "make room", |s| s.sweep_if_short());
         every!(5 s, "purge deleted trees", |s| purge_trees(&s));
         every!(15 s, "hash large files", |s| hash_files(&s));
         every!(300 s, "purge locks", |s| s.purge_locks());

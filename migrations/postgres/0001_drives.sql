@@ -109,11 +109,10 @@ CREATE TABLE drive (
     created_at BIGINT NOT NULL
 );
 
--- Bytes promised to a running upload. The holder extends expires_at while it lives.
+-- Bytes promised to a running upload. Its daemon extends expires_at while it lives.
 CREATE TABLE reservation (
     id BYTEA NOT NULL PRIMARY KEY,
     drive_id BYTEA NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
-    holder_id BYTEA NOT NULL,
     size_bytes BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );

@@ -109,11 +109,10 @@ CREATE TABLE drive (
     created_at BIGINT NOT NULL
 ) WITHOUT ROWID;
 
--- Bytes promised to a running upload. The holder extends expires_at while it lives.
+-- Bytes promised to a running upload. Its daemon extends expires_at while it lives.
 CREATE TABLE reservation (
     id BLOB NOT NULL PRIMARY KEY,
     drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
-    holder_id BLOB NOT NULL,
     size_bytes BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 ) WITHOUT ROWID;

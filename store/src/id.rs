@@ -88,10 +88,6 @@ id! {
     /// Names a line of the audit trail.
     AuditId
 }
-id! {
-    /// Names one run of one daemon.
-    InstanceId
-}
 
 impl NodeId {
     /// 32 lower-case hex digits without hyphens.

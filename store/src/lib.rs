@@ -39,6 +39,7 @@ mod mutation;
 mod node;
 mod password;
 mod path;
+mod pin;
 mod property;
 mod quota;
 mod reference;
@@ -70,8 +71,7 @@ pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
-    AppPasswordId, DriveId, InstanceId, InvalidId, LoginId, ManifestId, NodeId, ReservationId,
-    UserId,
+    AppPasswordId, DriveId, InvalidId, LoginId, ManifestId, NodeId, ReservationId, UserId,
 };
 pub use self::lock::{DriveLocks, Lock, NewLock};
 pub use self::login::{Login, LoginGrant};

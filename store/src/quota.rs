@@ -17,7 +17,7 @@ const LEASE_MS: i64 = 30_000;
 const WAIT: Duration = Duration::from_millis(50);
 const MOST_WAITS: u32 = 200;
 
-/// Promises `more_bytes` to a new or growing reservation.
+/// Promises `more_bytes` to a new or growing reservation; what it promises now.
 ///
 /// # Errors
 /// [`Error::QuotaExceeded`] or [`Error::CapacityExceeded`]; nothing is promised then.
@@ -27,7 +27,7 @@ pub(crate) fn reserve(
     drive: &mut Drive,
     reservation: ReservationId,
     more_bytes: u64,
-) -> Result<()> {
+) -> Result<u64> {
     let free_bytes = drive.usage.free_bytes();
     if more_bytes > free_bytes {
         return Err(Error::QuotaExceeded {
@@ -37,18 +37,12 @@ pub(crate) fn reserve(
     }
     drive.usage.reserved_bytes += more_bytes;
     let expires_at = store.world().now_ms() + LEASE_MS;
-    rows::grow(
-        tx,
-        reservation,
-        drive.id,
-        store.instance(),
-        more_bytes,
-        expires_at,
-    )?;
-    if !rows::reserve_capacity(tx, more_bytes)? {
-        return Err(Error::CapacityExceeded);
+    let size_bytes = rows::grow(tx, reservation, drive.id, more_bytes, expires_at)?;
+    if rows::reserve_capacity(tx, more_bytes)? {
+        Ok(size_bytes)
+    } else {
+        Err(Error::CapacityExceeded)
     }
-    Ok(())
 }
 
 /// What a transaction changes of the server's capacity. It is written last:
@@ -112,7 +106,8 @@ impl Bill {
     }
 }
 
-/// Bytes promised to one upload; given back when dropped unused.
+/// Bytes promised to one upload, kept alive by [`Store::extend_reservations`] and given back when
+/// dropped unused.
 pub(crate) struct Lease {
     store: Store,
     drive: DriveId,
@@ -123,12 +118,16 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub fn new(store: &Store, caller: &Caller, id: ReservationId, size_bytes: u64) -> Self {
+    /// A lease of nothing yet. It is made before the transaction that reserves for it, so that
+    /// whoever goes away meanwhile gives back what was reserved.
+    pub fn new(store: &Store, caller: &Caller) -> Self {
+        let id = ReservationId::new(store.world());
+        store.leases().insert(id);
         Self {
             store: store.clone(),
             drive: caller.drive,
             id,
-            size_bytes,
+            size_bytes: 0,
             settled: false,
         }
     }
@@ -143,15 +142,17 @@ impl Lease {
     /// As for [`reserve`].
     pub async fn grow(&mut self, more_bytes: u64) -> Result<()> {
         let (store, drive, id) = (self.store.clone(), self.drive, self.id);
-        self.store
+        // Less than expected when the lease had ended, as in a daemon that stood still.
+        self.size_bytes = self
+            .store
             .db()
             .write(move |tx| {
                 let mut drive = drive::rows::lock(tx, drive)?;
-                reserve(tx, &store, &mut drive, id, more_bytes)?;
-                drive::rows::settle(tx, &drive)
+                let size_bytes = reserve(tx, &store, &mut drive, id, more_bytes)?;
+                drive::rows::settle(tx, &drive)?;
+                Ok(size_bytes)
             })
             .await?;
-        self.size_bytes += more_bytes;
         Ok(())
     }
 
@@ -179,7 +180,7 @@ impl Lease {
         self.grow(more_bytes).await
     }
 
-    /// The write it was for is committed: there is nothing to give back.
+    /// There is nothing to give back: the write it was for is committed, or nothing was reserved.
     pub fn settled(&mut self) {
         self.settled = true;
     }
@@ -207,11 +208,13 @@ impl Store {
         drive::unless_gone(self.db().write(move |tx| release(tx, drive, id)).await)
     }
 
-    /// Keeps this daemon's reservations alive; to be called every ten seconds.
+    /// Keeps alive what uploads under way here have reserved and announced; to be called every ten
+    /// seconds.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn extend_reservations(&self) -> Result<()> {
+        self.announce_again().await?;
         let until = self.world().now_ms() + LEASE_MS;
         let held: Vec<ReservationId> = self.leases().iter().copied().collect();
         if held.is_empty() {

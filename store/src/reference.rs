@@ -3,7 +3,7 @@
 
 pub(crate) mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::chunk::Cutting;
 use crate::clock::World;
@@ -122,11 +122,7 @@ pub(crate) fn release(
             Body::Blob(digest) => *blobs.entry(digest).or_default() += 1,
             Body::Manifest(id) => {
                 if let Some(chunks) = rows::release_manifest(tx, id)? {
-                    for digest in chunks
-                        .iter()
-                        .map(|c| c.digest)
-                        .collect::<std::collections::BTreeSet<_>>()
-                    {
+                    for digest in chunks.iter().map(|c| c.digest).collect::<BTreeSet<_>>() {
                         *blobs.entry(digest).or_default() += 1;
                     }
                 }
@@ -136,11 +132,21 @@ pub(crate) fn release(
     rows::release_blobs(tx, &blobs, now_ms)
 }
 
-/// Registers blobs that are about to get their names, so that `sweep` leaves them alone.
-pub(crate) fn announce(tx: &mut Tx<'_>, blobs: &[ChunkRef], now_ms: i64) -> Result<()> {
+/// Registers blobs that are about to get their names, so that `sweep` leaves them alone; those
+/// that were not known before.
+pub(crate) fn announce(
+    tx: &mut Tx<'_>,
+    blobs: &[ChunkRef],
+    now_ms: i64,
+) -> Result<BTreeSet<Digest>> {
     let sizes: BTreeMap<Digest, u32> = blobs
         .iter()
         .map(|blob| (blob.digest, blob.len_bytes))
         .collect();
-    rows::announce(tx, &sizes, now_ms)
+    let known = rows::known(tx, &sizes)?;
+    rows::announce(tx, &sizes, now_ms)?;
+    Ok(sizes
+        .into_keys()
+        .filter(|digest| !known.contains(digest))
+        .collect())
 }

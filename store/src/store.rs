@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use moka::sync::Cache;
@@ -23,8 +23,9 @@ use crate::db::{Database, Db};
 use crate::download::{Found, Stored};
 use crate::drive::Drive;
 use crate::error::{Error, Limited, Result};
-use crate::id::{DriveId, InstanceId, ReservationId, UserId};
+use crate::id::{DriveId, ReservationId, UserId};
 use crate::path::Path;
+use crate::pin::Pins;
 use crate::quota;
 use crate::upload::UploadPlace;
 
@@ -142,7 +143,6 @@ pub struct Store {
 struct Inner {
     db: Db,
     options: Options,
-    instance: InstanceId,
     blobs: Blobs,
     pool: MemoryPool,
     verified: Arc<Verified>,
@@ -153,6 +153,9 @@ struct Inner {
     disk_checked_at: AtomicU64,
     /// Reservations of uploads that are under way here.
     leases: Mutex<HashSet<ReservationId>>,
+    pins: Pins,
+    /// A write was refused for want of room since the last sweep.
+    is_disk_short: AtomicBool,
     runtime: Handle,
     credentials: Credentials,
 }
@@ -177,7 +180,6 @@ impl Store {
         let db = Db::open(&options.database, on_commit, options.world.now_ms()).await?;
         let root = options.blobs.as_ref().unwrap_or(&options.data).clone();
         let blobs = Blobs::new(LocalBlobs::open(&options.data, &root)?);
-        let instance = InstanceId::new(&options.world);
         let verified = Arc::new(Verified::new(options.verify_reads));
         let nodes = Cache::builder()
             .max_capacity(NODE_CACHE_BYTES)
@@ -191,7 +193,6 @@ impl Store {
             inner: Arc::new(Inner {
                 db,
                 options,
-                instance,
                 blobs,
                 pool: MemoryPool::new(MemoryPool::BYTES),
                 verified,
@@ -201,6 +202,8 @@ impl Store {
                 uploads: Mutex::default(),
                 disk_checked_at: AtomicU64::new(0),
                 leases: Mutex::default(),
+                pins: Pins::default(),
+                is_disk_short: AtomicBool::new(false),
                 runtime: Handle::current(),
                 credentials,
             }),
@@ -234,10 +237,6 @@ impl Store {
         &self.inner.credentials
     }
 
-    pub(crate) fn instance(&self) -> InstanceId {
-        self.inner.instance
-    }
-
     pub(crate) fn generations(&self) -> &Generations {
         &self.inner.generations
     }
@@ -256,6 +255,15 @@ impl Store {
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<ReservationId>> {
         self.inner.leases.lock().expect("no panic while held")
+    }
+
+    pub(crate) fn pins(&self) -> &Pins {
+        &self.inner.pins
+    }
+
+    /// Whether a write was refused for want of room since this was last asked.
+    pub(crate) fn take_disk_short(&self) -> bool {
+        self.inner.is_disk_short.swap(false, Ordering::Relaxed)
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
@@ -332,9 +340,7 @@ impl Store {
         if now_ms.saturating_sub_unsigned(checked_at) < DISK_CHECK_MS {
             return Ok(());
         }
-        if self.blobs().free_bytes()? < self.options().reserve_bytes {
-            return Err(Error::DiskFull);
-        }
+        self.require_room(0)?;
         self.inner
             .disk_checked_at
             .store(u64::try_from(now_ms).unwrap_or(0), Ordering::Relaxed);
@@ -348,6 +354,7 @@ impl Store {
     pub(crate) fn require_room(&self, more_bytes: u64) -> Result<()> {
         let needed_bytes = self.options().reserve_bytes.saturating_add(more_bytes);
         if self.blobs().free_bytes()? < needed_bytes {
+            self.inner.is_disk_short.store(true, Ordering::Relaxed);
             return Err(Error::DiskFull);
         }
         Ok(())

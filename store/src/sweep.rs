@@ -58,6 +58,17 @@ impl Store {
             .await
     }
 
+    /// Sweeps if a write was refused for want of room since the last time.
+    ///
+    /// # Errors
+    /// As [`Self::sweep`].
+    pub async fn sweep_if_short(&self) -> Result<()> {
+        if self.take_disk_short() {
+            self.sweep(false).await?;
+        }
+        Ok(())
+    }
+
     /// Removes blobs that nothing referred to for the grace period.
     ///
     /// The row goes in the same transaction that removes the bytes, so an

@@ -4,6 +4,7 @@
 mod bounds;
 mod content;
 mod upkeep;
+mod uploads;
 
 use std::time::Duration;
 

@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::change::ChangeKind;
 use crate::checksums::Checksums;
 use crate::condition::Condition;
-use crate::content::{self, Announce, Content, ContentBody, ContentWriter, Splice};
+use crate::content::{Content, ContentBody, ContentWriter, Splice};
 use crate::db::Tx;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -19,6 +19,7 @@ use crate::mutation::{Place, Scene};
 use crate::node::rows::FileRow;
 use crate::node::{self, Kind, Node};
 use crate::path::Path;
+use crate::pin::Pinned;
 use crate::quota::{self, Lease};
 use crate::reference;
 use crate::store::{Limits, Store};
@@ -74,6 +75,8 @@ pub struct Upload {
     size_bytes: Option<u64>,
     /// Bytes that need no reservation: they replace charged ones.
     credit_bytes: u64,
+    /// Zeros before the first byte of a ranged write, which need one as well.
+    gap_bytes: u64,
 }
 
 /// What the commit needs to know of an upload.
@@ -85,6 +88,7 @@ struct Ticket {
     lease: Option<Lease>,
     /// A ranged write builds on this content and no other.
     base: Option<(NodeId, Digest)>,
+    pinned: Arc<Pinned>,
     _place: UploadPlace,
 }
 
@@ -131,12 +135,13 @@ impl Store {
             credit_bytes = plan.credit_bytes;
             lease = plan.lease;
         }
+        let pinned = Pinned::new(self);
         let writer = ContentWriter::new(
             self.blobs().clone(),
             self.pool(),
             options.size_bytes,
             self.options().small_limit_bytes,
-            self.announce(),
+            pinned.announce(),
         )
         .await?;
         let writer = match options.extra {
@@ -151,12 +156,14 @@ impl Store {
                 condition,
                 lease,
                 base: None,
+                pinned,
                 _place: place,
             },
             writer: Writer::Whole(writer),
             received_bytes: 0,
             size_bytes: options.size_bytes,
             credit_bytes,
+            gap_bytes: 0,
         })
     }
 
@@ -164,7 +171,7 @@ impl Store {
     ///
     /// # Errors
     /// As [`Self::begin_upload`], and [`Error::NotFound`],
-    /// [`Error::RangeNotSatisfiable`] when `FromEnd` asks for more than there is.
+    /// [`Error::RangeNotSatisfiable`] when it would begin far past the end, or `FromEnd` asks for more than there is.
     pub async fn begin_patch(
         &self,
         caller: &Caller,
@@ -190,26 +197,21 @@ impl Store {
                     })?
             }
         };
-        // The gap between the old end and the offset is filled with zeros, which somebody must pay.
-        let growth = options
-            .size_bytes
-            .and_then(|size| offset.checked_add(size))
-            .map(|end| end.saturating_sub(node.size_bytes));
         if offset > node.size_bytes.saturating_add(MOST_STEP_BYTES) {
             return Err(Error::RangeNotSatisfiable {
                 size_bytes: node.size_bytes,
             });
         }
+        // The gap between the old end and the offset is filled with zeros, which somebody must pay.
         let gap_bytes = offset.saturating_sub(node.size_bytes);
+        let new_bytes = options.size_bytes.unwrap_or(0);
+        self.require_room(gap_bytes.saturating_add(new_bytes))?;
+        // A length beyond all numbers is one that no quota allows.
+        let end = offset.saturating_add(new_bytes).max(node.size_bytes);
         let plan = self
-            .plan(
-                caller,
-                path,
-                &condition,
-                Some(node.size_bytes + growth.unwrap_or(gap_bytes)),
-                false,
-            )
+            .plan(caller, path, &condition, Some(end), false)
             .await?;
+        let pinned = Pinned::new(self);
         let writer = Splice::new(
             self.blobs().clone(),
             self.pool(),
@@ -218,7 +220,7 @@ impl Store {
             offset,
             options.size_bytes,
             self.options().small_limit_bytes,
-            self.announce(),
+            pinned.announce(),
         )
         .await?;
         Ok(Upload {
@@ -229,6 +231,7 @@ impl Store {
                 condition,
                 lease: plan.lease,
                 base: Some((node.id, base)),
+                pinned,
                 _place: place,
             },
             writer: Writer::Part(writer),
@@ -236,6 +239,7 @@ impl Store {
             size_bytes: options.size_bytes,
             // Overwritten bytes are charged already; what lies past the old end is reserved.
             credit_bytes: node.size_bytes.saturating_sub(offset),
+            gap_bytes,
         })
     }
 
@@ -248,57 +252,56 @@ impl Store {
         size_bytes: Option<u64>,
         is_small: bool,
     ) -> Result<Plan> {
+        let mut lease = Lease::new(self, caller);
         let (store, caller, path) = (self.clone(), caller.clone(), path.clone());
-        let condition = condition.clone();
-        let id = ReservationId::new(self.world());
-        self.db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, store.world())?;
-                let place = Place::find(tx, &scene, &path)?;
-                let old = admit(tx, &scene, &place, &condition)?;
-                if old.is_none() {
-                    let mut drive = scene.drive;
-                    drive.add_nodes(1, &store.options().limits)?;
-                }
-                let credit_bytes = old.map_or(0, |node| node.size_bytes);
-                let needed = size_bytes.unwrap_or(0).saturating_sub(credit_bytes);
-                let free_bytes = scene.drive.usage.free_bytes();
-                if needed > free_bytes {
-                    return Err(Error::QuotaExceeded {
-                        needed_bytes: needed,
-                        free_bytes,
-                    });
-                }
-                if is_small || size_bytes.is_none() || needed == 0 {
-                    return Ok(Plan {
-                        credit_bytes,
-                        lease: None,
-                    });
-                }
-                quota::reserve(tx, &store, &mut scene.drive, id, needed)?;
-                scene.settle(tx)?;
-                let lease = Lease::new(&store, &caller, id, needed);
+        let (condition, id) = (condition.clone(), lease.id());
+        let planned = self.db().write(move |tx| {
+            let mut scene = Scene::enter(tx, &caller, store.world())?;
+            let place = Place::find(tx, &scene, &path)?;
+            let old = admit(tx, &scene, &place, &condition)?;
+            if old.is_none() {
+                let mut drive = scene.drive;
+                drive.add_nodes(1, &store.options().limits)?;
+            }
+            let credit_bytes = old.map_or(0, |node| node.size_bytes);
+            let needed = size_bytes.unwrap_or(0).saturating_sub(credit_bytes);
+            let free_bytes = scene.drive.usage.free_bytes();
+            if needed > free_bytes {
+                return Err(Error::QuotaExceeded {
+                    needed_bytes: needed,
+                    free_bytes,
+                });
+            }
+            if is_small || size_bytes.is_none() || needed == 0 {
+                return Ok((credit_bytes, 0));
+            }
+            let promised = quota::reserve(tx, &store, &mut scene.drive, id, needed)?;
+            scene.settle(tx)?;
+            Ok((credit_bytes, promised))
+        });
+        match planned.await {
+            Ok((credit_bytes, 0)) => {
+                lease.settled();
+                Ok(Plan {
+                    credit_bytes,
+                    lease: None,
+                })
+            }
+            Ok((credit_bytes, promised)) => {
+                lease.size_bytes = promised;
                 Ok(Plan {
                     credit_bytes,
                     lease: Some(lease),
                 })
-            })
-            .await
-    }
-
-    fn announce(&self) -> Announce {
-        let store = self.clone();
-        Arc::new(move |blobs| {
-            let store = store.clone();
-            Box::pin(async move {
-                let now_ms = store.world().now_ms();
-                let announced = store
-                    .db()
-                    .write(move |tx| reference::announce(tx, &blobs, now_ms))
-                    .await;
-                announced.map_err(|error| content::Error::Announce(Box::new(error)))
-            })
-        })
+            }
+            Err(error) => {
+                // Whether a commit that failed took place, only the database knows.
+                if !matches!(error, Error::Database(_)) {
+                    lease.settled();
+                }
+                Err(error)
+            }
+        }
     }
 }
 
@@ -346,7 +349,7 @@ impl Upload {
             .lease
             .as_ref()
             .map_or(0, |lease| lease.size_bytes);
-        let needed = self.received_bytes.saturating_sub(self.credit_bytes);
+        let needed = (self.gap_bytes + self.received_bytes).saturating_sub(self.credit_bytes);
         if needed <= promised {
             return Ok(());
         }
@@ -354,10 +357,11 @@ impl Upload {
         let step = promised
             .clamp(LEAST_STEP_BYTES, MOST_STEP_BYTES)
             .max(missing);
-        let caller = self.ticket.caller.clone();
-        let lease = self.ticket.lease.get_or_insert_with(|| {
-            Lease::new(&store, &caller, ReservationId::new(store.world()), 0)
-        });
+        let caller = &self.ticket.caller;
+        let lease = self
+            .ticket
+            .lease
+            .get_or_insert_with(|| Lease::new(&store, caller));
         match lease.grow(step).await {
             // Near the limit a whole step does not fit, the bytes at hand may.
             Err(Error::QuotaExceeded { .. } | Error::CapacityExceeded) => {
@@ -427,6 +431,7 @@ impl Complete {
             condition,
             mut lease,
             base,
+            pinned,
             _place,
         } = ticket;
         let reservation = lease.as_ref().map(Lease::id);
@@ -463,6 +468,7 @@ impl Complete {
         if let Some(lease) = &mut lease {
             lease.settled();
         }
+        pinned.referred_to();
         Ok(written)
     }
 }

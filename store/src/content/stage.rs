@@ -215,6 +215,14 @@ impl Staged {
         let syncing = seat.run(move || batch.sync().map(|()| batch)).await;
         announce(blobs).await?;
         let batch = syncing.wait().await?;
-        seat.run(move || batch.publish()).await.wait().await
+        // The job runs to its end even if nobody waits for it. As long as it does, the caller's
+        // announcement is not let go: it must not be taken back before the names are there.
+        let announce = Announce::clone(announce);
+        let naming = seat.run(move || {
+            let named = batch.publish();
+            drop(announce);
+            named
+        });
+        naming.await.wait().await
     }
 }

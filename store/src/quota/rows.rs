@@ -1,24 +1,25 @@
 //! SQL of reservations and the server's capacity.
 
 use crate::db::{Tx, Value, args};
-use crate::error::Result;
-use crate::id::{DriveId, InstanceId, ReservationId};
+use crate::error::{Error, Result};
+use crate::id::{DriveId, ReservationId};
 
+/// Makes or grows a reservation; its size now.
 pub(crate) fn grow(
     tx: &mut Tx<'_>,
     id: ReservationId,
     drive: DriveId,
-    holder: InstanceId,
     more_bytes: u64,
     expires_at: i64,
-) -> Result<()> {
-    tx.execute(
-        "INSERT INTO reservation (id, drive_id, holder_id, size_bytes, expires_at) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO UPDATE \
-         SET size_bytes = reservation.size_bytes + $4, expires_at = $5",
-        args![id, drive, holder, more_bytes, expires_at],
+) -> Result<u64> {
+    let size_bytes = tx.first(
+        "INSERT INTO reservation (id, drive_id, size_bytes, expires_at) \
+         VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO UPDATE \
+         SET size_bytes = reservation.size_bytes + $3, expires_at = $4 RETURNING size_bytes",
+        args![id, drive, more_bytes, expires_at],
+        |row| row.get(0),
     )?;
-    Ok(())
+    size_bytes.ok_or_else(|| Error::malformed("reservation"))
 }
 
 /// Ends a reservation; what it promised, if it was still there.

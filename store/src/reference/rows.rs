@@ -1,6 +1,6 @@
 //! SQL of blobs and manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
@@ -59,6 +59,43 @@ fn pairs(counts: &BTreeMap<Digest, i64>) -> Vec<Vec<Value<'static>>> {
         .iter()
         .map(|(digest, count)| vec![(*digest).into(), (*count).into()])
         .collect()
+}
+
+/// Those of the blobs that have a row.
+pub(crate) fn known(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u32>) -> Result<BTreeSet<Digest>> {
+    let keys: Vec<Value<'_>> = sizes.keys().map(|digest| Value::from(*digest)).collect();
+    let known = tx.all_of(
+        "SELECT digest FROM blob WHERE digest = $1",
+        "SELECT digest FROM blob WHERE digest = ANY($1)",
+        &keys,
+        |row| row.get(0),
+    )?;
+    Ok(known.into_iter().collect())
+}
+
+/// Makes blobs that were announced, and have no reference yet, young again.
+pub(crate) fn announce_again(tx: &mut Tx<'_>, digests: &[Digest], now_ms: i64) -> Result<()> {
+    let rows: Vec<Vec<Value<'_>>> = digests
+        .iter()
+        .map(|digest| vec![(*digest).into(), now_ms.into()])
+        .collect();
+    tx.execute_many(
+        "UPDATE blob SET unreferenced_at = $2 WHERE digest = $1 AND reference_count = 0",
+        "UPDATE blob SET unreferenced_at = c.at \
+         FROM UNNEST($1::bytea[], $2::bigint[]) AS c (digest, at) \
+         WHERE blob.digest = c.digest AND reference_count = 0",
+        &rows,
+    )?;
+    Ok(())
+}
+
+/// Removes a row that is still as an upload announced it at `announced_at`; whether it was.
+pub(crate) fn remove_abandoned(tx: &mut Tx<'_>, digest: Digest, announced_at: i64) -> Result<bool> {
+    let removed = tx.execute(
+        "DELETE FROM blob WHERE digest = $1 AND reference_count = 0 AND unreferenced_at <= $2",
+        args![digest, announced_at],
+    )?;
+    Ok(removed == 1)
 }
 
 pub(crate) fn announce(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u32>, now_ms: i64) -> Result<()> {
