@@ -14,8 +14,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::chunk::Cutting;
-use crate::content::Error;
-use crate::digest::Digest;
+use crate::content::{Error, Frame};
+use crate::digest::{Digest, Hasher};
 use crate::manifest::ChunkRef;
 
 /// A handle to the place where blobs are kept.
@@ -63,8 +63,9 @@ pub(crate) trait BlobStore: Send + Sync + 'static {
     /// Removes a blob and says whether there was one. The removal may be undone by a crash.
     fn remove(&self, digest: &Digest) -> Result<bool, Error>;
 
-    /// Takes a blob whose bytes are wrong out of use, but keeps it for inspection.
-    fn quarantine(&self, digest: &Digest) -> Result<(), Error>;
+    /// Takes a blob whose bytes are wrong out of use, but keeps it for inspection, beside all that
+    /// are kept already. `wrong` is what was read: what has the name by now stays if it is another.
+    fn quarantine(&self, digest: &Digest, wrong: &dyn BlobFile) -> Result<(), Error>;
 
     /// All blobs with their lengths in bytes, in no order. What comes or goes meanwhile may be missed.
     #[expect(
@@ -86,18 +87,43 @@ impl dyn BlobStore {
     /// # Errors
     /// [`Error::Corrupt`] when it is missing or wrong.
     pub(crate) fn read_all(&self, blob: &ChunkRef) -> Result<Bytes, Error> {
+        let mut data = Vec::with_capacity(blob.len_bytes as usize);
+        self.read_through(blob, |piece| data.extend_from_slice(piece))?;
+        Ok(data.into())
+    }
+
+    /// Shows all bytes of a blob in order, and returns it, open, when its digest was right. What was
+    /// seen is to be forgotten otherwise. A blob with wrong bytes is quarantined.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] when it is missing or wrong.
+    pub(crate) fn read_through(
+        &self,
+        blob: &ChunkRef,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<Box<dyn BlobFile>, Error> {
         let file = self.open(blob)?;
         file.will_be_read();
-        let mut data = vec![0; blob.len_bytes as usize];
-        file.read_exact_at(&mut data, 0, blob)?;
-        if Digest::of(&data) == blob.digest {
-            return Ok(data.into());
+        let mut hasher = Hasher::default();
+        let mut frame = Frame::for_bytes(blob.len_bytes as usize);
+        let mut at = 0;
+        while at < blob.len_bytes {
+            let piece = frame.buffer();
+            let len = piece.len().min((blob.len_bytes - at) as usize);
+            let piece = &mut piece[..len];
+            file.read_exact_at(piece, u64::from(at), blob)?;
+            hasher.update(piece);
+            see(piece);
+            at += u32::try_from(len).expect("at most what is left of the blob");
+        }
+        if hasher.finish() == blob.digest {
+            return Ok(file);
         }
         tracing::error!(
             blob.digest = %blob.digest,
             "blob holds other bytes than its name says; it is moved to the quarantine",
         );
-        self.quarantine(&blob.digest)?;
+        self.quarantine(&blob.digest, &*file)?;
         Err(Error::Corrupt {
             digest: blob.digest,
         })
@@ -124,7 +150,8 @@ pub(crate) trait Batch: Send {
 
     /// Gives all sealed blobs their names and returns when these are durable. Syncs first if need be.
     ///
-    /// A name that exists is left as it is, unless its length is wrong: then the blob is replaced.
+    /// A blob that has the name already is replaced: these bytes are known to be right, and nobody
+    /// may have read the others for long.
     fn publish(self: Box<Self>) -> Result<(), Error>;
 }
 
@@ -137,6 +164,9 @@ pub(crate) trait BlobFile: Send + Sync {
     fn read_cached(&self, _buffer: &mut [u8], _offset: u64) -> Result<Option<usize>, Error> {
         Ok(None)
     }
+
+    /// Tells this apart from what gets the same name later.
+    fn identity(&self) -> Result<(u64, u64), Error>;
 
     /// Says that all of the blob is about to be read.
     fn will_be_read(&self) {}

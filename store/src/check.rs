@@ -96,7 +96,7 @@ impl Store {
 
 fn fault(blobs: &crate::blob::Blobs, blob: &ChunkRef, read_bytes: bool) -> Option<String> {
     let outcome = if read_bytes {
-        blobs.read_all(blob).map(|_| ())
+        blobs.read_through(blob, |_| ()).map(drop)
     } else {
         blobs.open(blob).map(|_| ())
     };

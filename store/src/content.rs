@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::frame::Frame;
 pub(crate) use self::pool::MemoryPool;
 pub(crate) use self::reader::ContentReader;
 pub(crate) use self::splice::Splice;

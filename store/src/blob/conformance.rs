@@ -11,7 +11,7 @@ use crate::manifest::ChunkRef;
 /// behind its back, and whatever must live as long.
 pub(crate) fn suite<D: Fn(&Digest, &[u8]), G>(make: impl Fn() -> (Blobs, D, G)) {
     type Check<D> = fn(&Blobs, &D);
-    let checks: [Check<D>; 8] = [
+    let checks: [Check<D>; 9] = [
         a_published_blob_can_be_read,
         nothing_is_visible_before_it_is_published,
         a_blob_may_be_published_twice,
@@ -19,6 +19,7 @@ pub(crate) fn suite<D: Fn(&Digest, &[u8]), G>(make: impl Fn() -> (Blobs, D, G)) 
         a_missing_blob_is_an_error,
         a_wrong_length_is_an_error_and_is_repaired,
         wrong_bytes_are_quarantined,
+        an_upload_repairs_what_nobody_has_read,
         removal_and_listing_agree,
     ];
     for check in checks {
@@ -150,9 +151,17 @@ fn a_wrong_length_is_an_error_and_is_repaired<D: Fn(&Digest, &[u8])>(blobs: &Blo
 fn wrong_bytes_are_quarantined<D: Fn(&Digest, &[u8])>(blobs: &Blobs, damage: &D) {
     let blob = store(blobs, b"right");
     damage(&blob.digest, b"wrong");
+    let file = blobs.open(&blob).unwrap();
     assert!(matches!(blobs.read_all(&blob), Err(Error::Corrupt { .. })));
     assert!(listed(blobs).is_empty());
-    blobs.quarantine(&blob.digest).unwrap();
+    blobs.quarantine(&blob.digest, &*file).unwrap();
+    store(blobs, b"right");
+    assert_eq!(&blobs.read_all(&blob).unwrap()[..], b"right");
+}
+
+fn an_upload_repairs_what_nobody_has_read<D: Fn(&Digest, &[u8])>(blobs: &Blobs, damage: &D) {
+    let blob = store(blobs, b"right");
+    damage(&blob.digest, b"wrong");
     store(blobs, b"right");
     assert_eq!(&blobs.read_all(&blob).unwrap()[..], b"right");
 }

@@ -5,6 +5,7 @@
 //! nothing refers to, but never a name with bytes missing.
 
 mod batch;
+mod system;
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -12,13 +13,13 @@ use std::io::{self, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rustix::fs::{
     Advice, AtFlags, Mode, OFlags, ResolveFlags, fadvise, fstat, fstatvfs, fsync, open, openat,
-    openat2, renameat, unlinkat,
+    openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
@@ -55,6 +56,11 @@ struct Folders {
     /// earlier one are gone, so this only keeps them from being guessed.
     prefix: u64,
     next: AtomicU64,
+    /// Whether one sync of the whole file system can be trusted to report what it could not write.
+    sync_together: bool,
+    /// Held alone by who takes a name away from wrong bytes, so that it is not given to right ones
+    /// between the look and the deed.
+    naming: RwLock<()>,
 }
 
 impl LocalBlobs {
@@ -65,10 +71,21 @@ impl LocalBlobs {
     /// # Errors
     /// [`Error::Unusable`] when a folder cannot be used, or a file cannot be moved between the two.
     pub(crate) fn open(data: &Path, blobs_root: &Path) -> Result<Self, Error> {
+        Self::open_with(data, blobs_root, system::reports_failed_writes)
+    }
+
+    fn open_with(
+        data: &Path,
+        blobs_root: &Path,
+        sync_together: impl Fn(&OwnedFd) -> bool,
+    ) -> Result<Self, Error> {
         let store_path = blobs_root.join("store");
+        let store = folder(&store_path)?;
         let folders = Folders {
             incoming: folder(&data.join("incoming"))?,
-            store: folder(&store_path)?,
+            sync_together: sync_together(&store),
+            naming: RwLock::new(()),
+            store,
             quarantine: folder(&blobs_root.join("quarantine"))?,
             store_path,
             prefix: RandomState::new().hash_one(std::process::id()),
@@ -234,14 +251,31 @@ impl BlobStore for LocalBlobs {
         }
     }
 
-    fn quarantine(&self, digest: &Digest) -> Result<(), Error> {
+    fn quarantine(&self, digest: &Digest, wrong: &dyn BlobFile) -> Result<(), Error> {
+        let failed = |errno: Errno| Error::io("move a blob to the quarantine")(errno.into());
         let Folders {
             store, quarantine, ..
         } = &*self.folders;
-        match renameat(store, name_of(digest), quarantine, digest.to_string()) {
-            // Somebody else was faster.
+        let alone = &self.folders.naming;
+        let _alone = alone.write().unwrap_or_else(PoisonError::into_inner);
+        let name = name_of(digest);
+        match statat(store, &name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) if (stat.st_dev, stat.st_ino) == wrong.identity()? => {}
+            // Somebody else was faster, or has brought the right bytes.
+            Ok(_) | Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(failed(errno)),
+        }
+        let mut kept = digest.to_string();
+        for number in 1.. {
+            match statat(quarantine, &kept, AtFlags::SYMLINK_NOFOLLOW) {
+                Err(Errno::NOENT) => break,
+                Err(errno) => return Err(failed(errno)),
+                Ok(_) => kept = format!("{digest}.{number}"),
+            }
+        }
+        match renameat(store, name, quarantine, kept) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(Error::io("move a blob to the quarantine")(errno.into())),
+            Err(errno) => Err(failed(errno)),
         }
     }
 
@@ -332,6 +366,11 @@ impl BlobFile for LocalFile {
         }
     }
 
+    fn identity(&self) -> Result<(u64, u64), Error> {
+        let stat = fstat(&self.0).map_err(|errno| Error::io("look at a blob")(errno.into()))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
     fn will_be_read(&self) {
         // Only a hint: where it cannot be given, reading is merely slower.
         let _: Result<(), Errno> = fadvise(&self.0, 0, None, Advice::WillNeed);
@@ -362,6 +401,64 @@ mod tests {
             };
             (blobs, damage, folder)
         });
+    }
+
+    #[test]
+    fn without_syncing_together_they_keep_it_too() {
+        conformance::suite(|| {
+            let folder = TempDir::new().unwrap();
+            let (data, path) = (folder.path().join("data"), folder.path().to_owned());
+            let local = LocalBlobs::open_with(&data, &path, |_| false).unwrap();
+            let damage = move |digest: &Digest, bytes: &[u8]| {
+                std::fs::write(path.join("store").join(name_of(digest)), bytes).unwrap();
+            };
+            (Blobs::new(local), damage, folder)
+        });
+    }
+
+    #[test]
+    fn files_that_wait_for_their_names_are_not_kept_open() {
+        let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+        for together in [false, true] {
+            let folder = TempDir::new().unwrap();
+            let data = folder.path().join("data");
+            let local = LocalBlobs::open_with(&data, folder.path(), |_| together).unwrap();
+            let mut batch = local.stage().unwrap();
+            let before = open();
+            for n in 0..200u8 {
+                batch.append(&[vec![n].into()]).unwrap();
+                batch.seal(conformance::chunk(&[n])).unwrap();
+            }
+            // Other tests of this process open files as well.
+            assert!(open() < before + 100);
+            batch.publish().unwrap();
+            assert_eq!(conformance::listed(&Blobs::new(local)).len(), 200);
+        }
+    }
+
+    #[test]
+    fn each_wrong_blob_is_kept_and_a_right_one_stays_where_it_is() {
+        let folder = TempDir::new().unwrap();
+        let blobs = blobs(&folder);
+        let blob = conformance::store(&blobs, b"good");
+        let path = folder.path().join("store").join(name_of(&blob.digest));
+        for wrong in ["evil", "ogre"] {
+            std::fs::write(&path, wrong).unwrap();
+            let read = blobs.open(&blob).unwrap();
+            assert!(blobs.read_all(&blob).is_err());
+            conformance::store(&blobs, b"good");
+            // Who read the wrong bytes as well, and only says so now.
+            blobs.quarantine(&blob.digest, &*read).unwrap();
+            assert_eq!(&blobs.read_all(&blob).unwrap()[..], b"good");
+        }
+        let quarantine = folder.path().join("quarantine");
+        let mut kept: Vec<_> = quarantine
+            .read_dir()
+            .unwrap()
+            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+            .collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [b"evil", b"ogre"]);
     }
 
     #[test]

@@ -14,14 +14,14 @@ const IDLE: usize = 64;
 static BUFFERS: Mutex<Vec<Box<[u8]>>> = Mutex::new(Vec::new());
 
 /// A buffer that returns to the others when its frame was sent.
-pub(super) struct Frame {
+pub(crate) struct Frame {
     buffer: Box<[u8]>,
     len: usize,
 }
 
 impl Frame {
     /// A buffer for `len` bytes, or for a whole frame of them if that is less.
-    pub(super) fn for_bytes(len: usize) -> Self {
+    pub(crate) fn for_bytes(len: usize) -> Self {
         if len < SHARED_FROM {
             return Self {
                 buffer: vec![0; len].into(),
@@ -37,7 +37,7 @@ impl Frame {
     }
 
     /// Where to read to.
-    pub(super) fn buffer(&mut self) -> &mut [u8] {
+    pub(crate) fn buffer(&mut self) -> &mut [u8] {
         &mut self.buffer[..self.len]
     }
 

@@ -229,8 +229,8 @@ impl BlobStore for Faulty {
     fn remove(&self, digest: &Digest) -> Result<bool, Error> {
         self.local.remove(digest)
     }
-    fn quarantine(&self, digest: &Digest) -> Result<(), Error> {
-        self.local.quarantine(digest)
+    fn quarantine(&self, digest: &Digest, wrong: &dyn BlobFile) -> Result<(), Error> {
+        self.local.quarantine(digest, wrong)
     }
     fn list(&self) -> Result<Box<dyn Iterator<Item = Result<(Digest, u64), Error>> + Send>, Error> {
         self.local.list()

@@ -3,14 +3,10 @@
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use rustix::fs::{
-    AtFlags, FileType, Mode, RenameFlags, fdatasync, fsync, openat, renameat, renameat_with,
-    statat, syncfs, unlinkat,
-};
-use rustix::io::Errno;
+use rustix::fs::{AtFlags, Mode, fdatasync, fsync, openat, renameat, syncfs, unlinkat};
 
 use super::{CREATE, FOLDER, Folders, LocalFile, name_of};
 use crate::blob::{Batch, BlobFile};
@@ -66,32 +62,17 @@ impl Temp {
         Box::new(LocalFile(file.into()))
     }
 
-    /// Gives the file its name, unless the blob is there already.
+    /// Gives the file its name, also when another has it: nobody knows whether that one's bytes are
+    /// still right, and whoever reads it goes on doing so.
     fn publish(mut self, blob: &ChunkRef) -> Result<(), Error> {
-        let failed = |errno: Errno| Error::io("name a blob")(errno.into());
         let Folders {
             incoming, store, ..
         } = &*self.folders;
-        let name = name_of(&blob.digest);
-        match renameat_with(incoming, &self.name, store, &name, RenameFlags::NOREPLACE) {
-            Ok(()) => self.named = true,
-            // Some file systems know no NOREPLACE; then ask first, as a race would only swap equals.
-            Err(Errno::EXIST | Errno::INVAL | Errno::NOSYS) => {
-                let exists = match statat(store, &name, AtFlags::SYMLINK_NOFOLLOW) {
-                    Ok(stat) => {
-                        FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
-                            && stat.st_size == i64::from(blob.len_bytes)
-                    }
-                    Err(Errno::NOENT) => false,
-                    Err(errno) => return Err(failed(errno)),
-                };
-                if !exists {
-                    renameat(incoming, &self.name, store, &name).map_err(failed)?;
-                    self.named = true;
-                }
-            }
-            Err(errno) => return Err(failed(errno)),
-        }
+        let naming = self.folders.naming.read();
+        let _naming = naming.unwrap_or_else(PoisonError::into_inner);
+        renameat(incoming, &self.name, store, name_of(&blob.digest))
+            .map_err(|errno| Error::io("name a blob")(errno.into()))?;
+        self.named = true;
         Ok(())
     }
 }
@@ -136,7 +117,7 @@ pub(super) struct LocalBatch {
 impl LocalBatch {
     pub(super) fn new(folders: &Arc<Folders>) -> Result<Self, Error> {
         // Opened before the first byte is written: a sync through it then reports every failed
-        // write-back since, whichever file it hit (Linux 5.8).
+        // write-back since, whichever file it hit (see `system`).
         let file_system = openat(&folders.store, ".", FOLDER, Mode::empty())
             .map_err(|errno| Error::io("open the store folder")(errno.into()))?;
         Ok(Self {
@@ -149,7 +130,15 @@ impl LocalBatch {
     }
 
     fn together(&self) -> bool {
-        self.sealed.len() >= SYNC_TOGETHER
+        self.folders.sync_together && self.sealed.len() >= SYNC_TOGETHER
+    }
+
+    fn sync_each(&mut self) -> Result<(), Error> {
+        for (_, temp) in &self.sealed[self.synced..] {
+            temp.sync()?;
+        }
+        self.synced = self.sealed.len();
+        Ok(())
     }
 
     fn sync_file_system(&self) -> Result<(), Error> {
@@ -175,10 +164,18 @@ impl Batch for LocalBatch {
             Error::io("seal a blob of another length")(io::ErrorKind::InvalidInput.into())
         })?;
         self.sealed.push((blob, temp));
-        if self.together() {
-            for (_, temp) in self.sealed.iter_mut().rev().take(SYNC_TOGETHER) {
-                temp.file = None;
+        if self.sealed.len() < SYNC_TOGETHER {
+            return Ok(());
+        }
+        if !self.folders.sync_together {
+            // Through another descriptor, opened later, a failed write might not be reported.
+            if self.sealed.len() - self.synced < SYNC_TOGETHER {
+                return Ok(());
             }
+            self.sync_each()?;
+        }
+        for (_, temp) in self.sealed.iter_mut().rev().take(SYNC_TOGETHER) {
+            temp.file = None;
         }
         Ok(())
     }
@@ -194,13 +191,11 @@ impl Batch for LocalBatch {
     fn sync(&mut self) -> Result<(), Error> {
         if self.together() {
             self.sync_file_system()?;
+            self.synced = self.sealed.len();
+            Ok(())
         } else {
-            for (_, temp) in &self.sealed {
-                temp.sync()?;
-            }
+            self.sync_each()
         }
-        self.synced = self.sealed.len();
-        Ok(())
     }
 
     fn publish(mut self: Box<Self>) -> Result<(), Error> {
@@ -238,6 +233,8 @@ impl Batch for LocalBatch {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     #[test]
