@@ -148,8 +148,8 @@ impl ContentReader {
         }
     }
 
-    /// Only the last frame of a span leaves while the next span is fetched, so a slow reader never
-    /// holds much more than one blob.
+    /// The next blob is checked while the last frame of this one is sent, so a slow reader never
+    /// holds more than that frame and, of a short blob, another.
     fn look_ahead(&mut self) {
         if let Some(&span) = self.spans.peek()
             && self.ahead.is_none()
@@ -166,14 +166,28 @@ impl ContentReader {
                 let file = blobs.open(&span.blob)?;
                 return read_on(&blobs, Open { file, span }, None);
             }
-            let data = blobs.read_all(&span.blob)?;
+            let fetched = check(&blobs, span)?;
             verified.mark(span.blob.digest);
-            Ok(Fetched {
-                ready: data.slice(span.start as usize..span.end as usize),
-                open: None,
-            })
+            Ok(fetched)
         })
     }
+}
+
+/// Checks a blob. What fits into a frame is at hand then; a longer one is read again to be sent, from
+/// the system's cache: to keep it meanwhile would take as much memory as there are slow readers.
+fn check(blobs: &Blobs, span: Span) -> Result<Fetched, Error> {
+    if span.blob.len_bytes as usize <= FRAME_BYTES {
+        let data = blobs.read_all(&span.blob)?;
+        return Ok(Fetched {
+            ready: data.slice(span.start as usize..span.end as usize),
+            open: None,
+        });
+    }
+    let file = blobs.read_through(&span.blob, |_| ())?;
+    Ok(Fetched {
+        ready: Bytes::new(),
+        open: Some(Open { file, span }),
+    })
 }
 
 /// Reads the next frame from disk, and lets the system read the rest and the next blob meanwhile.

@@ -3,11 +3,18 @@
 //! Short content is written anew. Of long content, the chunks which the range does not touch are
 //! kept as they are; those at its ends are read, and everything between them is cut again.
 
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use super::writer::Form;
-use super::{Announce, Content, ContentBody, ContentWriter, Error, MemoryPool};
+use super::{
+    Announce, Content, ContentBody, ContentReader, ContentWriter, Error, MemoryPool, Verified,
+    VerifyReads,
+};
 use crate::blob::Blobs;
 use crate::digest::{Digest, Hasher};
 use crate::manifest::ChunkRef;
@@ -23,6 +30,8 @@ static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 pub(crate) struct Splice {
     blobs: Blobs,
     writer: ContentWriter,
+    /// What was found to be whole; kept bytes are checked once.
+    verified: Arc<Verified>,
     old: Old,
     old_size_bytes: u64,
     /// Length of the result so far.
@@ -34,8 +43,8 @@ pub(crate) struct Splice {
 }
 
 enum Old {
-    /// All of it, written anew.
-    Data(Bytes),
+    /// Written anew as a whole.
+    Short(ContentBody),
     /// Its chunks; the first `kept` of them stay.
     Chunks { chunks: Vec<ChunkRef>, kept: usize },
 }
@@ -58,10 +67,8 @@ impl Splice {
         announce: Announce,
     ) -> Result<Self, Error> {
         let start = offset_bytes.min(old_size_bytes);
-        let (old, head, form) = if old_size_bytes <= u64::from(blobs.cutting().max_bytes) {
-            let data = read_short(&blobs, old).await?;
-            let head = data.slice(..length(start).min(data.len()));
-            (Old::Data(data), head, Form::Whole)
+        let (old, head_start, form) = if old_size_bytes <= u64::from(blobs.cutting().max_bytes) {
+            (Old::Short(old), 0, Form::Whole)
         } else {
             let chunks = match old {
                 ContentBody::Chunks(chunks) => chunks,
@@ -70,27 +77,41 @@ impl Splice {
             };
             // The last chunk ends where the content did, so what is appended is cut together with it.
             let (kept, kept_bytes) = locate(&chunks, start, chunks.len().saturating_sub(1));
-            let head = match chunks.get(kept) {
-                Some(chunk) if kept_bytes < start => read(&blobs, *chunk)
-                    .await?
-                    .slice(..length(start - kept_bytes)),
-                _ => Bytes::new(),
-            };
-            (Old::Chunks { chunks, kept }, head, Form::Middle)
+            (Old::Chunks { chunks, kept }, kept_bytes, Form::Middle)
         };
-        let mut writer =
+        let writer =
             ContentWriter::with_form(blobs.clone(), pool, None, small_limit, announce, form).await;
-        writer.write(head).await?;
-        Ok(Self {
+        let mut splice = Self {
             blobs,
             writer,
+            // Whoever asked may have read it long ago, but new bytes are written of these.
+            verified: Arc::new(Verified::new(VerifyReads::Daily)),
             old,
             old_size_bytes,
             position: start,
             gap_bytes: offset_bytes - start,
             expected_bytes,
             written_bytes: 0,
-        })
+        };
+        splice.keep(head_start..start).await?;
+        Ok(splice)
+    }
+
+    /// Writes a range of the old content again, frame by frame.
+    async fn keep(&mut self, range: Range<u64>) -> Result<(), Error> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        let body = match &self.old {
+            Old::Short(body) => body.clone(),
+            Old::Chunks { chunks, .. } => ContentBody::Chunks(chunks.clone()),
+        };
+        let verified = Arc::clone(&self.verified);
+        let mut reader = ContentReader::new(self.blobs.clone(), body, range, verified);
+        while let Some(frame) = poll_fn(|cx| reader.poll_next(cx)).await {
+            self.writer.write(frame?).await?;
+        }
+        Ok(())
     }
 
     /// Takes the next bytes; returns when there is room for more.
@@ -130,29 +151,27 @@ impl Splice {
         {
             return Err(self.mismatch());
         }
-        let (mut chunks, kept) = match self.old {
-            Old::Data(data) => {
-                let tail = data.slice(length(self.position).min(data.len())..);
-                self.writer.write(tail).await?;
-                return self.writer.finish().await;
-            }
-            Old::Chunks { chunks, kept } => (chunks, kept),
+        let (position, old_size_bytes) = (self.position, self.old_size_bytes);
+        let Old::Chunks { chunks, kept } = &self.old else {
+            self.keep(position.min(old_size_bytes)..old_size_bytes)
+                .await?;
+            return self.writer.finish().await;
         };
-        let size_bytes = self.position.max(self.old_size_bytes);
+        let (mut chunks, kept) = (chunks.clone(), *kept);
+        let size_bytes = position.max(old_size_bytes);
         if self.written_bytes > 0 {
-            let (mut next, next_start) = locate(&chunks, self.position, chunks.len());
-            let mut skip = length(self.position - next_start);
-            let mut tail_bytes = 0;
+            let (mut next, next_start) = locate(&chunks, position, chunks.len());
+            let mut tail_end = next_start;
             // Chunks shorter than the minimum would pile up if each splice left one behind.
-            let enough = self.blobs.cutting().min_bytes as usize;
+            let enough = u64::from(self.blobs.cutting().min_bytes);
             while let Some(chunk) = chunks.get(next)
-                && (skip > 0 || (tail_bytes > 0 && tail_bytes < enough))
+                && (tail_end < position || (position < tail_end && tail_end < position + enough))
             {
-                let tail = read(&self.blobs, *chunk).await?.slice(skip..);
-                tail_bytes += tail.len();
-                self.writer.write(tail).await?;
-                skip = 0;
+                tail_end += u64::from(chunk.len_bytes);
                 next += 1;
+            }
+            if position < tail_end {
+                self.keep(position..tail_end).await?;
             }
             let ContentBody::Chunks(middle) = self.writer.finish().await?.body else {
                 unreachable!("a middle is never empty here, and always chunks");
@@ -200,33 +219,11 @@ fn locate(chunks: &[ChunkRef], position: u64, last: usize) -> (usize, u64) {
     (chunks.len(), position)
 }
 
-async fn read(blobs: &Blobs, chunk: ChunkRef) -> Result<Bytes, Error> {
-    let blobs = blobs.clone();
-    spawn_blocking(move || blobs.read_all(&chunk))
-        .await
-        .map_err(Error::job)?
-}
-
-async fn read_short(blobs: &Blobs, body: ContentBody) -> Result<Bytes, Error> {
-    match body {
-        ContentBody::Empty => Ok(Bytes::new()),
-        ContentBody::Small(data) => Ok(data),
-        ContentBody::Blob(blob) => read(blobs, blob).await,
-        ContentBody::Chunks(chunks) => {
-            let mut data = Vec::new();
-            for chunk in chunks {
-                data.extend_from_slice(&read(blobs, chunk).await?);
-            }
-            Ok(data.into())
-        }
-    }
-}
-
 async fn digest_of(blobs: Blobs, chunks: Vec<ChunkRef>) -> Result<Digest, Error> {
     let job = spawn_blocking(move || {
         let mut hasher = Hasher::default();
         for chunk in chunks {
-            hasher.update(&blobs.read_all(&chunk)?);
+            blobs.read_through(&chunk, |piece| hasher.update(piece))?;
         }
         Ok(hasher.finish())
     });
