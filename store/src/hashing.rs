@@ -72,7 +72,7 @@ impl Store {
             hasher = self
                 .with_blobs(move |blobs| {
                     for chunk in &piece {
-                        hasher.update(&blobs.read_all(chunk)?);
+                        blobs.read_through(chunk, |piece| hasher.update(piece))?;
                     }
                     Ok(hasher)
                 })
