@@ -11,17 +11,17 @@ use crate::store::Store;
 pub struct Checked {
     /// Blobs that rows refer to and that were looked at.
     pub blobs: u64,
-    /// One sentence for each fault, blob or count.
+    /// One sentence for each fault of an entry, a blob or a count.
     pub faults: Vec<String>,
 }
 
 impl Store {
-    /// Compares reference counts, usage and capacity with what they should be.
+    /// Compares names, reference counts, usage and capacity with what they should be.
     ///
     /// # Errors
     /// Only those of the database.
     pub async fn check_references(&self) -> Result<Vec<String>> {
-        self.db().read_snapshot(rows::wrong_counts).await
+        self.db().read_snapshot(rows::wrong_references).await
     }
 
     /// Compares the database with itself and with the blobs on disk: counts,
@@ -103,4 +103,36 @@ fn fault(blobs: &crate::blob::Blobs, blob: &ChunkRef, read_bytes: bool) -> Optio
     outcome
         .err()
         .map(|error| format!("blob {}: {error}", blob.digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Name;
+    use crate::clock::World;
+    use crate::db::Tx;
+    use crate::id::NodeId;
+    use crate::node;
+    use crate::testing::each_engine;
+
+    #[tokio::test]
+    async fn an_entry_without_its_parent_or_its_node_is_found() {
+        each_engine(async |store, _| {
+            let world = World::default();
+            let [here, gone] = [NodeId::new(&world), NodeId::new(&world)];
+            let drive = crate::id::DriveId::new(&world);
+            let damage = move |tx: &mut Tx<'_>| {
+                node::rows::insert_folder(tx, here, drive, 0)?;
+                node::rows::insert_entry(tx, gone, &Name::new("orphan")?, here)?;
+                node::rows::insert_entry(tx, here, &Name::new("dangling")?, gone)
+            };
+            store.db().write(damage).await.unwrap();
+            let mut faults = store.check_references().await.unwrap();
+            faults.sort();
+            let dangling =
+                format!("entry \"dangling\" of folder {here} names node {gone}, which is missing");
+            let orphan = format!("entry \"orphan\" is in folder {gone}, which is missing");
+            assert_eq!(faults, [dangling, orphan]);
+        })
+        .await;
+    }
 }

@@ -322,19 +322,24 @@ fn copy_nodes(
         .change_properties(0, totals.property_bytes, limits)?;
     scene.drive.usage.files += totals.files;
     scene.charge(tx, 0, totals.size_bytes, None)?;
-    let members = if source.is_folder() && !options.shallow {
+    let mut members = if source.is_folder() && !options.shallow {
         rows::members(tx, source.id)?
     } else {
         Vec::new()
     };
+    // New ids rise in the order of folders and names, and rows are written in it: each index is
+    // then filled from one page to the next.
+    members.sort_unstable_by(|a, b| (a.parent, &a.name_nfc).cmp(&(b.parent, &b.name_nfc)));
+    let mut ids: Vec<NodeId> = (0..=members.len())
+        .map(|_| NodeId::new(scene.world))
+        .collect();
+    ids.sort_unstable();
     let now_ns = scene.now_ns();
     let mut originals = vec![source.clone()];
     originals.extend(members.iter().map(|member| member.node.clone()));
-    let mut copies: HashMap<NodeId, NodeId> = HashMap::with_capacity(originals.len());
+    let copies: HashMap<NodeId, NodeId> = originals.iter().map(|node| node.id).zip(ids).collect();
     let mut bodies: BTreeMap<CopiedBody, i64> = BTreeMap::new();
-    for node in &mut originals {
-        let copy = NodeId::new(scene.world);
-        copies.insert(node.id, copy);
+    for node in &originals {
         let body = node.content().map(|content| content.body);
         if let Some(body) = body.and_then(CopiedBody::of) {
             *bodies.entry(body).or_default() += 1;

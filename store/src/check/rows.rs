@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::id::{DriveId, ManifestId};
+use crate::id::{DriveId, ManifestId, NodeId};
 use crate::manifest::{self, ChunkRef};
 
 /// Blobs that are kept outside the database and referred to, a page at a time.
@@ -36,9 +36,10 @@ pub(crate) fn known_blobs(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<BTreeSe
     Ok(known.into_iter().collect())
 }
 
-/// Sentences about every count that is not the sum it should be.
-pub(crate) fn wrong_counts(tx: &mut Tx<'_>) -> Result<Vec<String>> {
+/// Sentences about every row that refers to none, and every count that is not the sum it should be.
+pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     let mut faults = Vec::new();
+    entries(tx, &mut faults)?;
     manifests(tx, &mut faults)?;
     blobs(tx, &mut faults)?;
     drives(tx, &mut faults)?;
@@ -46,11 +47,32 @@ pub(crate) fn wrong_counts(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+<<<<<<< HEAD
 /// Every manifest, its count, and how many nodes are there.
 const MANIFESTS: &str = "SELECT m.id, m.reference_count, COALESCE(c.nodes, 0) \
      FROM manifest m LEFT JOIN ( \
          SELECT manifest_id, COUNT(*) AS nodes FROM node WHERE manifest_id IS NOT NULL \
          GROUP BY manifest_id) c ON c.manifest_id = m.id";
+=======
+fn entries(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    tx.each(
+        "SELECT e.parent_id, e.name, e.node_id, CASE WHEN p.id IS NULL THEN 1 ELSE 0 END \
+         FROM entry e LEFT JOIN node p ON p.id = e.parent_id LEFT JOIN node n ON n.id = e.node_id \
+         WHERE p.id IS NULL OR n.id IS NULL",
+        args![],
+        |row| {
+            let (parent, name, node): (NodeId, &str, NodeId) =
+                (row.get(0)?, row.text(1)?, row.get(2)?);
+            faults.push(if row.get(3)? {
+                format!("entry {name:?} is in folder {parent}, which is missing")
+            } else {
+                format!("entry {name:?} of folder {parent} names node {node}, which is missing")
+            });
+            Ok(())
+        },
+    )
+}
+>>>>>>> 8acfffb (store/tree: copy a large folder without foreign keys and in key order)
 
 fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let wrong = tx.all(MANIFESTS, args![], |row| {

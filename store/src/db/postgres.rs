@@ -15,6 +15,11 @@ use crate::error::{DatabaseError, Error, Result};
 
 /// The oldest server major version we run on.
 const OLDEST: i64 = 10;
+/// What each session begins with. Whatever the server's default, our 2xx means kept (P1); and
+/// compiling (from version 11 on) never pays: how long a walk through a tree takes is guessed
+/// thousands of times too high.
+const SESSION: &str = "SET synchronous_commit = on; SET client_min_messages = warning; \
+    SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'jit'";
 /// How often a mutation that lost a race is tried again.
 const ATTEMPTS: u32 = 10;
 /// Pause before a server that is not up yet is asked again.
@@ -112,12 +117,7 @@ impl Postgres {
             .test_before_acquire(options.pre_ping)
             .after_connect(|connection, _| {
                 Box::pin(async move {
-                    // Whatever the server's default: our 2xx means kept (P1).
-                    sqlx::Executor::execute(
-                        connection,
-                        "SET synchronous_commit = on; SET client_min_messages = warning",
-                    )
-                    .await?;
+                    sqlx::Executor::execute(connection, SESSION).await?;
                     Ok(())
                 })
             })

@@ -28,19 +28,19 @@ pub(crate) struct Member {
     pub node: Node,
 }
 
-/// Everything below a folder, parents before their members. One statement.
+/// Everything below a folder, in no order. One statement.
 pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
     tx.all(
         concat!(
-            "WITH RECURSIVE tree (level, parent_id, name_nfc, name, node_id) AS ( \
-                 SELECT 1, e.parent_id, e.name_nfc, e.name, e.node_id FROM entry e \
+            "WITH RECURSIVE tree (parent_id, name_nfc, name, node_id) AS ( \
+                 SELECT e.parent_id, e.name_nfc, e.name, e.node_id FROM entry e \
                      WHERE e.parent_id = $1 \
                  UNION ALL \
-                 SELECT t.level + 1, e.parent_id, e.name_nfc, e.name, e.node_id \
+                 SELECT e.parent_id, e.name_nfc, e.name, e.node_id \
                      FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
              SELECT t.parent_id, t.name_nfc, t.name, ",
             columns!(),
-            " FROM tree t CROSS JOIN node n WHERE n.id = t.node_id ORDER BY t.level"
+            " FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
         ),
         args![root],
         |row| {
