@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::manifest::ChunkRef;
 use crate::node::rows::Held;
-use crate::node::{self, Entry, Node};
+use crate::node::{self, Node, Page};
 use crate::path::Path;
 use crate::store::{CachedNode, Store};
 
@@ -28,13 +28,14 @@ pub struct Found {
     pub above: Vec<NodeId>,
 }
 
-/// One page of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Page {
-    /// Entries in the order of their NFC names.
-    pub entries: Vec<Entry>,
-    /// Where the next page begins; `None` after the last.
-    pub next: Option<String>,
+impl Found {
+    /// From the nodes along a path, if they lead to its end.
+    fn at_the_end(mut chain: Vec<Node>, path: &Path) -> Option<Self> {
+        let is_whole = chain.len() > path.depth();
+        let node = chain.pop().filter(|_| is_whole)?;
+        let above = chain.iter().map(|node| node.id).collect();
+        Some(Self { node, above })
+    }
 }
 
 /// A file's stored content, ready to be read.
@@ -144,10 +145,45 @@ impl Store {
         self.db()
             .read(move |tx| {
                 let after = after.as_deref().unwrap_or("");
-                let (entries, next) = node::rows::list(tx, folder, after, PAGE)?;
-                Ok(Page { entries, next })
+                node::rows::list(tx, folder, after, PAGE)
             })
             .await
+    }
+
+    /// As [`Self::find`], with the first page of a folder's members (a file has none); one
+    /// statement either way.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn find_with_members(
+        &self,
+        caller: &Caller,
+        path: &Path,
+    ) -> Result<Option<(Arc<Found>, Page)>> {
+        let stamp = self.generations().of_path(caller.drive, path.key());
+        if let Some(cached) = self.cached_node(caller, path, stamp) {
+            let page = if cached.found.node.is_folder() {
+                self.list(cached.found.node.id, None).await?
+            } else {
+                Page::default()
+            };
+            return Ok(Some((cached.found, page)));
+        }
+        let (root, walked) = (caller.root, path.clone());
+        let (chain, page) = self
+            .db()
+            .read(move |tx| node::rows::walk_and_list(tx, root, &walked, PAGE))
+            .await?;
+        let Some(found) = Found::at_the_end(chain, path) else {
+            return Ok(None);
+        };
+        let cached = CachedNode {
+            stamp,
+            found: Arc::new(found),
+            stored: None,
+        };
+        self.cache_node(caller, path, &cached);
+        Ok(Some((cached.found, page)))
     }
 
     async fn locate(
@@ -166,17 +202,13 @@ impl Store {
         let located = self
             .db()
             .read(move |tx| {
-                let (mut chain, held) = if with_content {
+                let (chain, held) = if with_content {
                     node::rows::walk_to_content(tx, root, &walked)?
                 } else {
                     (node::rows::walk(tx, root, &walked)?, None)
                 };
-                if chain.len() <= walked.depth() {
-                    return Ok(None);
-                }
-                let node = chain.pop().ok_or_else(|| Error::malformed("empty path"))?;
-                let above = chain.iter().map(|node| node.id).collect();
-                Ok(Some((Found { node, above }, held.map(Stored::from))))
+                let found = Found::at_the_end(chain, &walked);
+                Ok(found.map(|found| (found, held.map(Stored::from))))
             })
             .await?;
         let Some((found, stored)) = located else {

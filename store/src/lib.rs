@@ -66,7 +66,7 @@ pub use self::condition::{Check, Condition, State};
 pub use self::content::VerifyReads;
 pub use self::db::{Database, PoolOptions, count_statements, count_statements_in};
 pub use self::digest::Digest;
-pub use self::download::{Download, Found, PAGE, Page, Stored};
+pub use self::download::{Download, Found, PAGE, Stored};
 pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
@@ -75,7 +75,7 @@ pub use self::id::{
 };
 pub use self::lock::{DriveLocks, Lock, NewLock};
 pub use self::login::{Login, LoginGrant};
-pub use self::node::{Entry, FileContent, Kind, Node};
+pub use self::node::{Entry, FileContent, Kind, Node, Page};
 pub use self::password::Password;
 pub use self::path::{Name, Path};
 pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};

@@ -106,3 +106,12 @@ pub struct Entry {
     /// What it names.
     pub node: Node,
 }
+
+/// One page of a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Entries in the order of their NFC names.
+    pub entries: Vec<Entry>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+}

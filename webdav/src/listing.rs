@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
-use store::{Entry, NodeId, Property, PropertyNames, Store};
+use store::{Entry, NodeId, Page, Property, PropertyNames, Store};
 
 use crate::body::Body;
 use crate::dead::DeadProperties;
@@ -30,14 +30,15 @@ pub(crate) trait Document: Send + 'static {
     fn end(&mut self);
 }
 
-/// The members of a folder as the body of an answer: of known length when they fit in one page
-/// and are not long.
+/// The members of a folder, of which the first page was read, as the body of an answer: of known
+/// length when that is all and not long.
 ///
 /// # Errors
-/// Those of the database, while the first page is read.
+/// Those of the database.
 pub(crate) async fn body(
     store: &Store,
     folder: NodeId,
+    first: Page,
     document: impl Document,
 ) -> store::Result<Body> {
     let mut members = Members {
@@ -49,7 +50,7 @@ pub(crate) async fn body(
         document,
         has_ended: false,
     };
-    members.read(None).await?;
+    members.take(first);
     if members.next.is_none() {
         members.write(MOST_WHOLE_BYTES).await?;
         if members.entries.len() == 0 {
@@ -71,11 +72,9 @@ struct Members<D> {
 }
 
 impl<D: Document> Members<D> {
-    async fn read(&mut self, after: Option<String>) -> store::Result<()> {
-        let page = self.store.list(self.folder, after).await?;
+    fn take(&mut self, page: Page) {
         self.entries = page.entries.into_iter();
         self.next = page.next;
-        Ok(())
     }
 
     /// Writes members until that many bytes stand there, or the page ends.
@@ -97,7 +96,8 @@ impl<D: Document> Members<D> {
                 break;
             }
             if let Some(after) = self.next.take() {
-                self.read(Some(after)).await?;
+                let page = self.store.list(self.folder, Some(after)).await?;
+                self.take(page);
             } else if self.has_ended {
                 return Ok(None);
             } else {

@@ -47,13 +47,6 @@ pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     Ok(faults)
 }
 
-<<<<<<< HEAD
-/// Every manifest, its count, and how many nodes are there.
-const MANIFESTS: &str = "SELECT m.id, m.reference_count, COALESCE(c.nodes, 0) \
-     FROM manifest m LEFT JOIN ( \
-         SELECT manifest_id, COUNT(*) AS nodes FROM node WHERE manifest_id IS NOT NULL \
-         GROUP BY manifest_id) c ON c.manifest_id = m.id";
-=======
 fn entries(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     tx.each(
         "SELECT e.parent_id, e.name, e.node_id, CASE WHEN p.id IS NULL THEN 1 ELSE 0 END \
@@ -72,7 +65,12 @@ fn entries(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
         },
     )
 }
->>>>>>> 8acfffb (store/tree: copy a large folder without foreign keys and in key order)
+
+/// Every manifest, its count, and how many nodes are there.
+const MANIFESTS: &str = "SELECT m.id, m.reference_count, COALESCE(c.nodes, 0) \
+     FROM manifest m LEFT JOIN ( \
+         SELECT manifest_id, COUNT(*) AS nodes FROM node WHERE manifest_id IS NOT NULL \
+         GROUP BY manifest_id) c ON c.manifest_id = m.id";
 
 fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let wrong = tx.all(MANIFESTS, args![], |row| {

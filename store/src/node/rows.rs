@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::{Body, Entry, FileContent, Kind, Node};
+use super::{Body, Entry, FileContent, Kind, Node, Page};
 use crate::db::{Row, Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -68,16 +68,8 @@ pub(crate) fn find(tx: &mut Tx<'_>, id: NodeId) -> Result<Option<Node>> {
 /// The nodes along a path, the root first; fewer than `path.depth() + 1` when
 /// the path ends early. One statement, whatever the depth.
 pub(crate) fn walk(tx: &mut Tx<'_>, root: NodeId, path: &Path) -> Result<Vec<Node>> {
-    tx.all(walk_sql(path.depth()), &walk_args(root, path), |row| {
-        read(row, 0)
-    })
-}
-
-fn walk_args(root: NodeId, path: &Path) -> Vec<Value<'_>> {
-    let mut args: Vec<Value<'_>> = Vec::with_capacity(path.depth() + 1);
-    args.push(root.into());
-    args.extend(path.names().map(|name| Value::from(name.nfc())));
-    args
+    let args = walk_args(root, path);
+    tx.all(walk_sql(path.depth()), &args, |row| read(row, 0))
 }
 
 /// As [`walk`], and the content of a file at its end.
@@ -132,6 +124,11 @@ fn read_held(row: &Row<'_>, body: Body) -> Result<Held> {
     })
 }
 
+fn walk_args(root: NodeId, path: &Path) -> Vec<Value<'_>> {
+    let names = path.names().map(|name| Value::from(name.nfc()));
+    std::iter::once(root.into()).chain(names).collect()
+}
+
 /// The nodes of these ids, in no order. One statement.
 pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<Node>> {
     let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
@@ -158,18 +155,16 @@ pub(crate) fn ancestors(tx: &mut Tx<'_>, id: NodeId) -> Result<Vec<(NodeId, Name
     )
 }
 
-/// The statement for paths of `depth` names.
+/// The statement of [`walk`] for paths of `depth` names.
 fn walk_sql(depth: usize) -> &'static str {
-    static TEXTS: [OnceLock<String>; Path::MAX_DEPTH + 1] =
-        [const { OnceLock::new() }; Path::MAX_DEPTH + 1];
-    TEXTS[depth].get_or_init(|| walk_text(depth, columns!(), ""))
+    static TEXTS: Texts = Texts::new();
+    TEXTS.get(depth, || walk_text(depth, columns!(), ""))
 }
 
-/// Likewise, with length and bytes of a blob or a manifest.
+/// The statement of [`walk_to_content`]: with length and bytes of a blob or a manifest.
 fn walk_to_content_sql(depth: usize) -> &'static str {
-    static TEXTS: [OnceLock<String>; Path::MAX_DEPTH + 1] =
-        [const { OnceLock::new() }; Path::MAX_DEPTH + 1];
-    TEXTS[depth].get_or_init(|| {
+    static TEXTS: Texts = Texts::new();
+    TEXTS.get(depth, || {
         walk_text(
             depth,
             concat!(
@@ -183,8 +178,36 @@ fn walk_to_content_sql(depth: usize) -> &'static str {
 }
 
 fn walk_text(depth: usize, columns: &str, join: &str) -> String {
+    let steps = steps_sql(depth);
+    format!(
+        "{steps} SELECT {columns} FROM walk w CROSS JOIN node n{join} WHERE n.id = w.node_id \
+         ORDER BY w.level"
+    )
+}
+
+/// The statement of [`walk_and_list`] for paths of `depth` names.
+fn walk_and_list_sql(depth: usize) -> &'static str {
+    static TEXTS: Texts = Texts::new();
+    TEXTS.get(depth, || {
+        let (steps, limit) = (steps_sql(depth), depth + 2);
+        format!(
+            "{steps} SELECT NULL AS name, NULL AS name_nfc, {columns}, w.level AS level \
+             FROM walk w CROSS JOIN node n WHERE n.id = w.node_id \
+             UNION ALL SELECT * FROM ( \
+                 SELECT e.name, e.name_nfc, {columns}, {depth} + 1 \
+                 FROM entry e CROSS JOIN node n WHERE n.id = e.node_id AND e.parent_id = \
+                     (SELECT w.node_id FROM walk w WHERE w.level = {depth}) \
+                 ORDER BY e.name_nfc LIMIT ${limit}) page \
+             ORDER BY level, name_nfc",
+            columns = columns!()
+        )
+    })
+}
+
+/// Steps along the names `$2` … from the node `$1`: a table `walk` of levels and nodes.
+fn steps_sql(depth: usize) -> String {
     if depth == 0 {
-        return format!("SELECT {columns} FROM node n{join} WHERE n.id = $1");
+        return "WITH walk (level, node_id) AS (SELECT 0, $1)".to_owned();
     }
     let parts: Vec<String> = (1..=depth)
         .map(|level| format!("({level}, ${})", level + 1))
@@ -196,24 +219,50 @@ fn walk_text(depth: usize, columns: &str, join: &str) -> String {
              UNION ALL \
              SELECT p.level, e.node_id FROM walk w CROSS JOIN part p CROSS JOIN entry e \
                  WHERE p.level = w.level + 1 AND e.parent_id = w.node_id \
-                     AND e.name_nfc = p.name) \
-         SELECT {columns} FROM walk w CROSS JOIN node n{join} WHERE n.id = w.node_id \
-         ORDER BY w.level",
-        parts.join(", "),
+                     AND e.name_nfc = p.name)",
+        parts.join(", ")
     )
 }
 
-/// One page of a folder, in the order of NFC names, starting after `after`, and
-/// where the next page starts.
-pub(crate) fn list(
+/// One text of a statement for each depth of a path.
+struct Texts([OnceLock<String>; Path::MAX_DEPTH + 1]);
+
+impl Texts {
+    const fn new() -> Self {
+        Self([const { OnceLock::new() }; Path::MAX_DEPTH + 1])
+    }
+
+    fn get(&self, depth: usize, make: impl FnOnce() -> String) -> &str {
+        self.0[depth].get_or_init(make)
+    }
+}
+
+/// The nodes along a path, as [`walk`] finds them, and where all of it is there, the first page
+/// of what the last of them holds. One statement.
+pub(crate) fn walk_and_list(
     tx: &mut Tx<'_>,
-    parent: NodeId,
-    after: &str,
+    root: NodeId,
+    path: &Path,
     limit: u32,
-) -> Result<(Vec<Entry>, Option<String>)> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut last = String::new();
-    let mut is_last_page = true;
+) -> Result<(Vec<Node>, Page)> {
+    let mut args = walk_args(root, path);
+    args.push((limit + 1).into());
+    let mut chain = Vec::with_capacity(path.depth() + 1);
+    let mut page = PageOfRows::new(limit);
+    tx.each(walk_and_list_sql(path.depth()), &args, |row| {
+        if row.get::<Option<String>>(1)?.is_none() {
+            chain.push(read(row, 2)?);
+            Ok(())
+        } else {
+            page.push(row)
+        }
+    })?;
+    Ok((chain, page.end()))
+}
+
+/// One page of a folder, in the order of NFC names, starting after `after`.
+pub(crate) fn list(tx: &mut Tx<'_>, parent: NodeId, after: &str, limit: u32) -> Result<Page> {
+    let mut page = PageOfRows::new(limit);
     tx.each(
         concat!(
             "SELECT e.name, e.name_nfc, ",
@@ -221,23 +270,52 @@ pub(crate) fn list(
             " FROM entry e CROSS JOIN node n \
              WHERE n.id = e.node_id AND e.parent_id = $1 AND e.name_nfc > $2 ORDER BY e.name_nfc LIMIT $3"
         ),
-        // One more than the page holds tells whether there is another.
         args![parent, after, limit + 1],
-        |row| {
-            if entries.len() == limit as usize {
-                is_last_page = false;
-                return Ok(());
-            }
-            last.clear();
-            last.push_str(row.text(1)?);
-            entries.push(Entry {
-                name: Arc::from(row.text(0)?),
-                node: read(row, 2)?,
-            });
-            Ok(())
-        },
+        |row| page.push(row),
     )?;
-    Ok((entries, (!is_last_page).then_some(last)))
+    Ok(page.end())
+}
+
+/// A page in the making. One row more is asked for than it holds: that there is one tells that
+/// there is another page.
+struct PageOfRows {
+    limit: usize,
+    entries: Vec<Entry>,
+    last: String,
+    is_last: bool,
+}
+
+impl PageOfRows {
+    fn new(limit: u32) -> Self {
+        Self {
+            limit: limit as usize,
+            entries: Vec::new(),
+            last: String::new(),
+            is_last: true,
+        }
+    }
+
+    /// Takes a row of name, NFC name and a node's columns.
+    fn push(&mut self, row: &Row<'_>) -> Result<()> {
+        if self.entries.len() == self.limit {
+            self.is_last = false;
+            return Ok(());
+        }
+        self.last.clear();
+        self.last.push_str(row.text(1)?);
+        self.entries.push(Entry {
+            name: Arc::from(row.text(0)?),
+            node: read(row, 2)?,
+        });
+        Ok(())
+    }
+
+    fn end(self) -> Page {
+        Page {
+            entries: self.entries,
+            next: (!self.is_last).then_some(self.last),
+        }
+    }
 }
 
 pub(crate) fn insert_folder(
@@ -405,16 +483,15 @@ mod tests {
                 tx.execute("ANALYZE", args![])
             };
             store.db().write(gather).await.unwrap();
-            for sql in [walk_sql(2), walk_to_content_sql(2)] {
-                let plan = plan(store, sql, 3).await;
-                assert!(
-                    !plan.contains("SCAN e") && !plan.contains("SCAN n"),
-                    "{plan}"
-                );
-                assert!(
-                    !plan.contains("SCAN b") && !plan.contains("SCAN m"),
-                    "{plan}"
-                );
+            for (sql, count) in [
+                (walk_sql(2), 3),
+                (walk_to_content_sql(2), 3),
+                (walk_and_list_sql(2), 4),
+            ] {
+                let plan = plan(store, sql, count).await;
+                for table in ["e", "n", "b", "m"] {
+                    assert!(!plan.contains(&format!("SCAN {table}")), "{plan}");
+                }
             }
         })
         .await;

@@ -30,7 +30,13 @@ where
 {
     let body = guard::xml_body(body, call.dav.options().xml).await?;
     let (wanted, depth) = question(call, &body)?;
-    let found = call.store().find(call.caller, &call.target.path).await?;
+    let (store, path) = (call.store(), &call.target.path);
+    // Without a Depth a client means a folder's members, whatever the RFC says.
+    let (found, first) = if depth == Some(Depth::Zero) {
+        (store.find(call.caller, path).await?, None)
+    } else {
+        store.find_with_members(call.caller, path).await?.unzip()
+    };
     let found = found.ok_or(store::Error::NotFound)?;
     if let Some(preconditions) = call.read_conditions()? {
         call.require(&preconditions, Some(&found)).await?;
@@ -38,15 +44,17 @@ where
     let facts = Facts::gather(call, &wanted).await?;
     let node = &found.node;
     let mut dead = DeadProperties::new(wanted.dead());
-    let dead = dead.of(call.store(), node, std::iter::empty()).await?;
+    let dead = dead.of(store, node, std::iter::empty()).await?;
     let mut multistatus = Multistatus::begin(call, &found, wanted, facts);
     multistatus.target(call, &found, &dead);
-    // Without a Depth a client means a folder's members, whatever the RFC says.
-    let body = if node.is_folder() && depth != Some(Depth::Zero) {
-        listing::body(call.store(), node.id, multistatus).await?
-    } else {
-        multistatus.end();
-        Body::full(multistatus.take())
+    let body = match first {
+        Some(first) if node.is_folder() => {
+            listing::body(store, node.id, first, multistatus).await?
+        }
+        _ => {
+            multistatus.end();
+            Body::full(multistatus.take())
+        }
     };
     Ok(answer(body))
 }

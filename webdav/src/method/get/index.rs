@@ -29,7 +29,8 @@ pub(super) async fn answer(
     let body = if is_head {
         Body::Empty
     } else {
-        listing::body(call.store(), folder.id, Index::begin(call)).await?
+        let first = call.store().list(folder.id, None).await?;
+        listing::body(call.store(), folder.id, first, Index::begin(call)).await?
     };
     Ok(page(folder, body))
 }
