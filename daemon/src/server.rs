@@ -110,7 +110,7 @@ async fn route(
     let counter = counter.map_or_else(Arc::default, |stats| Arc::clone(&stats.statements));
     request.extensions_mut().insert(peer);
     let answer = state.api.call(request.map(axum::body::Body::new));
-    match store::count_statements(counter, answer).await {
+    match Box::pin(store::count_statements(counter, answer)).await {
         Ok(response) => response.map(ResponseBody::Api),
         Err(never) => match never {},
     }

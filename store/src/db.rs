@@ -109,7 +109,7 @@ impl Db {
     {
         let (result, statements) = match &self.engine {
             Engine::Sqlite(engine) => engine.read(work).await?,
-            Engine::Postgres(engine) => engine.read(work).await?,
+            Engine::Postgres(engine) => Box::pin(engine.read(work)).await?,
         };
         counted(statements);
         result
@@ -140,7 +140,7 @@ impl Db {
     {
         let (result, statements) = match &self.engine {
             Engine::Sqlite(engine) => engine.write(work).await?,
-            Engine::Postgres(engine) => engine.write(work).await?,
+            Engine::Postgres(engine) => Box::pin(engine.write(work)).await?,
         };
         counted(statements);
         result

@@ -58,7 +58,7 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
             }
         }
         if found.node.is_folder() {
-            return index::answer(call, &found.node, is_head).await;
+            return Box::pin(index::answer(call, &found.node, is_head)).await;
         }
         if is_head {
             return Ok(head(call, &found.node));
