@@ -131,22 +131,20 @@ where
     B::Error: std::fmt::Display,
 {
     // Reads go on in place. The others take thousands of bytes, which every read would move.
-    // What is boxed would make every request carry room for it, and the connection copy that
-    // room several times. GET and PROPFIND are small and shall not allocate.
     match call.head.method.as_str() {
         "GET" | "HEAD" => get::handle(call).await,
-        "PUT" => Box::pin(Box::pin(put::handle(call, body))).await,
-        "PATCH" => Box::pin(Box::pin(patch::handle(call, body))).await,
+        "PUT" => Box::pin(put::handle(call, body)).await,
+        "PATCH" => Box::pin(patch::handle(call, body)).await,
         "PROPFIND" => Box::pin(propfind::handle(call, body)).await,
-        "PROPPATCH" => Box::pin(Box::pin(proppatch::handle(call, body))).await,
-        "REPORT" => Box::pin(Box::pin(report::handle(call, body))).await,
-        "DELETE" => Box::pin(Box::pin(delete::handle(call))).await,
-        "COPY" => Box::pin(Box::pin(copy_move::copy(call))).await,
-        "MOVE" => Box::pin(Box::pin(copy_move::move_tree(call))).await,
-        "OPTIONS" => Box::pin(Box::pin(engine::options(call))).await,
-        "MKCOL" => Box::pin(Box::pin(engine::make_collection(call, body))).await,
-        "LOCK" => Box::pin(Box::pin(engine::lock(call, body))).await,
-        "UNLOCK" => Box::pin(Box::pin(engine::unlock(call))).await,
+        "PROPPATCH" => Box::pin(proppatch::handle(call, body)).await,
+        "REPORT" => Box::pin(report::handle(call, body)).await,
+        "DELETE" => Box::pin(delete::handle(call)).await,
+        "COPY" => Box::pin(copy_move::copy(call)).await,
+        "MOVE" => Box::pin(copy_move::move_tree(call)).await,
+        "OPTIONS" => Box::pin(engine::options(call)).await,
+        "MKCOL" => Box::pin(engine::make_collection(call, body)).await,
+        "LOCK" => Box::pin(engine::lock(call, body)).await,
+        "UNLOCK" => Box::pin(engine::unlock(call)).await,
         method => Err(not_ours(method)),
     }
 }
