@@ -171,18 +171,20 @@ mod tests {
     async fn everybody_learns_why_a_transaction_was_lost() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder).await;
-        let broken = || Error::Database(DatabaseError("disk I/O error".into()));
-        let causes: [(fn() -> Error, &str); 2] = [
-            (|| Error::DiskFull, "the server's disk is full"),
-            (broken, "database: disk I/O error"),
-        ];
-        for (cause, told) in causes {
+        for (is_full, told) in [
+            (true, "the server's disk is full"),
+            (false, "database: disk I/O error"),
+        ] {
             let (release, released) = mpsc::channel::<()>();
             let first = database.write(move |tx| {
                 released.recv().expect("the test releases it");
                 // What SQLite does by itself when the disk fails.
                 tx.execute("ROLLBACK", args![])?;
-                Err::<(), _>(cause())
+                Err::<(), _>(if is_full {
+                    Error::DiskFull
+                } else {
+                    Error::Database(DatabaseError("disk I/O error".into()))
+                })
             });
             let (first, second, ()) = tokio::join!(first, write_one(&database), async move {
                 release.send(()).expect("it waits");
