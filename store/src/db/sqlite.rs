@@ -168,35 +168,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everybody_learns_why_a_transaction_was_lost() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = open(&folder).await;
-        for (is_full, told) in [
-            (true, "the server's disk is full"),
-            (false, "database: disk I/O error"),
-        ] {
-            let (release, released) = mpsc::channel::<()>();
-            let first = database.write(move |tx| {
-                released.recv().expect("the test releases it");
-                // What SQLite does by itself when the disk fails.
-                tx.execute("ROLLBACK", args![])?;
-                Err::<(), _>(if is_full {
-                    Error::DiskFull
-                } else {
-                    Error::Database(DatabaseError("disk I/O error".into()))
-                })
-            });
-            let (first, second, ()) = tokio::join!(first, write_one(&database), async move {
-                release.send(()).expect("it waits");
-            });
-            assert_eq!(first.unwrap().0.unwrap_err().to_string(), told);
-            assert_eq!(second.unwrap_err().to_string(), told);
-            // Nothing was written, so nothing has to be restarted.
-            write_one(&database).await.unwrap();
-        }
-    }
-
-    #[tokio::test]
     async fn a_database_that_somebody_else_writes_to_is_busy_and_no_more() {
         let folder = tempfile::tempdir().unwrap();
         let database = open(&folder).await;

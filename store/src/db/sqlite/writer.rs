@@ -291,4 +291,45 @@ mod tests {
         assert_eq!(kept, [true, false, true, false]);
         assert_eq!(lines(&connection), ["a", "c"]);
     }
+
+    #[test]
+    fn everybody_in_a_lost_transaction_learns_why_and_the_next_one_goes_on() {
+        for (is_full, told) in [
+            (true, "the server's disk is full"),
+            (false, "database: disk I/O error"),
+        ] {
+            let connection = database();
+            let (sender, mutations) = mpsc::channel::<Box<dyn Mutation>>();
+            let mut answers = Vec::new();
+            for sql in [
+                "INSERT INTO line (text) VALUES ('a')",
+                // What SQLite does by itself when the disk fails.
+                "ROLLBACK",
+                "INSERT INTO line (text) VALUES ('b')",
+            ] {
+                let (reply, answer) = oneshot::channel();
+                let work = move |tx: &mut Tx<'_>| {
+                    tx.execute(sql, crate::db::args![])?;
+                    match sql {
+                        "ROLLBACK" if is_full => Err(Error::DiskFull),
+                        "ROLLBACK" => Err(Error::Database(DatabaseError("disk I/O error".into()))),
+                        _ => Ok(()),
+                    }
+                };
+                sender.send(Box::new(Pending::new(work, reply))).unwrap();
+                answers.push(answer);
+            }
+            drop(sender);
+            let nothing: OnCommit = std::sync::Arc::new(|_: &[Effect]| ());
+            run(&connection, &mutations, &nothing);
+            let outcomes: Vec<Option<String>> = answers
+                .into_iter()
+                .map(|answer| answer.blocking_recv().unwrap().0.err())
+                .map(|error| error.map(|error| error.to_string()))
+                .collect();
+            let told = Some(told.to_owned());
+            assert_eq!(outcomes, [told.clone(), told, None]);
+            assert_eq!(lines(&connection), ["b"]);
+        }
+    }
 }
