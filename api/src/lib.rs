@@ -2,18 +2,26 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod admin;
 mod app_password;
 mod login;
 mod page;
 mod ping;
 mod problem;
+mod search;
 mod user;
 
+pub use self::admin::{
+    AuditLine, Capacity, ConfiguredSettings, Job, ServerUsage, Settings, SettingsChange, Stored,
+    UserUsage,
+};
 pub use self::app_password::{AppPassword, AppPasswordMade, NewAppPassword};
 pub use self::login::{Login, LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};
 pub use self::page::Page;
 pub use self::ping::Ping;
 pub use self::problem::Problem;
+pub use self::search::Hit;
 pub use self::user::{
-    Invitation, NewInvitation, NewUser, OwnChange, OwnRemoval, Registered, Usage, User, UserChange,
+    Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,
+    Usage, User, UserChange,
 };

@@ -147,22 +147,45 @@ pub struct OwnRemoval {
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewInvitation {
-    /// How long it can be used, in seconds; a week when absent.
+    /// How long it can be used, in seconds, a year at most; a week when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_for_s: Option<u64>,
 }
 
-/// An invitation, shown this once.
-#[derive(Clone, Deserialize, Serialize)]
+/// `GET /api/v1/invitations`: an invitation that can be used, without its code.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub struct Invitation {
-    /// Goes into the registration's `invitation`.
-    pub code: String,
+    /// Names it.
+    pub id: String,
+    /// Who made it; absent where it was the server's own command line.
+    pub created_by: Option<Party>,
+    /// RFC 3339.
+    pub created_at: String,
     /// RFC 3339.
     pub expires_at: String,
 }
 
+/// A new invitation.
+#[derive(Clone, Deserialize, Serialize)]
+pub struct InvitationMade {
+    /// What it is.
+    #[serde(flatten)]
+    pub invitation: Invitation,
+    /// Goes into the registration's `invitation`; shown this once.
+    pub code: String,
+}
+
+/// An account, and its name while it exists.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Party {
+    /// The account.
+    pub id: String,
+    /// The name it has now; absent when the account was removed.
+    pub username: Option<String>,
+}
+
 /// Tells `null` from absent: what is there is `Some`.
-fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+pub(crate) fn present<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: Deserialize<'de>,

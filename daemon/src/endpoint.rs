@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use store::{Caller, Store, World};
 
 use crate::config::Config;
-use crate::config::accounts::Registration;
+use crate::jobs::Board;
 use crate::server::auth::{Auth, Denied};
 use crate::server::peer::Peer;
 use crate::server::problem::{Problem, no_method, no_route};
@@ -27,26 +27,30 @@ use crate::server::rate_limit::RateLimit;
 use crate::server::token::Access;
 use crate::server::trace::RequestStats;
 
+mod admin;
 mod auth;
+mod invitations;
 mod me;
+mod page;
 mod ping;
+mod search;
 mod users;
 
 /// What handlers need.
 #[derive(Clone)]
 pub struct AppState {
     pub auth: Arc<Auth>,
-    /// Who may make an account.
-    registration: Registration,
+    /// What is known of the background jobs.
+    jobs: Arc<Board>,
     registrations: Arc<RateLimit>,
 }
 
 impl AppState {
-    pub fn new(config: &Config, auth: Arc<Auth>) -> Self {
+    pub fn new(config: &Config, auth: Arc<Auth>, jobs: Arc<Board>) -> Self {
         let most = config.accounts.registrations_per_address;
         Self {
             auth,
-            registration: config.accounts.registration,
+            jobs,
             registrations: Arc::new(RateLimit::new(most, World::default())),
         }
     }
@@ -60,9 +64,12 @@ impl AppState {
 pub fn router(config: &Config, state: AppState) -> Router {
     let body_limit = usize::try_from(config.limits.json_body_bytes.0).unwrap_or(usize::MAX);
     let api = Router::new()
+        .merge(admin::routes())
         .merge(auth::routes())
+        .merge(invitations::routes())
         .merge(me::routes())
         .merge(ping::routes())
+        .merge(search::routes())
         .merge(users::routes());
     Router::new()
         .route("/healthz", get(healthz))

@@ -4,6 +4,7 @@ use anyhow::Context;
 use store::{AccountOptions, Database, Limits, Options, PoolOptions, Store, World};
 
 use crate::config::Config;
+use crate::config::accounts::Registration;
 use crate::config::blobs::VerifyReads;
 
 /// Opens the store that `config` names, making or upgrading what is needed.
@@ -45,6 +46,11 @@ fn options(config: &Config) -> Options {
             change_retention: limits.change_retention.0,
         },
         accounts: AccountOptions {
+            registration: match accounts.registration {
+                Registration::Open => store::Registration::Open,
+                Registration::Invitation => store::Registration::Invitation,
+                Registration::Closed => store::Registration::Closed,
+            },
             default_quota_bytes: accounts.default_quota.0,
             login_idle: accounts.login_idle.0,
             password_checks: size(accounts.password_checks.into()),

@@ -58,26 +58,43 @@ CREATE TABLE login_failure (
 );
 
 CREATE TABLE invitation (
-    code_digest BYTEA NOT NULL PRIMARY KEY,
+    id BYTEA NOT NULL PRIMARY KEY,
+    code_digest BYTEA NOT NULL UNIQUE,
     created_by BYTEA,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
 
+-- Keys of our own making, and what administrators set over the configuration.
 CREATE TABLE setting (
     name TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     value BYTEA NOT NULL
 );
 
--- Who did what; rows are only ever added.
+-- Who did what to whose account, from where; rows are only ever added.
 CREATE TABLE audit (
     id BYTEA NOT NULL PRIMARY KEY,
     at BIGINT NOT NULL,
+    -- Whose credential it was; NULL for the command line, and where nobody was known.
+    by_id BYTEA,
+    -- Whose account it was done to.
     account_id BYTEA,
     action TEXT NOT NULL,
+    -- Names the log-in, app password, invitation, setting or job that it was done to.
     subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
     address TEXT
 );
+CREATE INDEX audit_by ON audit (by_id, id);
+CREATE INDEX audit_account ON audit (account_id, id);
+CREATE INDEX audit_action ON audit (action, id);
+CREATE FUNCTION audit_only_grows() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'the audit trail only grows';
+END
+$$;
+CREATE TRIGGER audit_only_grows BEFORE UPDATE OR DELETE ON audit
+    FOR EACH ROW EXECUTE PROCEDURE audit_only_grows();
 
 -- Space ----------------------------------------------------------------------
 
@@ -173,6 +190,8 @@ CREATE TABLE entry (
     name_nfc TEXT COLLATE "C" NOT NULL,
     -- The name as it was first given.
     name TEXT COLLATE "C" NOT NULL,
+    -- The name by which it is searched for, without regard to case; NULL where that is name_nfc.
+    name_folded TEXT COLLATE "C",
     node_id BYTEA NOT NULL,
     PRIMARY KEY (parent_id, name_nfc)
 );

@@ -58,26 +58,42 @@ CREATE TABLE login_failure (
 ) WITHOUT ROWID;
 
 CREATE TABLE invitation (
-    code_digest BLOB NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL PRIMARY KEY,
+    code_digest BLOB NOT NULL UNIQUE,
     created_by BLOB,
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 ) WITHOUT ROWID;
 
+-- Keys of our own making, and what administrators set over the configuration.
 CREATE TABLE setting (
     name TEXT NOT NULL PRIMARY KEY,
     value BLOB NOT NULL
 ) WITHOUT ROWID;
 
--- Who did what; rows are only ever added.
+-- Who did what to whose account, from where; rows are only ever added.
 CREATE TABLE audit (
     id BLOB NOT NULL PRIMARY KEY,
     at BIGINT NOT NULL,
+    -- Whose credential it was; NULL for the command line, and where nobody was known.
+    by_id BLOB,
+    -- Whose account it was done to.
     account_id BLOB,
     action TEXT NOT NULL,
+    -- Names the log-in, app password, invitation, setting or job that it was done to.
     subject TEXT NOT NULL,
+    detail TEXT NOT NULL,
     address TEXT
 ) WITHOUT ROWID;
+CREATE INDEX audit_by ON audit (by_id, id);
+CREATE INDEX audit_account ON audit (account_id, id);
+CREATE INDEX audit_action ON audit (action, id);
+CREATE TRIGGER audit_only_grows_update BEFORE UPDATE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit trail only grows');
+END;
+CREATE TRIGGER audit_only_grows_delete BEFORE DELETE ON audit BEGIN
+    SELECT RAISE(ABORT, 'the audit trail only grows');
+END;
 
 -- Space ----------------------------------------------------------------------
 
@@ -174,6 +190,8 @@ CREATE TABLE entry (
     name_nfc TEXT NOT NULL,
     -- The name as it was first given.
     name TEXT NOT NULL,
+    -- The name by which it is searched for, without regard to case; NULL where that is name_nfc.
+    name_folded TEXT,
     node_id BLOB NOT NULL,
     PRIMARY KEY (parent_id, name_nfc)
 ) WITHOUT ROWID;

@@ -5,7 +5,7 @@ pub(crate) mod rows;
 
 use std::net::IpAddr;
 
-use crate::audit;
+use crate::audit::{self, AuditAction, Line};
 use crate::cache::Effect;
 use crate::caller::{Actor, Caller};
 use crate::db::Tx;
@@ -68,9 +68,11 @@ impl Store {
         actor: Actor,
         user: UserId,
         new: NewAppPassword,
+        address: Option<IpAddr>,
     ) -> Result<(AppPassword, String)> {
         require_owner(actor, user)?;
-        self.insert_app_password(actor, user, new, None).await
+        self.insert_app_password(actor, user, new, None, address)
+            .await
     }
 
     /// Makes an app password for the caller, with the current password as proof: an app
@@ -89,7 +91,7 @@ impl Store {
     ) -> Result<(AppPassword, String)> {
         let version = self.confirm_password(caller, current, address).await?;
         let actor = Actor::User(caller.user);
-        self.insert_app_password(actor, caller.user, new, Some(version))
+        self.insert_app_password(actor, caller.user, new, Some(version), address)
             .await
     }
 
@@ -101,6 +103,7 @@ impl Store {
         user: UserId,
         new: NewAppPassword,
         version: Option<i64>,
+        address: Option<IpAddr>,
     ) -> Result<(AppPassword, String)> {
         let name = new.name.trim().to_owned();
         if name.is_empty()
@@ -148,8 +151,10 @@ impl Store {
                     });
                 }
                 rows::insert(tx, user, &row, root, digest)?;
-                let subject = row.id.to_string();
-                audit::record(tx, &world, actor.user(), "app_password.add", &subject, None)
+                let line = Line::new(AuditAction::AppPasswordAdd)
+                    .of(user)
+                    .about(row.id);
+                audit::record(tx, &world, actor.user(), address, &line)
             })
             .await?;
         Ok((made, secret))
@@ -193,6 +198,7 @@ impl Store {
         actor: Actor,
         user: UserId,
         id: AppPasswordId,
+        address: Option<IpAddr>,
     ) -> Result<()> {
         require_owner(actor, user)?;
         let world = self.world().clone();
@@ -202,15 +208,8 @@ impl Store {
                     return Err(Error::NotFound);
                 }
                 tx.effect(Effect::Account(user));
-                let subject = id.to_string();
-                audit::record(
-                    tx,
-                    &world,
-                    actor.user(),
-                    "app_password.revoke",
-                    &subject,
-                    None,
-                )
+                let line = Line::new(AuditAction::AppPasswordRevoke).of(user).about(id);
+                audit::record(tx, &world, actor.user(), address, &line)
             })
             .await
     }

@@ -69,20 +69,17 @@ impl Guess {
         }
     }
 
-    /// Counts it, before the password is looked at.
+    /// Counts it, before the password is looked at. Whether a delay sets in with this one.
     ///
     /// # Errors
     /// [`Error::TooManyAttempts`], as of [`charge`].
-    pub fn charge(self, tx: &mut Tx<'_>, free: u32, now_ms: i64) -> Result<()> {
-        if !count(tx, self.from_network, free, now_ms)? {
-            charge(
-                tx,
-                self.from_anywhere,
-                free.saturating_mul(NETWORKS),
-                now_ms,
-            )?;
+    pub fn charge(self, tx: &mut Tx<'_>, free: u32, now_ms: i64) -> Result<bool> {
+        let charged = count(tx, self.from_network, free, now_ms)?;
+        if charged.is_known {
+            return Ok(charged.delay_sets_in);
         }
-        Ok(())
+        let free = free.saturating_mul(NETWORKS);
+        Ok(charge(tx, self.from_anywhere, free, now_ms)? || charged.delay_sets_in)
     }
 
     /// Forgets the failures before it: the password was right.
@@ -118,16 +115,22 @@ pub(crate) fn check(tx: &mut Tx<'_>, subject: Subject, now_ms: i64) -> Result<()
 }
 
 /// Counts an attempt; `free` of them cost nothing, each further one doubles the delay
-/// before the next.
+/// before the next. Whether the delay sets in with this one.
 ///
 /// # Errors
 /// [`Error::TooManyAttempts`] while the subject has to wait; then nothing is counted.
-pub(crate) fn charge(tx: &mut Tx<'_>, subject: Subject, free: u32, now_ms: i64) -> Result<()> {
-    count(tx, subject, free, now_ms).map(drop)
+pub(crate) fn charge(tx: &mut Tx<'_>, subject: Subject, free: u32, now_ms: i64) -> Result<bool> {
+    count(tx, subject, free, now_ms).map(|charged| charged.delay_sets_in)
 }
 
-/// As [`charge`]; whether the subject is known by a success.
-fn count(tx: &mut Tx<'_>, subject: Subject, free: u32, now_ms: i64) -> Result<bool> {
+/// What charging an attempt has shown.
+struct Charged {
+    /// Whether the subject is known by a success.
+    is_known: bool,
+    delay_sets_in: bool,
+}
+
+fn count(tx: &mut Tx<'_>, subject: Subject, free: u32, now_ms: i64) -> Result<Charged> {
     let subject = subject.digest();
     // Counting first takes the row's lock, so that parallel attempts are told apart.
     let counted = rows::count(tx, subject, now_ms, FORGOTTEN_AFTER_MS)?;
@@ -137,13 +140,17 @@ fn count(tx: &mut Tx<'_>, subject: Subject, free: u32, now_ms: i64) -> Result<bo
         succeeded_at,
     } = counted;
     refuse_until(blocked_until, now_ms)?;
-    if let Some(exponent) = failures.checked_sub(i64::from(free)).filter(|n| *n >= 0) {
+    let exponent = failures - i64::from(free);
+    if exponent >= 0 {
         let seconds = 1_i64.checked_shl(u32::try_from(exponent).unwrap_or(62).min(62));
         let longest = i64::try_from(LONGEST.as_millis()).expect("a minute");
         let delay_ms = seconds.unwrap_or(longest).saturating_mul(1000).min(longest);
         rows::block(tx, subject, now_ms + delay_ms)?;
     }
-    Ok(succeeded_at >= now_ms - KNOWN_FOR_MS)
+    Ok(Charged {
+        is_known: succeeded_at >= now_ms - KNOWN_FOR_MS,
+        delay_sets_in: exponent == 0,
+    })
 }
 
 /// Removes what counts no more; the number of subjects.
@@ -175,7 +182,7 @@ mod tests {
                     .write(move |tx| charge(tx, subject, 2, now))
                     .await;
                 match result {
-                    Ok(()) => 0,
+                    Ok(_) => 0,
                     Err(Error::TooManyAttempts { retry_after_s }) => retry_after_s,
                     Err(error) => panic!("{error}"),
                 }
@@ -209,7 +216,7 @@ mod tests {
                 let guess = Guess::new("alice", Some([192, 0, 2, host].into()));
                 let charged = store.db().write(move |tx| guess.charge(tx, 2, now)).await;
                 match charged {
-                    Ok(()) => true,
+                    Ok(_) => true,
                     Err(Error::TooManyAttempts { .. }) => false,
                     Err(error) => panic!("{error}"),
                 }

@@ -15,6 +15,7 @@ use ring::hmac;
 use self::flight::Flights;
 use crate::app_password;
 use crate::attempt::{self, Guess, Subject};
+use crate::audit::{self, AuditAction, Line};
 use crate::cache::Stamp;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
@@ -281,21 +282,20 @@ impl Store {
     ) -> Result<Outcome> {
         let key = user::name_key(name);
         let guess = Guess::new(&key, address);
-        let address = address.map(Subject::address);
-        let options = &self.options().accounts;
-        let (free, free_of_address) = (options.failures_per_account, options.failures_per_address);
+        let from = address.map(Subject::address);
+        let free = self.options().accounts.failures_per_account;
         let now = self.world().now_ms();
         let charged = self
             .db()
             .write(move |tx| {
-                if let Some(address) = address {
-                    attempt::check(tx, address, now)?;
+                if let Some(from) = from {
+                    attempt::check(tx, from, now)?;
                 }
-                guess.charge(tx, free, now)?;
-                user::rows::password_by_name(tx, &key)
+                let is_last_free = guess.charge(tx, free, now)?;
+                Ok((user::rows::password_by_name(tx, &key)?, is_last_free))
             })
             .await;
-        let row = match charged {
+        let (row, is_last_free) = match charged {
             Err(Error::TooManyAttempts { retry_after_s }) => {
                 return Ok(Outcome::Blocked { retry_after_s });
             }
@@ -304,17 +304,15 @@ impl Store {
 
         let hash = row.as_ref().map(|row| row.hash.as_str());
         let matches = self.credentials().hasher.verify(password, hash).await?;
+        let account = row.as_ref().map(|row| row.user);
         let Some(row) = row.filter(|row| matches && row.is_enabled) else {
+            if is_last_free {
+                // The name itself is not kept: people type passwords there.
+                let line = Line::new(AuditAction::LoginBlocked).of(account);
+                self.note_blocked(address, line.detail("account")).await?;
+            }
             if let Some(address) = address {
-                let now = self.world().now_ms();
-                let charge = self
-                    .db()
-                    .write(move |tx| attempt::charge(tx, address, free_of_address, now))
-                    .await;
-                match charge {
-                    Ok(()) | Err(Error::TooManyAttempts { .. }) => {}
-                    Err(error) => return Err(error),
-                }
+                self.charge_address(address).await?;
             }
             return Ok(Outcome::Wrong);
         };
@@ -344,6 +342,35 @@ impl Store {
             .verified
             .insert(mac, Arc::clone(&verified));
         Ok(Outcome::Right(verified))
+    }
+
+    /// Counts a wrong password from an address.
+    async fn charge_address(&self, address: IpAddr) -> Result<()> {
+        let free = self.options().accounts.failures_per_address;
+        let world = self.world().clone();
+        let charge = self
+            .db()
+            .write(move |tx| {
+                let subject = Subject::address(address);
+                if attempt::charge(tx, subject, free, world.now_ms())? {
+                    let line = Line::new(AuditAction::LoginBlocked).detail("address");
+                    audit::record(tx, &world, None, Some(address), &line)?;
+                }
+                Ok(())
+            })
+            .await;
+        match charge {
+            // It has to wait already.
+            Err(Error::TooManyAttempts { .. }) => Ok(()),
+            charge => charge,
+        }
+    }
+
+    async fn note_blocked(&self, address: Option<IpAddr>, line: Line) -> Result<()> {
+        let world = self.world().clone();
+        self.db()
+            .write(move |tx| audit::record(tx, &world, None, address, &line))
+            .await
     }
 }
 

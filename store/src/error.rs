@@ -65,6 +65,12 @@ pub enum Error {
     /// A file stands where a folder was wanted.
     #[error("is not a folder")]
     NotFolder,
+    /// Nobody may make an account by themselves.
+    #[error("registration is closed")]
+    RegistrationClosed,
+    /// Registering needs an invitation, and this is none: unknown, expired or used.
+    #[error("registering needs an invitation that has not expired or been used")]
+    WrongInvitation,
     /// The caller may see it but not do this to it.
     #[error("not permitted")]
     Forbidden,

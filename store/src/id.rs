@@ -88,6 +88,10 @@ id! {
     /// Names a line of the audit trail.
     AuditId
 }
+id! {
+    /// Names an invitation; says nothing about its code.
+    InvitationId
+}
 
 impl NodeId {
     /// 32 lower-case hex digits without hyphens.

@@ -43,6 +43,7 @@ mod pin;
 mod property;
 mod quota;
 mod reference;
+mod search;
 mod secret;
 mod setting;
 mod store;
@@ -53,10 +54,12 @@ mod testing;
 mod tests;
 mod tree;
 mod upload;
+mod usage;
 mod user;
 
 pub use self::app_password::{AppPassword, NewAppPassword};
 pub use self::attempt::network;
+pub use self::audit::{AuditAction, AuditFilter, AuditLine, Party};
 pub use self::caller::{Access, Actor, Caller};
 pub use self::change::{Change, Changes, Now};
 pub use self::check::Checked;
@@ -71,19 +74,23 @@ pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
-    AppPasswordId, DriveId, InvalidId, LoginId, ManifestId, NodeId, ReservationId, UserId,
+    AppPasswordId, AuditId, DriveId, InvalidId, InvitationId, LoginId, ManifestId, NodeId,
+    ReservationId, UserId,
 };
+pub use self::invitation::Invitation;
 pub use self::lock::{DriveLocks, Lock, NewLock};
 pub use self::login::{Login, LoginGrant};
 pub use self::node::{Entry, FileContent, Kind, Node, Page};
 pub use self::password::Password;
 pub use self::path::{Name, Path};
 pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};
-pub use self::setting::SigningKey;
+pub use self::search::{Hit, Hits};
+pub use self::setting::{Registration, Settings, SettingsChange, SigningKey};
 pub use self::store::{AccountOptions, Limits, Options, Store};
 pub use self::sweep::Swept;
 pub use self::tree::{TransferOptions, Transferred};
 pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};
+pub use self::usage::{ServerUsage, StoredBytes};
 pub use self::user::{
     Admission, FirstAdministrator, NewUser, OwnChange, User, UserChange, UserName,
 };

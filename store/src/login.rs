@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 
-use crate::audit;
+use crate::audit::{self, AuditAction, Line};
 use crate::cache::{Effect, Stamp};
 use crate::caller::Caller;
 use crate::db::Tx;
@@ -158,14 +158,8 @@ impl Store {
                     return Err(Error::WrongCredentials);
                 }
                 rows::insert(tx, login, user.id, &device, &token, world.now_ms())?;
-                audit::record(
-                    tx,
-                    &world,
-                    Some(user.id),
-                    "login.add",
-                    &login.to_string(),
-                    address,
-                )?;
+                let line = Line::new(AuditAction::LoginAdd).of(user.id).about(login);
+                audit::record(tx, &world, Some(user.id), address, &line)?;
                 Ok(user)
             })
             .await?;
@@ -199,15 +193,8 @@ impl Store {
                 let is_newest = found.refresh_digest.as_bytes().ct_eq(given.as_bytes());
                 if !bool::from(is_newest) {
                     end(tx, found.user, found.id)?;
-                    let subject = found.id.to_string();
-                    audit::record(
-                        tx,
-                        &world,
-                        Some(found.user),
-                        "login.reuse",
-                        &subject,
-                        address,
-                    )?;
+                    let line = Line::new(AuditAction::LoginReuse).of(found.user);
+                    audit::record(tx, &world, None, address, &line.about(found.id))?;
                     return Ok(None);
                 }
                 let now = world.now_ms();
@@ -307,20 +294,19 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Forbidden`] for an app password, [`Error::NotFound`].
-    pub async fn revoke_login(&self, caller: &Caller, login: LoginId) -> Result<()> {
+    pub async fn revoke_login(
+        &self,
+        caller: &Caller,
+        login: LoginId,
+        address: Option<IpAddr>,
+    ) -> Result<()> {
         caller.require_person()?;
         let (world, user) = (self.world().clone(), caller.user);
         self.db()
             .write(move |tx| {
                 end(tx, user, login)?;
-                audit::record(
-                    tx,
-                    &world,
-                    Some(user),
-                    "login.revoke",
-                    &login.to_string(),
-                    None,
-                )
+                let line = Line::new(AuditAction::LoginRevoke).of(user).about(login);
+                audit::record(tx, &world, Some(user), address, &line)
             })
             .await
     }
@@ -329,8 +315,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the credential is no log-in.
-    pub async fn logout(&self, caller: &Caller) -> Result<()> {
-        self.revoke_login(caller, caller.login.ok_or(Error::NotFound)?)
+    pub async fn logout(&self, caller: &Caller, address: Option<IpAddr>) -> Result<()> {
+        self.revoke_login(caller, caller.login.ok_or(Error::NotFound)?, address)
             .await
     }
 
@@ -338,7 +324,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::WrongCredentials`] when there is none.
-    pub async fn logout_by_token(&self, token: &str) -> Result<()> {
+    pub async fn logout_by_token(&self, token: &str, address: Option<IpAddr>) -> Result<()> {
         let token = RefreshToken::read(token).ok_or(Error::WrongCredentials)?;
         let world = self.world().clone();
         self.db()
@@ -346,8 +332,8 @@ impl Store {
                 let family = token.family_digest();
                 let found = rows::find_by_family(tx, family)?.ok_or(Error::WrongCredentials)?;
                 end(tx, found.user, found.id)?;
-                let subject = found.id.to_string();
-                audit::record(tx, &world, Some(found.user), "login.revoke", &subject, None)
+                let line = Line::new(AuditAction::LoginRevoke).of(found.user);
+                audit::record(tx, &world, Some(found.user), address, &line.about(found.id))
             })
             .await
     }

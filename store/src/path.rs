@@ -61,6 +61,23 @@ impl Name {
     pub fn nfc(&self) -> &str {
         &self.nfc
     }
+
+    /// The form by which it is searched for, where that differs from [`Self::nfc`].
+    pub(crate) fn folded(&self) -> Option<String> {
+        Some(fold(&self.nfc)).filter(|folded| folded.as_str() != self.nfc())
+    }
+}
+
+/// Text without regard to case and composition.
+///
+/// Through capitals and back, so that letters with several small forms (ς and σ) or none of their
+/// own size (ß) meet.
+pub(crate) fn fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let capitals = text.chars().flat_map(char::to_uppercase);
+    capitals.flat_map(char::to_lowercase).nfc().collect()
 }
 
 /// A path from a caller's root; no names at all is the root itself.
@@ -190,6 +207,20 @@ mod tests {
         let name = Name::new("u\u{308}.txt").unwrap();
         assert_eq!(name.as_str(), "u\u{308}.txt");
         assert_eq!(name.nfc(), "\u{fc}.txt");
+    }
+
+    #[test]
+    fn names_are_searched_for_without_regard_to_case() {
+        for (one, other) in [
+            ("Straße", "STRASSE"),
+            ("\u{3a3}ί\u{3c3}\u{3c5}\u{3c6}ο\u{3c2}", "ΣΊΣΥΦΟΣ"),
+            ("U\u{308}ber.TXT", "über.txt"),
+        ] {
+            assert_eq!(fold(one), fold(other));
+        }
+        assert_eq!(Name::new("plain.txt").unwrap().folded(), None);
+        let folded = Name::new("U\u{308}ber").unwrap().folded();
+        assert_eq!(folded.as_deref(), Some("\u{fc}ber"));
     }
 
     #[test]

@@ -27,12 +27,15 @@ use crate::id::{DriveId, ReservationId, UserId};
 use crate::path::Path;
 use crate::pin::Pins;
 use crate::quota;
+use crate::setting::Registration;
 use crate::upload::UploadPlace;
 
 /// Memory for what warm requests read instead of the database.
 const NODE_CACHE_BYTES: u64 = 64 << 20;
 /// How long a measurement of free disk space is believed.
 const DISK_CHECK_MS: i64 = 1000;
+/// Searches at a time, so that they leave connections to everything else.
+const SEARCHES: usize = 2;
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -103,7 +106,9 @@ impl Default for Limits {
 /// Rules of accounts and log-ins.
 #[derive(Debug, Clone)]
 pub struct AccountOptions {
-    /// Limit of a new drive.
+    /// Who may make an account by themselves, unless an administrator has set it.
+    pub registration: Registration,
+    /// Limit of a new drive, unless an administrator has set it.
     pub default_quota_bytes: u64,
     /// A log-in that is not used for this long ends.
     pub login_idle: Duration,
@@ -123,6 +128,7 @@ pub struct AccountOptions {
 impl Default for AccountOptions {
     fn default() -> Self {
         Self {
+            registration: Registration::Open,
             default_quota_bytes: 50_000_000_000,
             login_idle: Duration::from_hours(48),
             password_min_chars: 8,
@@ -151,6 +157,8 @@ struct Inner {
     nodes: Cache<Vec<u8>, CachedNode>,
     uploads: Mutex<HashMap<UserId, Arc<Semaphore>>>,
     disk_checked_at: AtomicU64,
+    /// Places for searches: each walks a whole drive.
+    searches: Semaphore,
     /// Reservations of uploads that are under way here.
     leases: Mutex<HashSet<ReservationId>>,
     pins: Pins,
@@ -201,6 +209,7 @@ impl Store {
                 nodes,
                 uploads: Mutex::default(),
                 disk_checked_at: AtomicU64::new(0),
+                searches: Semaphore::new(SEARCHES),
                 leases: Mutex::default(),
                 pins: Pins::default(),
                 is_disk_short: AtomicBool::new(false),
@@ -251,6 +260,10 @@ impl Store {
 
     pub(crate) fn verified(&self) -> Arc<Verified> {
         Arc::clone(&self.inner.verified)
+    }
+
+    pub(crate) fn searches(&self) -> &Semaphore {
+        &self.inner.searches
     }
 
     pub(crate) fn leases(&self) -> MutexGuard<'_, HashSet<ReservationId>> {

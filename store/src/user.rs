@@ -11,7 +11,7 @@ pub use self::change::{OwnChange, UserChange};
 pub use self::name::UserName;
 pub(crate) use self::name::key as name_key;
 use crate::attempt::{self, Subject};
-use crate::audit;
+use crate::audit::{self, AuditAction, Line};
 use crate::caller::{Access, Actor};
 use crate::clock::World;
 use crate::db::Tx;
@@ -20,6 +20,7 @@ use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, UserId};
 use crate::invitation;
 use crate::password::Password;
+use crate::setting::{self, Registration};
 use crate::store::Store;
 
 /// Largest quota in bytes: what JSON numbers hold exactly.
@@ -64,12 +65,9 @@ pub struct NewUser {
 /// Why somebody may make an account.
 #[derive(Debug, Clone)]
 pub enum Admission {
-    /// Anyone may.
-    Open,
-    /// Whoever has an invitation; its code, if one was shown.
-    Invitation(Option<String>),
-    /// Nobody may.
-    Closed,
+    /// They ask for themselves, perhaps with the code of an invitation; whether that is enough
+    /// is a setting.
+    Own(Option<String>),
     /// An administrator does it for them.
     By(Actor),
 }
@@ -121,7 +119,8 @@ impl Store {
     /// work, and from one address a limited number of times.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when the admission does not hold, [`Error::NameTaken`],
+    /// [`Error::RegistrationClosed`], [`Error::WrongInvitation`] or, when it is not an
+    /// administrator who does it, [`Error::Forbidden`]; [`Error::NameTaken`],
     /// [`Error::Invalid`], [`Error::TooManyAttempts`], and [`Error::CapacityExceeded`]
     /// when the quota would take the sum of all over the server's capacity.
     pub async fn register(
@@ -134,27 +133,33 @@ impl Store {
         new.password
             .check_new(self.options().accounts.password_min_chars)?;
         let by_administrator = matches!(admission, Admission::By(_));
-        let default_bytes = self.options().accounts.default_quota_bytes;
         let (access, quota_bytes) = if by_administrator {
-            (
-                new.access,
-                check_quota(new.quota_bytes.unwrap_or(default_bytes))?,
-            )
+            (new.access, new.quota_bytes.map(check_quota).transpose()?)
         } else {
-            (Access::User, default_bytes)
+            (Access::User, None)
         };
 
         // Hashing is dear: only for those who could be let in.
         let prober = address
             .filter(|_| !by_administrator)
             .map(Subject::registration);
+        let configured = self.configured_settings();
         let (world, asked) = (self.world().clone(), admission.clone());
         self.db()
             .read(move |tx| {
                 if let Some(prober) = prober {
                     attempt::check(tx, prober, world.now_ms())?;
                 }
-                check_admission(tx, &asked, &world)
+                match &asked {
+                    Admission::By(actor) => require_administrator(tx, *actor),
+                    Admission::Own(code) => {
+                        let mode = setting::current(tx, configured)?.registration;
+                        match invitation_needed(mode, code.as_deref())? {
+                            Some(code) => invitation::check(tx, code, world.now_ms()),
+                            None => Ok(()),
+                        }
+                    }
+                }
             })
             .await?;
         let password_hash = self
@@ -167,38 +172,48 @@ impl Store {
             names,
             password_hash,
             access,
-            quota_bytes,
         };
         let (world, overcommit) = (self.world().clone(), self.options().overcommit);
         let made = self
             .db()
             .write(move |tx| {
+                let settings = setting::current(tx, configured)?;
+                let mut used = None;
+                match &admission {
+                    Admission::By(actor) => require_administrator(tx, *actor)?,
+                    Admission::Own(code) => {
+                        let needed = invitation_needed(settings.registration, code.as_deref())?;
+                        if let Some(code) = needed {
+                            used = Some(invitation::redeem(tx, code, world.now_ms())?);
+                        }
+                    }
+                }
+                let quota_bytes = quota_bytes.unwrap_or(settings.default_quota_bytes);
+                let user = account.insert(tx, &world, quota_bytes, overcommit)?;
                 let by = match &admission {
-                    Admission::Invitation(Some(code)) => {
-                        invitation::redeem(tx, code, world.now_ms())?;
-                        None
-                    }
-                    Admission::By(actor) => {
-                        require_administrator(tx, *actor)?;
-                        actor.user()
-                    }
-                    Admission::Open => None,
-                    Admission::Invitation(None) | Admission::Closed => {
-                        return Err(Error::Forbidden);
-                    }
+                    Admission::By(actor) => actor.user(),
+                    Admission::Own(_) => Some(user.id),
                 };
-                let user = account.insert(tx, &world, overcommit)?;
-                let who = if by_administrator { by } else { Some(user.id) };
-                let subject = user.id.to_string();
-                audit::record(tx, &world, who, "user.add", &subject, address)?;
+                let line = Line::new(AuditAction::UserAdd).of(user.id);
+                audit::record(tx, &world, by, address, &line)?;
+                if let Some(invitation) = used {
+                    let line = Line::new(AuditAction::InvitationUse).of(user.id);
+                    audit::record(tx, &world, by, address, &line.about(invitation))?;
+                }
                 Ok(user)
             })
             .await;
         if let (Err(Error::NameTaken), Some(prober)) = (&made, prober) {
             let free = self.options().accounts.failures_per_address;
-            let now = self.world().now_ms();
+            let world = self.world().clone();
             self.db()
-                .write(move |tx| attempt::charge(tx, prober, free, now))
+                .write(move |tx| {
+                    if attempt::charge(tx, prober, free, world.now_ms())? {
+                        let line = Line::new(AuditAction::RegistrationBlocked);
+                        audit::record(tx, &world, None, address, &line)?;
+                    }
+                    Ok(())
+                })
                 .await?;
         }
         made
@@ -227,17 +242,19 @@ impl Store {
                 .hash(self.world(), password)
                 .await?,
             access: Access::Administrator,
-            quota_bytes: self.options().accounts.default_quota_bytes,
         };
         let (world, overcommit) = (self.world().clone(), self.options().overcommit);
+        let configured = self.configured_settings();
         let made = self
             .db()
             .write(move |tx| {
                 if rows::has_administrator(tx)? {
                     return Ok(FirstAdministrator::AlreadyThere);
                 }
-                let user = account.insert(tx, &world, overcommit)?;
-                audit::record(tx, &world, None, "user.add", &user.id.to_string(), None)?;
+                let quota_bytes = setting::current(tx, configured)?.default_quota_bytes;
+                let user = account.insert(tx, &world, quota_bytes, overcommit)?;
+                let line = Line::new(AuditAction::UserAdd).of(user.id);
+                audit::record(tx, &world, None, None, &line)?;
                 Ok(FirstAdministrator::Created(Box::new(user)))
             })
             .await;
@@ -294,6 +311,16 @@ impl Store {
             .await
     }
 
+    /// Makes sure that the actor administers, by the rows of now.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub async fn require_administrator(&self, actor: Actor) -> Result<()> {
+        self.db()
+            .read(move |tx| require_administrator(tx, actor))
+            .await
+    }
+
     /// An account as its owner sees it.
     ///
     /// # Errors
@@ -310,11 +337,16 @@ struct NewAccount {
     names: Names,
     password_hash: String,
     access: Access,
-    quota_bytes: u64,
 }
 
 impl NewAccount {
-    fn insert(&self, tx: &mut Tx<'_>, world: &World, overcommit: bool) -> Result<User> {
+    fn insert(
+        &self,
+        tx: &mut Tx<'_>,
+        world: &World,
+        quota_bytes: u64,
+        overcommit: bool,
+    ) -> Result<User> {
         let id = UserId::new(world);
         let (first, second) = self.names.keys();
         // One look at both, so that either being taken takes the same time.
@@ -330,7 +362,7 @@ impl NewAccount {
             world.now_ms(),
         )?;
         rows::insert_names(tx, id, &self.names)?;
-        drive::create(tx, world, id, self.quota_bytes)?;
+        drive::create(tx, world, id, quota_bytes)?;
         if !overcommit {
             rows::check_sum_of_limits(tx)?;
         }
@@ -338,21 +370,16 @@ impl NewAccount {
     }
 }
 
-fn check_admission(tx: &mut Tx<'_>, admission: &Admission, world: &World) -> Result<()> {
-    let admitted = match admission {
-        Admission::Open => true,
-        Admission::Invitation(Some(code)) => invitation::is_valid(tx, code, world.now_ms())?,
-        Admission::Invitation(None) | Admission::Closed => false,
-        Admission::By(actor) => return require_administrator(tx, *actor),
-    };
-    if admitted {
-        Ok(())
-    } else {
-        Err(Error::Forbidden)
+/// The code that must hold for somebody to register by themselves.
+fn invitation_needed(mode: Registration, code: Option<&str>) -> Result<Option<&str>> {
+    match mode {
+        Registration::Open => Ok(None),
+        Registration::Invitation => code.ok_or(Error::WrongInvitation).map(Some),
+        Registration::Closed => Err(Error::RegistrationClosed),
     }
 }
 
-fn check_quota(quota_bytes: u64) -> Result<u64> {
+pub(crate) fn check_quota(quota_bytes: u64) -> Result<u64> {
     if quota_bytes > MAX_QUOTA_BYTES {
         return Err(Error::Limit {
             what: Limited::Quota,

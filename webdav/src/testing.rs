@@ -98,7 +98,10 @@ impl Drive {
             access: Access::User,
             quota_bytes: None,
         };
-        store.register(alice, Admission::Open, None).await.unwrap();
+        store
+            .register(alice, Admission::Own(None), None)
+            .await
+            .unwrap();
         let caller = store.authenticate_basic("alice", password, None).await;
         Self {
             dav: Dav::new(store.clone(), DavOptions::new(world)),

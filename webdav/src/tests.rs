@@ -147,7 +147,10 @@ async fn alice(store: &Store) -> Caller {
         access: Access::User,
         quota_bytes: None,
     };
-    store.register(new, Admission::Open, None).await.unwrap();
+    store
+        .register(new, Admission::Own(None), None)
+        .await
+        .unwrap();
     let authenticated = store.authenticate_basic("alice", password, None);
     authenticated.await.unwrap()
 }

@@ -60,14 +60,16 @@ pub async fn set(store: &Store, name: &str, change: UserChange) -> anyhow::Resul
         email: change.email.map(Some),
         ..store::UserChange::default()
     };
-    let user = store.user_set(Actor::Console, user.id, change).await?;
+    let user = store
+        .user_set(Actor::Console, user.id, change, None)
+        .await?;
     Ok(Reply::User(shown(&user)))
 }
 
 pub async fn remove(store: &Store, name: &str, dry_run: bool) -> anyhow::Result<Reply> {
     let user = find(store, name).await?;
     if !dry_run {
-        store.user_remove(Actor::Console, user.id).await?;
+        store.user_remove(Actor::Console, user.id, None).await?;
     }
     Ok(Reply::Removal(Removal {
         name: user.username,
@@ -97,7 +99,9 @@ pub async fn add_app_password(
         read_only,
         expires_at,
     };
-    let (made, password) = store.app_password_add(Actor::Console, user.id, new).await?;
+    let (made, password) = store
+        .app_password_add(Actor::Console, user.id, new, None)
+        .await?;
     Ok(Reply::NewAppPassword {
         app_password: shown_app_password(&made),
         password,
@@ -128,7 +132,7 @@ pub async fn revoke_app_password(
     let app_password = shown_app_password(&one);
     if !dry_run {
         store
-            .app_password_revoke(Actor::Console, user.id, one.id)
+            .app_password_revoke(Actor::Console, user.id, one.id, None)
             .await?;
     }
     Ok(Reply::Revoked {

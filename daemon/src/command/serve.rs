@@ -17,7 +17,7 @@ use crate::control::Control;
 use crate::daemonize::{Ready, Side, to_background};
 use crate::data::{self, Announcement, DataLock};
 use crate::endpoint::AppState;
-use crate::jobs::Jobs;
+use crate::jobs::{Board, Jobs};
 use crate::open::open_store;
 use crate::process::{self, Identity, PidFile};
 use crate::server::auth::Auth;
@@ -106,7 +106,9 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     });
     let auth = Auth::open(&config, store.clone()).await;
     let auth = Arc::new(auth.context("tokens cannot be signed")?);
-    let api = endpoint::router(&config, AppState::new(&config, Arc::clone(&auth)));
+    let board = Board::new(World::default());
+    let app = AppState::new(&config, Arc::clone(&auth), Arc::clone(&board));
+    let api = endpoint::router(&config, app);
     let state = State::new(config, api, Some(auth));
     let config = &state.config;
     let control = Control::bind(&config.data)?;
@@ -117,7 +119,7 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
             async move { command::execute(&store, command).await }
         }))
     };
-    let jobs = Jobs::start(&store);
+    let jobs = Jobs::start(&store, &board);
     let server = Server::start(&state, listeners, certificate.as_ref())?;
     let first = bound
         .first()

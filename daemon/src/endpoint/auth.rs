@@ -57,7 +57,7 @@ async fn logout(
     OptionalJson(request): OptionalJson<LogoutRequest>,
 ) -> Result<Response, Problem> {
     if let Some(token) = request.refresh_token {
-        state.store().logout_by_token(&token).await?;
+        state.store().logout_by_token(&token, peer.known()).await?;
     } else {
         let Authenticated { caller, .. } = who?;
         if caller.login.is_none() {
@@ -68,7 +68,7 @@ async fn logout(
                 detail,
             ));
         }
-        state.store().logout(&caller).await?;
+        state.store().logout(&caller, peer.known()).await?;
     }
     let forget = [(header::SET_COOKIE, clear_cookie(peer))];
     Ok((StatusCode::NO_CONTENT, forget).into_response())

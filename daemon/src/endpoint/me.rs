@@ -10,6 +10,7 @@ use axum::routing::{delete, get};
 use http::{StatusCode, header};
 use store::{Actor, AppPasswordId, Error, LoginId, Password};
 
+use super::page::whole;
 use super::users::{usage, user};
 use super::{AppState, Authenticated, Client, Json, Path};
 use crate::moment::{self, rfc3339};
@@ -104,16 +105,20 @@ async fn logins(
         last_used_at: rfc3339(login.last_used_at),
         current: login.is_current,
     });
-    Ok(whole_list(items))
+    Ok(whole(items))
 }
 
 async fn end_login(
     State(state): State<AppState>,
     who: Authenticated,
+    Client(peer): Client,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let id: LoginId = id.parse().map_err(|_| Problem::not_found())?;
-    state.store().revoke_login(&who.caller, id).await?;
+    state
+        .store()
+        .revoke_login(&who.caller, id, peer.known())
+        .await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -127,7 +132,7 @@ async fn app_passwords(
         .store()
         .app_password_list(Actor::User(owner), owner)
         .await?;
-    Ok(whole_list(found.iter().map(app_password)))
+    Ok(whole(found.iter().map(app_password)))
 }
 
 async fn add_app_password(
@@ -172,6 +177,7 @@ async fn add_app_password(
 async fn revoke_app_password(
     State(state): State<AppState>,
     who: Authenticated,
+    Client(peer): Client,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     who.caller.require_person()?;
@@ -179,7 +185,7 @@ async fn revoke_app_password(
     let owner = who.caller.user;
     state
         .store()
-        .app_password_revoke(Actor::User(owner), owner, id)
+        .app_password_revoke(Actor::User(owner), owner, id, peer.known())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -197,12 +203,4 @@ fn app_password(found: &store::AppPassword) -> AppPassword {
         expires_at: found.expires_at.map(rfc3339),
         last_used_at: found.last_used_at.map(rfc3339),
     }
-}
-
-/// A list that is short enough to come in one part.
-fn whole_list<T>(items: impl IntoIterator<Item = T>) -> Json<Page<T>> {
-    Json(Page {
-        items: items.into_iter().collect(),
-        next_cursor: None,
-    })
 }

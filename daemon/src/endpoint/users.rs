@@ -1,35 +1,23 @@
-//! `/users` and `/invitations`: registering, and administering accounts.
+//! `/users`: registering, and administering accounts.
 
-use std::time::Duration;
-
-use api::{Invitation, NewInvitation, NewUser, Page, Registered, Usage, User, UserChange};
+use api::{NewUser, Page, Registered, Usage, User, UserChange};
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::get;
 use http::{StatusCode, header};
-use serde::Deserialize;
 use store::{Access, Actor, Admission, Error, Password, UserId};
 
 use super::auth::log_in;
-use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, OptionalJson, Path};
-use crate::config::accounts::Registration;
+use super::page::{Asked, Part, PartQuery};
+use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, Path};
 use crate::moment::rfc3339;
-use crate::server::problem::{Problem, code};
-
-/// How long an invitation can be used unless it says.
-const INVITATION_S: u64 = 7 * 86_400;
-const LONGEST_INVITATION_S: u64 = 365 * 86_400;
-/// Users in one part of the list: unless it says, and at most.
-const PAGE: u32 = 100;
-const LONGEST_PAGE: u32 = 1000;
+use crate::server::problem::Problem;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
         .route("/users", get(list).post(register))
         .route("/users/{id}", get(show).patch(change).delete(remove))
-        .route("/invitations", post(invite))
 }
 
 /// Registers; with an administrator's credential adds an account, without logging in to it.
@@ -52,11 +40,9 @@ async fn register(
         access: access.unwrap_or(Access::User),
         quota_bytes: request.quota_bytes,
     };
-    let admission = match (actor, state.registration) {
-        (Some(actor), _) => Admission::By(actor),
-        (None, Registration::Open) => Admission::Open,
-        (None, Registration::Invitation) => Admission::Invitation(request.invitation),
-        (None, Registration::Closed) => Admission::Closed,
+    let admission = match actor {
+        Some(actor) => Admission::By(actor),
+        None => Admission::Own(request.invitation),
     };
     if let (None, Some(address)) = (actor, peer.known()) {
         state
@@ -88,38 +74,16 @@ async fn register(
     Ok(log_in(&state, peer, &grant, wants_cookie, answer))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Asked(query): Asked<PartQuery>,
 ) -> Result<Json<Page<User>>, Problem> {
     let actor = Actor::try_from(&who.caller)?;
-    let Query(query) = query?;
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let after = query
-        .cursor
-        .map(|cursor| cursor.parse::<UserId>())
-        .transpose();
-    let after = after.map_err(|_| {
-        let detail = "The cursor is not one that this list gave.";
-        Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail)
-    })?;
-    // One more tells whether there is a next part.
-    let mut users = state.store().user_list(actor, after, limit + 1).await?;
-    let is_last = users.len() <= limit as usize;
-    users.truncate(limit as usize);
-    let next = users.last().filter(|_| !is_last);
-    Ok(Json(Page {
-        next_cursor: next.map(|user| user.id.to_string()),
-        items: users.iter().map(user).collect(),
-    }))
+    let part: Part<UserId> = query.part()?;
+    let store = state.store();
+    let users = store.user_list(actor, part.after, part.asked()).await?;
+    Ok(part.page(users, |user| user.id.to_string(), user))
 }
 
 async fn show(
@@ -135,6 +99,7 @@ async fn show(
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
+    Client(peer): Client,
     Path(id): Path<String>,
     Json(change): Json<UserChange>,
 ) -> Result<Json<User>, Problem> {
@@ -148,37 +113,22 @@ async fn change(
         email: change.email,
         revoke_app_passwords: change.revoke_app_passwords,
     };
-    let changed = state.store().user_set(actor, id, change).await?;
+    let changed = state
+        .store()
+        .user_set(actor, id, change, peer.known())
+        .await?;
     Ok(Json(user(&changed)))
 }
 
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
+    Client(peer): Client,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let (actor, id) = administered(&who, &id)?;
-    state.store().user_remove(actor, id).await?;
+    state.store().user_remove(actor, id, peer.known()).await?;
     Ok(StatusCode::NO_CONTENT)
-}
-
-async fn invite(
-    State(state): State<AppState>,
-    who: Authenticated,
-    OptionalJson(request): OptionalJson<NewInvitation>,
-) -> Result<Response, Problem> {
-    let actor = Actor::try_from(&who.caller)?;
-    let valid_for_s = request
-        .valid_for_s
-        .unwrap_or(INVITATION_S)
-        .clamp(1, LONGEST_INVITATION_S);
-    let valid_for = Duration::from_secs(valid_for_s);
-    let (code, expires_at) = state.store().invite(actor, valid_for).await?;
-    let invitation = Json(Invitation {
-        code,
-        expires_at: rfc3339(expires_at),
-    });
-    Ok((StatusCode::CREATED, invitation).into_response())
 }
 
 /// Who administers which account; for everybody else there is nothing at such an address.

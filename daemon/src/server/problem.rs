@@ -28,6 +28,8 @@ pub mod code {
     pub const WRONG_CREDENTIALS: &str = "wrong_credentials";
     pub const CROSS_SITE: &str = "cross_site";
     pub const FORBIDDEN: &str = "forbidden";
+    pub const REGISTRATION_CLOSED: &str = "registration_closed";
+    pub const WRONG_INVITATION: &str = "wrong_invitation";
     pub const NAME_TAKEN: &str = "name_taken";
     pub const LAST_ADMINISTRATOR: &str = "last_administrator";
     pub const PARENT_MISSING: &str = "parent_missing";
@@ -250,6 +252,8 @@ impl From<store::Error> for Problem {
             Error::IsFolder => (StatusCode::CONFLICT, code::IS_FOLDER),
             Error::NotFolder => (StatusCode::CONFLICT, code::NOT_FOLDER),
             Error::Forbidden => (StatusCode::FORBIDDEN, code::FORBIDDEN),
+            Error::RegistrationClosed => (StatusCode::FORBIDDEN, code::REGISTRATION_CLOSED),
+            Error::WrongInvitation => (StatusCode::FORBIDDEN, code::WRONG_INVITATION),
             Error::Protected => (StatusCode::FORBIDDEN, code::PROTECTED),
             Error::Overlap => (StatusCode::FORBIDDEN, code::OVERLAP),
             Error::PreconditionFailed => {

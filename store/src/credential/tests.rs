@@ -21,7 +21,10 @@ async fn add(store: &Store, name: &str, password: &str) -> User {
         access: Access::User,
         quota_bytes: None,
     };
-    store.register(new, Admission::Open, None).await.unwrap()
+    store
+        .register(new, Admission::Own(None), None)
+        .await
+        .unwrap()
 }
 
 async fn add_app_password(
@@ -34,7 +37,7 @@ async fn add_app_password(
         ..new
     };
     store
-        .app_password_add(Actor::User(user.id), user.id, new)
+        .app_password_add(Actor::User(user.id), user.id, new, None)
         .await
         .unwrap()
 }
@@ -104,7 +107,7 @@ async fn the_next_request_sees_what_changed() {
 
         let set = async |change| {
             store
-                .user_set(Actor::Console, alice.id, change)
+                .user_set(Actor::Console, alice.id, change, None)
                 .await
                 .unwrap();
         };
@@ -118,7 +121,7 @@ async fn the_next_request_sees_what_changed() {
         assert!(basic(store, "alice", &secret).await.is_ok());
 
         store
-            .app_password_revoke(Actor::User(alice.id), alice.id, made.id)
+            .app_password_revoke(Actor::User(alice.id), alice.id, made.id, None)
             .await
             .unwrap();
         assert!(is_wrong(&basic(store, "alice", &secret).await));
@@ -336,11 +339,11 @@ async fn app_passwords_carry_their_limits() {
             expires_at: Some(store.world().now_ms() + 60_000),
         };
         let of_another = store
-            .app_password_add(Actor::User(bob.id), bob.id, confined.clone())
+            .app_password_add(Actor::User(bob.id), bob.id, confined.clone(), None)
             .await;
         assert!(matches!(of_another, Err(Error::NotFound)));
         let for_another = store
-            .app_password_add(Actor::User(bob.id), alice.id, confined.clone())
+            .app_password_add(Actor::User(bob.id), alice.id, confined.clone(), None)
             .await;
         assert!(matches!(for_another, Err(Error::Forbidden)));
 

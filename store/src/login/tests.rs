@@ -13,7 +13,10 @@ async fn alice(store: &Store) -> LoginGrant {
         access: Access::User,
         quota_bytes: None,
     };
-    store.register(new, Admission::Open, None).await.unwrap();
+    store
+        .register(new, Admission::Own(None), None)
+        .await
+        .unwrap();
     login(store).await.unwrap()
 }
 
@@ -65,7 +68,7 @@ async fn app_passwords_do_not_keep_logins_alive() {
         };
         let owner = Actor::User(grant.user.id);
         let (_, secret) = store
-            .app_password_add(owner, grant.user.id, new)
+            .app_password_add(owner, grant.user.id, new, None)
             .await
             .unwrap();
         clock.advance_ms(48 * HOUR_MS + 1);
@@ -138,11 +141,14 @@ async fn logging_out_ends_this_login_only() {
             .map(|login| (login.id, login.is_current))
             .collect();
         assert_eq!(listed, [(two.login, false), (one.login, true)]);
-        store.logout(&caller).await.unwrap();
+        store.logout(&caller, None).await.unwrap();
         assert!(!is_alive(store, &one).await);
         assert!(store.refresh(&one.refresh_token, None).await.is_err());
         assert!(is_alive(store, &two).await);
-        store.logout_by_token(&two.refresh_token).await.unwrap();
+        store
+            .logout_by_token(&two.refresh_token, None)
+            .await
+            .unwrap();
         assert!(!is_alive(store, &two).await);
     })
     .await;
@@ -159,12 +165,15 @@ async fn nobody_ends_or_uses_anothers_login() {
             access: Access::User,
             quota_bytes: None,
         };
-        let bob = store.register(new, Admission::Open, None).await.unwrap();
+        let bob = store
+            .register(new, Admission::Own(None), None)
+            .await
+            .unwrap();
         let caller = store
             .authenticate_basic("bob", "correct horse", None)
             .await
             .unwrap();
-        let ended = store.revoke_login(&caller, grant.login).await;
+        let ended = store.revoke_login(&caller, grant.login, None).await;
         assert!(matches!(ended, Err(Error::NotFound)));
         assert!(is_alive(store, &grant).await);
         assert!(store.login_caller(grant.login, bob.id).await.is_err());
@@ -202,7 +211,7 @@ async fn disabling_ends_every_login_for_good() {
                 ..UserChange::default()
             };
             store
-                .user_set(Actor::Console, grant.user.id, change)
+                .user_set(Actor::Console, grant.user.id, change, None)
                 .await
                 .unwrap();
             assert!(!is_alive(store, &grant).await);

@@ -432,8 +432,9 @@ pub(crate) fn insert_entry(
     node: NodeId,
 ) -> Result<()> {
     tx.execute(
-        "INSERT INTO entry (parent_id, name_nfc, name, node_id) VALUES ($1, $2, $3, $4)",
-        args![parent, name.nfc(), name.as_str(), node],
+        "INSERT INTO entry (parent_id, name_nfc, name, name_folded, node_id) \
+         VALUES ($1, $2, $3, $4, $5)",
+        args![parent, name.nfc(), name.as_str(), name.folded(), node],
     )?;
     Ok(())
 }

@@ -25,6 +25,7 @@ pub(crate) struct Member {
     pub parent: NodeId,
     pub name_nfc: String,
     pub name: String,
+    pub name_folded: Option<String>,
     pub node: Node,
 }
 
@@ -32,13 +33,13 @@ pub(crate) struct Member {
 pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
     tx.all(
         concat!(
-            "WITH RECURSIVE tree (parent_id, name_nfc, name, node_id) AS ( \
-                 SELECT e.parent_id, e.name_nfc, e.name, e.node_id FROM entry e \
+            "WITH RECURSIVE tree (parent_id, name_nfc, name, name_folded, node_id) AS ( \
+                 SELECT e.parent_id, e.name_nfc, e.name, e.name_folded, e.node_id FROM entry e \
                      WHERE e.parent_id = $1 \
                  UNION ALL \
-                 SELECT e.parent_id, e.name_nfc, e.name, e.node_id \
+                 SELECT e.parent_id, e.name_nfc, e.name, e.name_folded, e.node_id \
                      FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id) \
-             SELECT t.parent_id, t.name_nfc, t.name, ",
+             SELECT t.parent_id, t.name_nfc, t.name, t.name_folded, ",
             columns!(),
             " FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
         ),
@@ -48,7 +49,8 @@ pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
                 parent: row.get(0)?,
                 name_nfc: row.get(1)?,
                 name: row.get(2)?,
-                node: read(row, 3)?,
+                name_folded: row.get(3)?,
+                node: read(row, 4)?,
             })
         },
     )
@@ -208,15 +210,18 @@ pub(crate) fn insert_entries(
                 copies[&member.parent].into(),
                 member.name_nfc.as_str().into(),
                 member.name.as_str().into(),
+                member.name_folded.as_deref().into(),
                 copies[&member.node.id].into(),
             ]
         })
         .collect();
     tx.execute_many(
-        "INSERT INTO entry (parent_id, name_nfc, name, node_id) VALUES ($1, $2, $3, $4)",
-        "INSERT INTO entry (parent_id, name_nfc, name, node_id) \
-         SELECT c.parent, c.nfc, c.name, c.node \
-         FROM UNNEST($1::bytea[], $2::text[], $3::text[], $4::bytea[]) AS c (parent, nfc, name, node)",
+        "INSERT INTO entry (parent_id, name_nfc, name, name_folded, node_id) \
+         VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO entry (parent_id, name_nfc, name, name_folded, node_id) \
+         SELECT c.parent, c.nfc, c.name, c.folded, c.node \
+         FROM UNNEST($1::bytea[], $2::text[], $3::text[], $4::text[], $5::bytea[]) \
+             AS c (parent, nfc, name, folded, node)",
         &rows,
     )?;
     Ok(())

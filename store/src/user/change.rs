@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Names, User, check_quota, require_administrator, rows};
 use crate::app_password;
-use crate::audit;
+use crate::audit::{self, AuditAction, Line};
 use crate::cache::Effect;
 use crate::caller::{Access, Actor, Caller};
 use crate::clock::World;
@@ -54,7 +54,13 @@ impl Store {
     /// # Errors
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`],
     /// [`Error::NameTaken`], [`Error::Invalid`], [`Error::CapacityExceeded`].
-    pub async fn user_set(&self, actor: Actor, id: UserId, change: UserChange) -> Result<User> {
+    pub async fn user_set(
+        &self,
+        actor: Actor,
+        id: UserId,
+        change: UserChange,
+        address: Option<IpAddr>,
+    ) -> Result<User> {
         if actor.user() == Some(id) {
             require_no_proof(&change)?;
         }
@@ -68,14 +74,24 @@ impl Store {
                     keep_an_administrator(tx, id)?;
                 }
                 let user = rows::lock(tx, id)?;
+                let mut lines = Vec::new();
                 if let Some(limit_bytes) = quota_bytes {
                     drive::rows::set_limit(tx, user.drive, limit_bytes)?;
+                    let old_bytes = user.usage.limit_bytes;
+                    if limit_bytes != old_bytes {
+                        let line = Line::new(AuditAction::UserQuota);
+                        lines.push(line.change(old_bytes, limit_bytes));
+                    }
                     if !overcommit && limit_bytes > user.usage.limit_bytes {
                         rows::check_sum_of_limits(tx)?;
                     }
                 }
                 if let Some(access) = change.access {
                     rows::set_access(tx, id, access)?;
+                    if access != user.access {
+                        let line = Line::new(AuditAction::UserAccess);
+                        lines.push(line.change(user.access.as_str(), access.as_str()));
+                    }
                 }
                 if let Some(disabled) = change.disabled {
                     let since = user.disabled_at.unwrap_or(world.now_ms());
@@ -83,16 +99,25 @@ impl Store {
                     if disabled {
                         login::end_all(tx, id, None)?;
                     }
+                    match (user.disabled_at, disabled) {
+                        (None, true) => lines.push(Line::new(AuditAction::UserDisable)),
+                        (Some(_), false) => lines.push(Line::new(AuditAction::UserEnable)),
+                        _ => {}
+                    }
                 }
-                set_names(tx, &user, change.username.as_deref(), change.email.as_ref())?;
+                if set_names(tx, &user, change.username.as_deref(), change.email.as_ref())? {
+                    lines.push(Line::new(AuditAction::UserNames));
+                }
                 if let Some(hash) = &password_hash {
                     rows::set_password(tx, id, hash)?;
                     login::end_all(tx, id, None)?;
+                    lines.push(Line::new(AuditAction::UserPassword));
                 }
                 if change.revoke_app_passwords {
                     app_password::revoke_all(tx, id)?;
+                    lines.push(Line::new(AuditAction::AppPasswordRevokeAll));
                 }
-                changed(tx, &world, actor.user(), "user.set", id, None)
+                changed(tx, &world, actor.user(), id, address, lines)
             })
             .await
     }
@@ -117,15 +142,20 @@ impl Store {
             .write(move |tx| {
                 let user = rows::lock(tx, id)?;
                 require_version(tx, id, version)?;
-                set_names(tx, &user, None, change.email.as_ref())?;
+                let mut lines = Vec::new();
+                if set_names(tx, &user, None, change.email.as_ref())? {
+                    lines.push(Line::new(AuditAction::UserNames));
+                }
                 if let Some(hash) = &password_hash {
                     rows::set_password(tx, id, hash)?;
                     login::end_all(tx, id, kept_login)?;
+                    lines.push(Line::new(AuditAction::UserPassword));
                 }
                 if change.revoke_app_passwords {
                     app_password::revoke_all(tx, id)?;
+                    lines.push(Line::new(AuditAction::AppPasswordRevokeAll));
                 }
-                changed(tx, &world, Some(id), "user.set", id, address)
+                changed(tx, &world, Some(id), id, address, lines)
             })
             .await
     }
@@ -134,14 +164,17 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`].
-    pub async fn user_remove(&self, actor: Actor, id: UserId) -> Result<()> {
+    pub async fn user_remove(
+        &self,
+        actor: Actor,
+        id: UserId,
+        address: Option<IpAddr>,
+    ) -> Result<()> {
         let world = self.world().clone();
         self.db()
             .write(move |tx| {
                 require_administrator(tx, actor)?;
-                remove(tx, &world, id)?;
-                let subject = id.to_string();
-                audit::record(tx, &world, actor.user(), "user.remove", &subject, None)
+                remove(tx, &world, actor.user(), id, address)
             })
             .await
     }
@@ -162,15 +195,7 @@ impl Store {
         self.db()
             .write(move |tx| {
                 require_version(tx, id, version)?;
-                remove(tx, &world, id)?;
-                audit::record(
-                    tx,
-                    &world,
-                    Some(id),
-                    "user.remove",
-                    &id.to_string(),
-                    address,
-                )
+                remove(tx, &world, Some(id), id, address)
             })
             .await
     }
@@ -189,16 +214,18 @@ impl Store {
     }
 }
 
-/// Ends a change: a line of the audit trail, word to the caches, the new state.
+/// Ends a change: lines of the audit trail, word to the caches, the new state.
 fn changed(
     tx: &mut Tx<'_>,
     world: &World,
-    who: Option<UserId>,
-    action: &str,
+    by: Option<UserId>,
     id: UserId,
     address: Option<IpAddr>,
+    lines: Vec<Line>,
 ) -> Result<User> {
-    audit::record(tx, world, who, action, &id.to_string(), address)?;
+    for line in lines {
+        audit::record(tx, world, by, address, &line.of(id))?;
+    }
     tx.effect(Effect::Account(id));
     rows::find(tx, id)?.ok_or(Error::NotFound)
 }
@@ -236,14 +263,15 @@ fn keep_an_administrator(tx: &mut Tx<'_>, except: UserId) -> Result<()> {
     }
 }
 
+/// Whether there was anything to set.
 fn set_names(
     tx: &mut Tx<'_>,
     user: &User,
     username: Option<&str>,
     email: Option<&Option<String>>,
-) -> Result<()> {
+) -> Result<bool> {
     if username.is_none() && email.is_none() {
-        return Ok(());
+        return Ok(false);
     }
     // Who registered with an address alone goes by the address they have now.
     let goes_by_email = user.email.as_ref() == Some(&user.username);
@@ -256,10 +284,17 @@ fn set_names(
         return Err(Error::NameTaken);
     }
     rows::insert_names(tx, user.id, &names)?;
-    rows::set_names(tx, user.id, &names)
+    rows::set_names(tx, user.id, &names)?;
+    Ok(true)
 }
 
-fn remove(tx: &mut Tx<'_>, world: &World, id: UserId) -> Result<()> {
+fn remove(
+    tx: &mut Tx<'_>,
+    world: &World,
+    by: Option<UserId>,
+    id: UserId,
+    address: Option<IpAddr>,
+) -> Result<()> {
     keep_an_administrator(tx, id)?;
     let user = rows::lock(tx, id)?;
     let drive = drive::rows::lock(tx, user.drive)?;
@@ -271,5 +306,6 @@ fn remove(tx: &mut Tx<'_>, world: &World, id: UserId) -> Result<()> {
     tx.effect(Effect::Account(id));
     tx.effect(Effect::Drive(drive.id));
     tx.effect(Effect::Tree(drive.id));
-    Ok(())
+    let line = Line::new(AuditAction::UserRemove).of(id);
+    audit::record(tx, world, by, address, &line.detail(user.username))
 }

@@ -69,6 +69,26 @@ pub(super) fn list(tx: &mut Tx<'_>, after: Option<UserId>, limit: u32) -> Result
     )
 }
 
+/// Ordered by what the drives are charged, the fullest first.
+pub(crate) fn list_by_usage(
+    tx: &mut Tx<'_>,
+    after: Option<(u64, UserId)>,
+    limit: u32,
+) -> Result<Vec<User>> {
+    let (used_bytes, id) = match after {
+        Some((used_bytes, id)) => (used_bytes, id.as_bytes().to_vec()),
+        None => (u64::MAX, Vec::new()),
+    };
+    tx.all(
+        select_user!(
+            "WHERE d.used_bytes < $1 OR (d.used_bytes = $1 AND a.id > $2) \
+             ORDER BY d.used_bytes DESC, a.id LIMIT $3"
+        ),
+        args![used_bytes, id, limit],
+        read,
+    )
+}
+
 /// What a password is verified against.
 #[derive(Debug, Clone)]
 pub(crate) struct PasswordRow {

@@ -1,6 +1,9 @@
+use std::time::Duration;
+
 use super::*;
 use crate::caller::Caller;
 use crate::db::args;
+use crate::setting::SettingsChange;
 use crate::testing::{each_engine, each_engine_with};
 
 fn new_user(name: &str) -> NewUser {
@@ -38,7 +41,7 @@ async fn caller(store: &Store, name: &str) -> Caller {
 async fn an_account_has_an_empty_drive_of_the_default_size() {
     each_engine(async |store, _| {
         let made = store
-            .register(new_user("alice"), Admission::Open, None)
+            .register(new_user("alice"), Admission::Own(None), None)
             .await
             .unwrap();
         assert_eq!(made.usage.limit_bytes, 50_000_000_000);
@@ -122,7 +125,10 @@ async fn who_registers_becomes_a_plain_user() {
             quota_bytes: Some(1 << 50),
             ..new_user("mallory")
         };
-        let made = store.register(greedy, Admission::Open, None).await.unwrap();
+        let made = store
+            .register(greedy, Admission::Own(None), None)
+            .await
+            .unwrap();
         assert_eq!(made.access, Access::User);
         assert_eq!(made.usage.limit_bytes, 50_000_000_000);
     })
@@ -132,38 +138,105 @@ async fn who_registers_becomes_a_plain_user() {
 #[tokio::test]
 async fn closed_doors_stay_closed_and_invitations_work_once() {
     each_engine(async |store, clock| {
-        let register =
-            async |name: &str, admission| store.register(new_user(name), admission, None).await;
         let root = administrator(store, "root").await;
-        let day = std::time::Duration::from_hours(24);
-        let (code, _) = store.invite(Actor::User(root.id), day).await.unwrap();
-        for admission in [
-            Admission::Closed,
-            Admission::Invitation(None),
-            Admission::Invitation(Some("inv_made_up".into())),
-        ] {
-            assert!(matches!(
-                register("root", admission).await,
-                Err(Error::Forbidden)
-            ));
+        let admin = Actor::User(root.id);
+        let register = async |name: &str, code: Option<&str>| {
+            let admission = Admission::Own(code.map(str::to_owned));
+            store.register(new_user(name), admission, None).await
+        };
+        let mode = async |mode| {
+            let change = SettingsChange {
+                registration: Some(Some(mode)),
+                ..SettingsChange::default()
+            };
+            store.change_settings(admin, change, None).await.unwrap();
+        };
+        let day = Duration::from_hours(24);
+        let (_, code) = store.invite(admin, day, None).await.unwrap();
+        mode(Registration::Closed).await;
+        for code in [None, Some(code.as_str())] {
+            let refused = register("alice", code).await;
+            assert!(matches!(refused, Err(Error::RegistrationClosed)));
         }
-        let invited = || Admission::Invitation(Some(code.clone()));
+        mode(Registration::Invitation).await;
+        for code in [None, Some("inv_made_up")] {
+            let refused = register("root", code).await;
+            assert!(matches!(refused, Err(Error::WrongInvitation)));
+        }
         // A taken name does not use the invitation up.
-        assert!(matches!(
-            register("root", invited()).await,
-            Err(Error::NameTaken)
-        ));
-        let alice = register("alice", invited()).await.unwrap();
-        assert!(matches!(
-            register("bob", invited()).await,
-            Err(Error::Forbidden)
-        ));
-        assert!(store.invite(Actor::User(alice.id), day).await.is_err());
+        let taken = register("root", Some(&code)).await;
+        assert!(matches!(taken, Err(Error::NameTaken)));
+        let alice = register("alice", Some(&code)).await.unwrap();
+        let used = register("bob", Some(&code)).await;
+        assert!(matches!(used, Err(Error::WrongInvitation)));
 
-        let (late, _) = store.invite(Actor::Console, day).await.unwrap();
+        let (late, code) = store.invite(Actor::Console, day, None).await.unwrap();
         clock.advance_ms(24 * 3600 * 1000);
-        let late = Admission::Invitation(Some(late));
-        assert!(matches!(register("bob", late).await, Err(Error::Forbidden)));
+        let expired = register("bob", Some(&code)).await;
+        assert!(matches!(expired, Err(Error::WrongInvitation)));
+        let gone = store.invitation_revoke(admin, late.id, None).await;
+        assert!(matches!(gone, Err(Error::NotFound)));
+        for valid_for in [Duration::ZERO, 366 * day] {
+            let refused = store.invite(admin, valid_for, None).await;
+            assert!(matches!(refused, Err(Error::Invalid { .. })));
+        }
+        let by = Actor::User(alice.id);
+        assert!(store.invite(by, day, None).await.is_err());
+        assert!(store.invitation_list(by, None, 10).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_invitation_can_be_withdrawn() {
+    each_engine(async |store, clock| {
+        let root = administrator(store, "root").await;
+        let (admin, day) = (Actor::User(root.id), Duration::from_hours(24));
+        let (first, code) = store.invite(admin, day, None).await.unwrap();
+        clock.advance_ms(1);
+        let (second, _) = store.invite(Actor::Console, day, None).await.unwrap();
+        let listed = store.invitation_list(admin, None, 10).await.unwrap();
+        assert_eq!(listed, [first.clone(), second.clone()]);
+        let rest = store.invitation_list(admin, Some(first.id), 10).await;
+        assert_eq!(rest.unwrap(), [second]);
+        let maker = first.created_by.unwrap();
+        assert_eq!(maker.username.as_deref(), Some("root"));
+        store
+            .invitation_revoke(admin, first.id, None)
+            .await
+            .unwrap();
+
+        let change = SettingsChange {
+            registration: Some(Some(Registration::Invitation)),
+            ..SettingsChange::default()
+        };
+        store.change_settings(admin, change, None).await.unwrap();
+        let admission = Admission::Own(Some(code));
+        let refused = store.register(new_user("alice"), admission, None).await;
+        assert!(matches!(refused, Err(Error::WrongInvitation)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_registers_gets_the_quota_that_is_set() {
+    each_engine(async |store, _| {
+        let change = SettingsChange {
+            default_quota_bytes: Some(Some(12_345)),
+            ..SettingsChange::default()
+        };
+        store
+            .change_settings(Actor::Console, change, None)
+            .await
+            .unwrap();
+        let own = store
+            .register(new_user("alice"), Admission::Own(None), None)
+            .await
+            .unwrap();
+        let added = add(store, new_user("bob")).await.unwrap();
+        for user in [own, added] {
+            assert_eq!(user.usage.limit_bytes, 12_345);
+        }
     })
     .await;
 }
@@ -174,8 +247,11 @@ async fn probing_for_names_has_to_wait() {
         |options| options.accounts.failures_per_address = 2,
         async |store, _| {
             let from = Some("192.0.2.1".parse().unwrap());
-            let register =
-                async |name: &str| store.register(new_user(name), Admission::Open, from).await;
+            let register = async |name: &str| {
+                store
+                    .register(new_user(name), Admission::Own(None), from)
+                    .await
+            };
             register("alice").await.unwrap();
             assert!(matches!(register("alice").await, Err(Error::NameTaken)));
             assert!(matches!(register("alice").await, Err(Error::NameTaken)));
@@ -230,8 +306,8 @@ async fn somebody_always_administers() {
         };
         // Both at once: one of them must stay.
         let (first, second) = tokio::join!(
-            store.user_set(Actor::Console, one.id, demote.clone()),
-            store.user_set(Actor::Console, two.id, disable.clone()),
+            store.user_set(Actor::Console, one.id, demote.clone(), None),
+            store.user_set(Actor::Console, two.id, disable.clone(), None),
         );
         let (refused, last) = match (first, second) {
             (Ok(_), Err(error)) => (error, two.id),
@@ -241,12 +317,12 @@ async fn somebody_always_administers() {
         assert!(matches!(refused, Error::LastAdministrator));
         let is_refused = |result: Result<User>| matches!(result, Err(Error::LastAdministrator));
         assert!(is_refused(
-            store.user_set(Actor::Console, last, demote).await
+            store.user_set(Actor::Console, last, demote, None).await
         ));
         assert!(is_refused(
-            store.user_set(Actor::Console, last, disable).await
+            store.user_set(Actor::Console, last, disable, None).await
         ));
-        let removed = store.user_remove(Actor::Console, last).await;
+        let removed = store.user_remove(Actor::Console, last, None).await;
         assert!(matches!(removed, Err(Error::LastAdministrator)));
     })
     .await;
@@ -272,16 +348,16 @@ async fn only_administrators_administer() {
             Err(Error::Forbidden)
         ));
         assert!(matches!(
-            store.user_set(by, alice.id, quota(1)).await,
+            store.user_set(by, alice.id, quota(1), None).await,
             Err(Error::Forbidden)
         ));
         assert!(matches!(
-            store.user_remove(by, root.id).await,
+            store.user_remove(by, root.id, None).await,
             Err(Error::Forbidden)
         ));
 
         let by = Actor::User(root.id);
-        let changed = store.user_set(by, alice.id, quota(7)).await.unwrap();
+        let changed = store.user_set(by, alice.id, quota(7), None).await.unwrap();
         assert_eq!(changed.usage.limit_bytes, 7);
         // Rights are those of now, not those of the credential.
         let demote = UserChange {
@@ -289,11 +365,11 @@ async fn only_administrators_administer() {
             ..UserChange::default()
         };
         store
-            .user_set(Actor::User(spare.id), root.id, demote)
+            .user_set(Actor::User(spare.id), root.id, demote, None)
             .await
             .unwrap();
         assert!(matches!(
-            store.user_set(by, alice.id, quota(8)).await,
+            store.user_set(by, alice.id, quota(8), None).await,
             Err(Error::Forbidden)
         ));
     })
@@ -327,7 +403,7 @@ async fn without_overcommit_limits_sum_to_the_capacity_at_most() {
                 quota_bytes: Some(4096),
                 ..UserChange::default()
             };
-            let raised = store.user_set(Actor::Console, alice.id, raise).await;
+            let raised = store.user_set(Actor::Console, alice.id, raise, None).await;
             assert!(matches!(raised, Err(Error::CapacityExceeded)));
         },
     )
@@ -380,7 +456,10 @@ async fn removing_an_account_leaves_its_tree_to_the_purge_and_nothing_else() {
             ..Default::default()
         };
         let owner = Actor::User(alice.id);
-        let (_, secret) = store.app_password_add(owner, alice.id, new).await.unwrap();
+        let (_, secret) = store
+            .app_password_add(owner, alice.id, new, None)
+            .await
+            .unwrap();
         // As if 100 bytes were stored and 20 promised.
         let (drive, root) = (me.drive, me.root);
         let charge = move |tx: &mut Tx<'_>| {
@@ -482,7 +561,7 @@ async fn an_administrator_renames() {
                 username: Some(name.into()),
                 ..UserChange::default()
             };
-            store.user_set(Actor::Console, alice.id, change).await
+            store.user_set(Actor::Console, alice.id, change, None).await
         };
         assert!(matches!(rename("Bob").await, Err(Error::NameTaken)));
         let renamed = rename("Alicia").await.unwrap();

@@ -1,7 +1,9 @@
 //! The JSON API, request by request. Tests of a requirement begin with its id in `PRODUCT`.
 
 mod accounts;
+mod admin;
 mod administration;
+mod search;
 mod tokens;
 
 /// Words that several modules say.

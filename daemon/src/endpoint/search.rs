@@ -1,0 +1,97 @@
+//! `/search`: files and folders by name.
+
+use api::{Hit, Page};
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use store::NodeId;
+
+use super::page::{Asked, Part};
+use super::{AppState, Authenticated, Json};
+use crate::moment::rfc3339;
+use crate::server::problem::Problem;
+
+pub fn routes() -> Router<AppState> {
+    Router::new().route("/search", get(search))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchQuery {
+    q: String,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+async fn search(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Asked(query): Asked<SearchQuery>,
+) -> Result<Json<Page<Hit>>, Problem> {
+    let part = Part::new(query.limit, query.cursor.as_deref(), read_cursor)?;
+    let limit = part.limit();
+    let store = state.store();
+    let found = store
+        .search(&who.caller, &query.q, part.after, limit)
+        .await?;
+    Ok(Json(Page {
+        items: found.items.iter().map(hit).collect(),
+        next_cursor: found.next.map(|(name, id)| write_cursor(&name, id)),
+    }))
+}
+
+fn hit(hit: &store::Hit) -> Hit {
+    let node = &hit.node;
+    let name = hit.path.rsplit('/').next().unwrap_or_default();
+    let kind = if node.is_folder() { "folder" } else { "file" };
+    let sha256 = node.content().and_then(|content| content.sha256);
+    Hit {
+        id: node.id.to_string(),
+        name: name.to_owned(),
+        path: hit.path.clone(),
+        kind: kind.to_owned(),
+        size_bytes: node.size_bytes,
+        sha256: sha256.map(|digest| digest.to_string()),
+        etag: node.etag(),
+        created_at: rfc3339(node.created_ns / 1_000_000),
+        modified_at: rfc3339(node.modified_ns / 1_000_000),
+    }
+}
+
+/// Id and name of the last hit of a part.
+fn write_cursor(name: &str, id: NodeId) -> String {
+    URL_SAFE_NO_PAD.encode([id.as_bytes(), name.as_bytes()].concat())
+}
+
+fn read_cursor(text: &str) -> Option<(String, NodeId)> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let (id, name) = bytes.split_at_checked(16)?;
+    // No name holds a control character, and PostgreSQL no text with a zero.
+    let name = std::str::from_utf8(name).ok()?;
+    let name = Some(name).filter(|name| !name.chars().any(char::is_control))?;
+    Some((name.to_owned(), NodeId::try_from(id).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_as_written_and_others_refused() {
+        let id = "01890000-0000-7000-8000-000000000000".parse().unwrap();
+        let cursor = write_cursor("übung", id);
+        assert_eq!(read_cursor(&cursor), Some(("übung".to_owned(), id)));
+        for other in [
+            "",
+            "x",
+            "01890000-0000-7000-8000-000000000000",
+            &write_cursor("a\0", id),
+            &URL_SAFE_NO_PAD.encode([0xff; 20]),
+        ] {
+            assert_eq!(read_cursor(other), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! SQL of the server's usage.
+
+use super::StoredBytes;
+use crate::db::{Tx, args};
+use crate::error::Result;
+
+/// Accounts, and files in all drives.
+pub(super) fn accounts(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
+    let found = tx.first(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(file_count), 0) AS BIGINT) FROM drive",
+        args![],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(found.unwrap_or_default())
+}
+
+pub(super) fn stored(tx: &mut Tx<'_>) -> Result<StoredBytes> {
+    let found = tx.first(
+        "SELECT COUNT(*), CAST(COALESCE(SUM(size_bytes), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(CASE WHEN reference_count = 0 THEN size_bytes ELSE 0 END), 0) \
+                 AS BIGINT) \
+         FROM blob",
+        args![],
+        |row| {
+            Ok(StoredBytes {
+                blobs: row.get(0)?,
+                size_bytes: row.get(1)?,
+                unreferenced_bytes: row.get(2)?,
+            })
+        },
+    )?;
+    Ok(found.unwrap_or_default())
+}
