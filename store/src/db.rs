@@ -14,6 +14,7 @@ mod value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgConnection;
 use tokio::runtime::Handle;
 
@@ -224,8 +225,15 @@ impl<'c> Tx<'c> {
                 connection,
                 runtime,
             } => {
-                let rows = runtime.block_on(value::bind(sql, args).fetch_all(&mut **connection))?;
-                rows.iter().try_for_each(|row| read(&Row::Postgres(row)))
+                // One row at a time: a page of them, each with its own bookkeeping, takes megabytes,
+                // which the allocator keeps for every thread that ever read one.
+                let mut rows = value::bind(sql, args).fetch(&mut **connection);
+                runtime.block_on(async {
+                    while let Some(row) = rows.try_next().await? {
+                        read(&Row::Postgres(&row))?;
+                    }
+                    Ok(())
+                })
             }
         }
     }

@@ -141,7 +141,11 @@ impl Store {
         new: NewLock,
         condition: Condition,
     ) -> Result<(Lock, bool)> {
-        self.require_disk()?;
+        // What is there may be locked on a full disk: clients lock what they delete.
+        let has_room = match self.require_disk() {
+            Err(Error::DiskFull) => false,
+            checked => checked.map(|()| true)?,
+        };
         let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
         let limits = self.options().limits.clone();
         self.db()
@@ -151,6 +155,8 @@ impl Store {
                 scene.check(tx, &condition, &place)?;
                 let (node, created) = if let Some(node) = place.node() {
                     (node.clone(), false)
+                } else if !has_room {
+                    return Err(Error::DiskFull);
                 } else {
                     let parent = place.parent()?;
                     scene.require(&condition, parent.id, place.ancestors_of_parent())?;
