@@ -27,6 +27,7 @@ mod digest;
 mod download;
 mod drive;
 mod error;
+mod folder;
 mod hashing;
 mod health;
 mod id;
@@ -43,11 +44,13 @@ mod pin;
 mod property;
 mod quota;
 mod reference;
+mod relocate;
 mod search;
 mod secret;
 mod setting;
 mod store;
 mod sweep;
+mod target;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -56,6 +59,7 @@ mod tree;
 mod upload;
 mod usage;
 mod user;
+mod walk;
 
 pub use self::app_password::{AppPassword, NewAppPassword};
 pub use self::attempt::network;
@@ -84,13 +88,16 @@ pub use self::node::{Entry, FileContent, Kind, Node, Page};
 pub use self::password::Password;
 pub use self::path::{Name, Path};
 pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};
+pub use self::relocate::NodeChange;
 pub use self::search::{Hit, Hits};
 pub use self::setting::{Registration, Settings, SettingsChange, SigningKey};
 pub use self::store::{AccountOptions, Limits, Options, Store};
 pub use self::sweep::Swept;
+pub use self::target::{Destination, Located, Target};
 pub use self::tree::{TransferOptions, Transferred};
 pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};
 pub use self::usage::{ServerUsage, StoredBytes};
 pub use self::user::{
     Admission, FirstAdministrator, NewUser, OwnChange, User, UserChange, UserName,
 };
+pub use self::walk::{Extent, Members, Walk};

@@ -126,8 +126,8 @@ impl<'a> Scene<'a> {
         let tokens_of = |lock: &crate::lock::Lock| lock.token.clone();
         let Some(node) = place.node() else {
             // What comes to be below a deep lock is locked from the start.
-            let covering = place.parent().ok().into_iter().flat_map(|parent| {
-                let covering = self.locks.covering(parent.id, place.ancestors_of_parent());
+            let covering = place.nearest_folder().ok().into_iter().flat_map(|folder| {
+                let covering = self.locks.covering(folder.id, place.ancestors_of_parent());
                 covering.filter(|lock| lock.is_deep)
             });
             return State {
@@ -296,6 +296,26 @@ impl Place {
             Some(node) if node.is_folder() => Ok(node),
             _ => Err(Error::ParentMissing),
         }
+    }
+
+    /// The folder in which the path, or the first folder missing above it, would be made, where
+    /// nothing is at the path.
+    ///
+    /// # Errors
+    /// [`Error::NotFolder`] when a file stands where a folder is wanted.
+    pub fn nearest_folder(&self) -> Result<&Node> {
+        match self.chain.last() {
+            Some(node) if node.is_folder() => Ok(node),
+            Some(_) => Err(Error::NotFolder),
+            None => Err(Error::NotFound),
+        }
+    }
+
+    /// The folders that are missing above the path, the outermost first.
+    pub fn missing_parents(&self) -> Vec<Path> {
+        (self.chain.len()..self.path.depth())
+            .map(|depth| self.path.prefix(depth))
+            .collect()
     }
 
     /// The last name of the path.

@@ -155,6 +155,27 @@ impl Path {
         })
     }
 
+    /// The first `depth` names of it.
+    #[must_use]
+    pub fn prefix(&self, depth: usize) -> Self {
+        Self::of(&self.names[..depth.min(self.names.len())])
+    }
+
+    /// What follows its first `depth` names.
+    #[must_use]
+    pub fn below(&self, depth: usize) -> Self {
+        Self::of(&self.names[depth.min(self.names.len())..])
+    }
+
+    /// Some names of a path, which cannot be too many.
+    fn of(names: &[Name]) -> Self {
+        let key = names.iter().flat_map(|name| ["/", name.nfc()]).collect();
+        Self {
+            names: names.to_vec(),
+            key,
+        }
+    }
+
     /// How many names it has.
     pub fn depth(&self) -> usize {
         self.names.len()
@@ -253,6 +274,9 @@ mod tests {
         assert!(path("/").contains(&path("/doc")));
         assert_eq!(path("/a/b").parent(), Some(path("/a")));
         assert_eq!(path("/a").parent(), Some(Path::root()));
+        assert_eq!(path("/a/b/c").prefix(1), path("/a"));
+        assert_eq!(path("/a/b/c").below(1), path("/b/c"));
+        assert_eq!(path("/a").below(2), Path::root());
     }
 
     #[test]

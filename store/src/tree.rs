@@ -1,4 +1,4 @@
-//! Folders and whole trees: made, copied, moved and deleted, each in one transaction.
+//! Whole trees: copied and deleted, each in one transaction.
 
 pub(crate) mod rows;
 
@@ -17,6 +17,7 @@ use crate::path::Path;
 use crate::property;
 use crate::reference::{self, CopiedBody};
 use crate::store::{Limits, Store};
+use crate::target::{Destination, Located, Target, as_given};
 
 /// How COPY and MOVE treat what they meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,8 @@ pub struct TransferOptions {
 /// The outcome of COPY or MOVE.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transferred {
+    /// Where it came to be.
+    pub path: Path,
     /// What is at the destination now.
     pub node: Node,
     /// Whether the destination was empty before.
@@ -39,119 +42,33 @@ pub struct Transferred {
 }
 
 impl Store {
-    /// Makes a folder.
-    ///
-    /// # Errors
-    /// [`Error::AlreadyExists`], [`Error::ParentMissing`], [`Error::Locked`], …
-    pub async fn make_folder(
-        &self,
-        caller: &Caller,
-        path: &Path,
-        condition: Condition,
-    ) -> Result<Node> {
-        self.require_disk()?;
-        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
-        let limits = self.options().limits.clone();
-        self.db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
-                let place = Place::find(tx, &scene, &path)?;
-                scene.check(tx, &condition, &place)?;
-                if place.node().is_some() {
-                    return Err(Error::AlreadyExists);
-                }
-                let parent = place.parent()?.id;
-                scene.require(&condition, parent, place.ancestors_of_parent())?;
-                scene.require_reachable(&path, 0, 0)?;
-                scene.drive.add_nodes(1, &limits)?;
-                let (id, now_ns) = (NodeId::new(&world), scene.now_ns());
-                node::rows::insert_folder(tx, id, scene.drive.id, now_ns)?;
-                node::rows::insert_entry(tx, parent, place.name()?, id)?;
-                node::rows::membership_changed(tx, parent, now_ns)?;
-                scene.record(tx, ChangeKind::Changed, id, &path)?;
-                scene.touch(tx, &path);
-                scene.settle(tx)?;
-                node::rows::find(tx, id)?.ok_or(Error::NotFound)
-            })
-            .await
-    }
-
-    /// Deletes a file, or a folder with everything in it.
+    /// Deletes a file, or a folder with everything in it; what it was and where.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Protected`] for the root, [`Error::Locked`], …
-    pub async fn delete(&self, caller: &Caller, path: &Path, condition: Condition) -> Result<()> {
-        let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
+    pub async fn delete(
+        &self,
+        caller: &Caller,
+        target: impl Into<Target> + Send,
+        condition: Condition,
+    ) -> Result<Located> {
+        let (caller, target, world) = (caller.clone(), target.into(), self.world().clone());
         self.db()
             .write(move |tx| {
                 let mut scene = Scene::enter(tx, &caller, &world)?;
+                let path = target.path(tx, &caller)?;
                 let place = Place::find(tx, &scene, &path)?;
                 scene.check(tx, &condition, &place)?;
                 let node = place.node().ok_or(Error::NotFound)?.clone();
                 let parent = place.parent()?.id;
                 scene.require(&condition, parent, place.ancestors_of_parent())?;
                 scene.require_tree(&condition, &place, node.id)?;
+                let path = as_given(tx, &caller, path, node.id)?;
                 scene.record(tx, ChangeKind::removal(&node), node.id, &path)?;
                 remove(tx, &mut scene, &place, &node)?;
                 node::rows::membership_changed(tx, parent, scene.now_ns())?;
-                scene.settle(tx)
-            })
-            .await
-    }
-
-    /// Moves or renames; the moved nodes keep their ids.
-    ///
-    /// # Errors
-    /// [`Error::Overlap`] onto itself, an ancestor or a descendant;
-    /// [`Error::PreconditionFailed`] when the destination exists and may not be replaced.
-    pub async fn move_tree(
-        &self,
-        caller: &Caller,
-        from: &Path,
-        to: &Path,
-        options: TransferOptions,
-        condition: Condition,
-    ) -> Result<Transferred> {
-        let (caller, from, to) = (caller.clone(), from.clone(), to.clone());
-        let world = self.world().clone();
-        self.db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
-                let source = Place::find(tx, &scene, &from)?;
-                scene.check(tx, &condition, &source)?;
-                let node = source.node().ok_or(Error::NotFound)?.clone();
-                let old_parent = source.parent()?.id;
-                scene.require(&condition, old_parent, source.ancestors_of_parent())?;
-                scene.require_tree(&condition, &source, node.id)?;
-                if from.key() == to.key() && from.name() != to.name() {
-                    return respell(tx, &mut scene, &source, &to, node);
-                }
-                let target = Place::find(tx, &scene, &to)?;
-                let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
-                let new_parent = target.parent()?.id;
-                if node.is_folder() {
-                    require_reachable(tx, &scene, node.id, &from, &to)?;
-                }
-                scene.drop_locks(tx, node.id)?;
-                node::rows::remove_entry(tx, old_parent, source.name()?)?;
-                node::rows::insert_entry(tx, new_parent, target.name()?, node.id)?;
-                let now_ns = scene.now_ns();
-                node::rows::membership_changed(tx, old_parent, now_ns)?;
-                if new_parent != old_parent {
-                    node::rows::membership_changed(tx, new_parent, now_ns)?;
-                }
-                if let Some(modified_ns) = options.modified_ns {
-                    node::rows::set_times(tx, node.id, node.created_ns, modified_ns)?;
-                }
-                scene.record(tx, ChangeKind::removal(&node), node.id, &from)?;
-                arrived(tx, &mut scene, &node, &to)?;
-                scene.touch(tx, &from);
                 scene.settle(tx)?;
-                let node = node::rows::find(tx, node.id)?.ok_or(Error::NotFound)?;
-                Ok(Transferred {
-                    node,
-                    created: !replaced,
-                })
+                Ok(Located { path, node })
             })
             .await
     }
@@ -163,17 +80,19 @@ impl Store {
     pub async fn copy_tree(
         &self,
         caller: &Caller,
-        from: &Path,
-        to: &Path,
+        from: impl Into<Target> + Send,
+        to: impl Into<Destination> + Send,
         options: TransferOptions,
         condition: Condition,
     ) -> Result<Transferred> {
         self.require_disk()?;
-        let (caller, from, to) = (caller.clone(), from.clone(), to.clone());
+        let (caller, from, to) = (caller.clone(), from.into(), to.into());
         let (world, limits) = (self.world().clone(), self.options().limits.clone());
         self.db()
             .write(move |tx| {
                 let mut scene = Scene::enter(tx, &caller, &world)?;
+                let from = from.path(tx, &caller)?;
+                let to = to.path(tx, &caller, &from)?;
                 let source = Place::find(tx, &scene, &from)?;
                 scene.check(tx, &condition, &source)?;
                 let node = source.node().ok_or(Error::NotFound)?.clone();
@@ -190,6 +109,7 @@ impl Store {
                 arrived(tx, &mut scene, &copy, &to)?;
                 scene.settle(tx)?;
                 Ok(Transferred {
+                    path: as_given(tx, &caller, to, copy.id)?,
                     node: copy,
                     created: !replaced,
                 })
@@ -199,7 +119,7 @@ impl Store {
 }
 
 /// Checks that the destination may be taken, and clears it. Whether something was there.
-fn make_room(
+pub(crate) fn make_room(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
     source: &Place,
@@ -217,7 +137,7 @@ fn make_room(
         return Ok(false);
     };
     if !options.overwrite {
-        return Err(Error::PreconditionFailed);
+        return Err(Error::AlreadyExists);
     }
     scene.require_tree(condition, target, old.id)?;
     if old.is_folder() {
@@ -251,28 +171,13 @@ fn remove(tx: &mut Tx<'_>, scene: &mut Scene<'_>, place: &Place, node: &Node) ->
     scene.charge(tx, totals.size_bytes, 0, None)
 }
 
-/// The same place under another spelling of its name (NFC and NFD).
-fn respell(
+/// Records and announces what came to a path.
+pub(crate) fn arrived(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
-    place: &Place,
-    to: &Path,
-    node: Node,
-) -> Result<Transferred> {
-    let parent = place.parent()?.id;
-    node::rows::respell_entry(tx, parent, to.name().ok_or(Error::Protected)?)?;
-    node::rows::membership_changed(tx, parent, scene.now_ns())?;
-    scene.record(tx, ChangeKind::Changed, node.id, to)?;
-    scene.touch(tx, to);
-    scene.settle(tx)?;
-    Ok(Transferred {
-        node,
-        created: true,
-    })
-}
-
-/// Records and announces what came to a path.
-fn arrived(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: &Node, path: &Path) -> Result<()> {
+    node: &Node,
+    path: &Path,
+) -> Result<()> {
     let kind = if node.is_folder() {
         ChangeKind::Tree
     } else {
@@ -288,7 +193,7 @@ fn arrived(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: &Node, path: &Path) -> 
 }
 
 /// Refuses a move or copy that would put members where no path reaches them.
-fn require_reachable(
+pub(crate) fn require_reachable(
     tx: &mut Tx<'_>,
     scene: &Scene<'_>,
     root: NodeId,

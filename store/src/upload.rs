@@ -14,6 +14,7 @@ use crate::content::{Content, ContentBody, ContentWriter, Splice};
 use crate::db::Tx;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
+use crate::folder;
 use crate::id::{NodeId, ReservationId};
 use crate::mutation::{Place, Scene};
 use crate::node::rows::FileRow;
@@ -45,6 +46,8 @@ pub struct UploadOptions {
     pub check_first: bool,
     /// Another hash to feed.
     pub extra: Option<ExtraHash>,
+    /// Whether folders that are missing above the file are made with it.
+    pub make_parents: bool,
 }
 
 /// Where a ranged write begins.
@@ -86,6 +89,7 @@ struct Ticket {
     path: Path,
     condition: Condition,
     lease: Option<Lease>,
+    make_parents: bool,
     /// A ranged write builds on this content and no other.
     base: Option<(NodeId, Digest)>,
     pinned: Arc<Pinned>,
@@ -130,7 +134,14 @@ impl Store {
         let mut credit_bytes = 0;
         if !is_small || options.check_first {
             let plan = self
-                .plan(caller, path, &condition, options.size_bytes, is_small)
+                .plan(
+                    caller,
+                    path,
+                    &condition,
+                    options.size_bytes,
+                    is_small,
+                    options.make_parents,
+                )
                 .await?;
             credit_bytes = plan.credit_bytes;
             lease = plan.lease;
@@ -155,6 +166,7 @@ impl Store {
                 path: path.clone(),
                 condition,
                 lease,
+                make_parents: options.make_parents,
                 base: None,
                 pinned,
                 _place: place,
@@ -209,7 +221,7 @@ impl Store {
         // A length beyond all numbers is one that no quota allows.
         let end = offset.saturating_add(new_bytes).max(node.size_bytes);
         let plan = self
-            .plan(caller, path, &condition, Some(end), false)
+            .plan(caller, path, &condition, Some(end), false, false)
             .await?;
         let pinned = Pinned::new(self);
         let writer = Splice::new(
@@ -230,6 +242,7 @@ impl Store {
                 path: path.clone(),
                 condition,
                 lease: plan.lease,
+                make_parents: false,
                 base: Some((node.id, base)),
                 pinned,
                 _place: place,
@@ -251,6 +264,7 @@ impl Store {
         condition: &Condition,
         size_bytes: Option<u64>,
         is_small: bool,
+        make_parents: bool,
     ) -> Result<Plan> {
         let mut lease = Lease::new(self, caller);
         let (store, caller, path) = (self.clone(), caller.clone(), path.clone());
@@ -258,10 +272,11 @@ impl Store {
         let planned = self.db().write(move |tx| {
             let mut scene = Scene::enter(tx, &caller, store.world())?;
             let place = Place::find(tx, &scene, &path)?;
-            let old = admit(tx, &scene, &place, &condition)?;
+            let old = admit(tx, &scene, &place, &condition, make_parents)?;
             if old.is_none() {
                 let mut drive = scene.drive;
-                drive.add_nodes(1, &store.options().limits)?;
+                let parents = place.missing_parents().len() as u64;
+                drive.add_nodes(parents + 1, &store.options().limits)?;
             }
             let credit_bytes = old.map_or(0, |node| node.size_bytes);
             let needed = size_bytes.unwrap_or(0).saturating_sub(credit_bytes);
@@ -430,6 +445,7 @@ impl Complete {
             path,
             condition,
             mut lease,
+            make_parents,
             base,
             pinned,
             _place,
@@ -440,12 +456,15 @@ impl Complete {
             .db()
             .write(move |tx| {
                 let mut scene = Scene::enter(tx, &caller, &world)?;
-                let place = Place::find(tx, &scene, &path)?;
-                let old = admit(tx, &scene, &place, &condition)?.cloned();
+                let mut place = Place::find(tx, &scene, &path)?;
+                let old = admit(tx, &scene, &place, &condition, make_parents)?.cloned();
                 if let Some(base) = base
                     && old.as_ref().and_then(|n| Some((n.id, n.content()?.tag))) != Some(base)
                 {
                     return Err(Error::Busy);
+                }
+                if make_parents && old.is_none() {
+                    place = folder::make_parents(tx, &mut scene, place, &limits)?;
                 }
                 let new = Charge {
                     content: &content,
@@ -479,6 +498,7 @@ fn admit<'p>(
     scene: &Scene<'_>,
     place: &'p Place,
     condition: &Condition,
+    make_parents: bool,
 ) -> Result<Option<&'p Node>> {
     scene.check(tx, condition, place)?;
     if let Some(node) = place.node() {
@@ -488,8 +508,12 @@ fn admit<'p>(
         scene.require(condition, node.id, place.ancestors())?;
         return Ok(Some(node));
     }
-    let parent = place.parent()?;
-    scene.require(condition, parent.id, place.ancestors_of_parent())?;
+    let folder = if make_parents {
+        place.nearest_folder()?
+    } else {
+        place.parent()?
+    };
+    scene.require(condition, folder.id, place.ancestors_of_parent())?;
     scene.require_reachable(place.path(), 0, 0)?;
     Ok(None)
 }

@@ -45,6 +45,7 @@ where
         head,
         target: Target {
             path: Path::root(),
+            node: None,
             trailing_slash: true,
             base: path.encode().trim_end_matches('/').to_owned(),
         },

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use md5::Digest as _;
 use store::{Checksums, Digest, ExtraHash};
 
 use crate::grammar::BadHeader;
 use crate::grammar::digest_field::{self, CONTENT_DIGEST, Checksum, REPR_DIGEST};
-use crate::status::{Failure, refused};
+use crate::status::Failure;
 
 /// What the content of a PUT must hash to.
 #[derive(Debug, Default)]
@@ -106,10 +106,7 @@ impl Promised {
 
 /// The refusal of bytes that are not those promised.
 pub(crate) fn mismatch() -> Failure {
-    refused(
-        StatusCode::BAD_REQUEST,
-        "the content does not have the announced digest",
-    )
+    store::Error::ContentMismatch("digest").into()
 }
 
 impl Running {

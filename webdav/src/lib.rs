@@ -17,6 +17,8 @@ mod body;
 #[cfg(feature = "server")]
 mod checksum;
 #[cfg(feature = "server")]
+mod content;
+#[cfg(feature = "server")]
 mod dead;
 #[cfg(feature = "server")]
 mod dispatch;
@@ -44,6 +46,10 @@ mod testing;
 pub use self::body::Body;
 #[cfg(feature = "server")]
 pub use self::dispatch::{Dav, DavOptions};
+#[cfg(feature = "server")]
+pub use self::method::get::attachment;
+#[cfg(feature = "server")]
+pub use self::status::Refusal;
 
 #[cfg(all(test, feature = "server"))]
 mod tests;

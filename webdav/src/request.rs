@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::request::Parts;
-use store::{Caller, Condition, Path, State, Store};
+use store::{Caller, Condition, Found, NodeId, Path, State, Store, Stored};
 
 use crate::dispatch::Dav;
 use crate::grammar::destination;
@@ -29,6 +29,8 @@ pub(crate) struct Call<'a> {
 pub(crate) struct Target {
     /// The path from the caller's root.
     pub path: Path,
+    /// The node, where that is what the client named; the path is then only where it was.
+    pub node: Option<NodeId>,
     /// Whether it ended in a slash, as collections are written.
     pub trailing_slash: bool,
     /// The escaped prefix as the client wrote it, without a trailing slash.
@@ -43,6 +45,7 @@ impl Target {
     pub fn new(mounted: Mounted) -> store::Result<Self> {
         Ok(Self {
             path: Path::parse(mounted.path.as_str())?,
+            node: None,
             trailing_slash: mounted.path.has_trailing_slash(),
             base: mounted.base,
         })
@@ -82,6 +85,28 @@ impl Call<'_> {
     /// The mounts as the caller sees them.
     pub fn mounts(&self) -> OwnMounts<'_> {
         self.dav.mounts().of(&self.caller.username)
+    }
+
+    /// What the request is about.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn find(&self) -> store::Result<Option<Arc<Found>>> {
+        match self.target.node {
+            None => self.store().find(self.caller, &self.target.path).await,
+            Some(id) => Box::pin(self.store().find_node(self.caller, id)).await,
+        }
+    }
+
+    /// The file that the request is about, with its content.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn open(&self) -> store::Result<Option<(Arc<Found>, Stored)>> {
+        match self.target.node {
+            None => self.store().open_file(self.caller, &self.target.path).await,
+            Some(id) => Box::pin(self.store().open_node(self.caller, id)).await,
+        }
     }
 
     /// The target of COPY or MOVE.
@@ -165,7 +190,7 @@ impl Call<'_> {
     pub async fn verdict(
         &self,
         preconditions: &Preconditions,
-        target: Option<&store::Found>,
+        target: Option<&Found>,
     ) -> Result<Verdict, Failure> {
         let (target, _) = self.states(preconditions, target).await?;
         Ok(preconditions.check_read(&target.state()))
@@ -178,7 +203,7 @@ impl Call<'_> {
     pub async fn require(
         &self,
         preconditions: &Preconditions,
-        target: Option<&store::Found>,
+        target: Option<&Found>,
     ) -> Result<(), Failure> {
         let (target, tagged) = self.states(preconditions, target).await?;
         Ok(preconditions.check_write(&target.state(), &states_of(&tagged))?)
@@ -187,7 +212,7 @@ impl Call<'_> {
     async fn states(
         &self,
         preconditions: &Preconditions,
-        target: Option<&store::Found>,
+        target: Option<&Found>,
     ) -> Result<(Snapshot, Vec<Option<Snapshot>>), Failure> {
         // Only `If` can speak of locks.
         let locks = if self.headers().contains_key("if") {
@@ -195,7 +220,7 @@ impl Call<'_> {
         } else {
             store::DriveLocks::default()
         };
-        let snapshot = |found: &store::Found| {
+        let snapshot = |found: &Found| {
             let tokens = locks.covering(&found.node, &found.above);
             Snapshot::of(&State {
                 node: Some(found.node.clone()),

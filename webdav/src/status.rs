@@ -61,6 +61,35 @@ pub(crate) const fn refused(status: StatusCode, text: &'static str) -> Failure {
     }
 }
 
+/// Why content was refused, for a door that says so in its own words.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The store refused, or failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The request is not one that can be served.
+    #[error("{text}")]
+    Request {
+        /// The status.
+        status: StatusCode,
+        /// What is wrong, for people.
+        text: String,
+    },
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Store(error) => Self::Store(error),
+            Failure::Precondition(_) => Self::Store(store::Error::PreconditionFailed),
+            other => Self::Request {
+                status: other.status().0,
+                text: other.to_string(),
+            },
+        }
+    }
+}
+
 impl Failure {
     /// Status and named condition.
     pub fn status(&self) -> (StatusCode, Option<Condition>) {

@@ -42,14 +42,15 @@ async fn transfer(call: &Call<'_>, shallow: bool, moves: bool) -> Result<Respons
     let (store, caller, from) = (call.store(), call.caller, &call.target.path);
     let condition = call.condition()?;
     let done = if moves {
-        store
-            .move_tree(caller, from, &to, options, condition)
-            .await?
+        store.move_tree(caller, from, &to, options, condition).await
     } else {
-        store
-            .copy_tree(caller, from, &to, options, condition)
-            .await?
+        store.copy_tree(caller, from, &to, options, condition).await
     };
+    // What `Overwrite: F` forbids is a failed precondition here (RFC 4918 §9.8.5).
+    let done = done.map_err(|error| match error {
+        store::Error::AlreadyExists => store::Error::PreconditionFailed,
+        other => other,
+    })?;
     let mut answer = Response::new(Body::Empty);
     *answer.status_mut() = if done.created {
         StatusCode::CREATED

@@ -18,7 +18,7 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let (caller, path) = (call.caller, &call.target.path);
     let deleted = call.store().delete(caller, path, call.condition()?).await;
     match deleted {
-        Ok(()) => {
+        Ok(_) => {
             let mut answer = Response::new(Body::Empty);
             *answer.status_mut() = StatusCode::NO_CONTENT;
             Ok(answer)

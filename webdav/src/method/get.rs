@@ -38,16 +38,15 @@ const BYTES: HeaderValue = HeaderValue::from_static("bytes");
 
 /// Answers with a file, or with an index of a folder.
 pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
-    let (store, path) = (call.store(), &call.target.path);
     let preconditions = call.read_conditions()?;
     let is_head = call.head.method == Method::HEAD;
     if preconditions.is_none()
         && !is_head
-        && let Some((found, stored)) = store.open_file(call.caller, path).await?
+        && let Some((found, stored)) = call.open().await?
     {
         return Ok(file(call, &found.node, &stored));
     }
-    let found = store.find(call.caller, path).await?;
+    let found = call.find().await?;
     let mut found = found.ok_or(store::Error::NotFound)?;
     loop {
         if let Some(preconditions) = &preconditions {
@@ -63,7 +62,7 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
         if is_head {
             return Ok(head(call, &found.node));
         }
-        let opened = store.open_file(call.caller, path).await?;
+        let opened = call.open().await?;
         let (now, stored) = opened.ok_or(store::Error::NotFound)?;
         if now.node == found.node {
             return Ok(file(call, &now.node, &stored));
@@ -208,8 +207,8 @@ fn part(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Part {
     }
 }
 
-/// `Content-Disposition` with the file's name (RFC 6266 §4).
-fn attachment(name: &str) -> HeaderValue {
+/// `Content-Disposition` of what is to be saved under this name (RFC 6266 §4).
+pub fn attachment(name: &str) -> HeaderValue {
     let mut out = Vec::with_capacity(64 + 4 * name.len());
     out.extend_from_slice(b"attachment; filename=\"");
     // For those who do not know `filename*`. A percent sign would be decoded by some.

@@ -73,6 +73,7 @@ where
         size_bytes: Some(size_bytes),
         check_first: put::expects_continue(call.headers()),
         extra: None,
+        make_parents: false,
     };
     let path = &call.target.path;
     let store = call.store();

@@ -48,12 +48,37 @@ where
             return Ok(answer(&written, takes_mtime, StatusCode::NO_CONTENT));
         }
     }
-    let promised = Promised::of_whole(headers)?;
+    let written = write(call, body, size_bytes, modified_ns, false).await?;
+    let status = if written.created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::NO_CONTENT
+    };
+    Ok(answer(&written, modified_ns.is_some(), status))
+}
+
+/// Stores the body as the whole content of the target.
+///
+/// # Errors
+/// Whatever the store refuses, and 400 for a body that is not what was announced.
+pub(crate) async fn write<B>(
+    call: &Call<'_>,
+    body: &mut B,
+    size_bytes: Option<u64>,
+    modified_ns: Option<i64>,
+    make_parents: bool,
+) -> Result<Written, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Unpin + Send,
+    B::Error: std::fmt::Display,
+{
+    let promised = Promised::of_whole(call.headers())?;
     let (running, extra) = promised.start();
     let options = UploadOptions {
         size_bytes,
-        check_first: expects_continue(headers),
+        check_first: expects_continue(call.headers()),
         extra,
+        make_parents,
     };
     let store = call.store();
     let mut upload = store
@@ -64,13 +89,7 @@ where
     if let Some(checksums) = promised.verify(complete.sha256(), &running)? {
         complete.keep(checksums);
     }
-    let written = complete.commit(modified_ns).await?;
-    let status = if written.created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::NO_CONTENT
-    };
-    Ok(answer(&written, modified_ns.is_some(), status))
+    Ok(complete.commit(modified_ns).await?)
 }
 
 /// Hands the body to the store; `look` sees each piece before.
@@ -158,7 +177,7 @@ pub(crate) fn expects_continue(headers: &HeaderMap) -> bool {
 ///
 /// # Errors
 /// 400 when it is not a number.
-fn announced_bytes(
+pub(crate) fn announced_bytes(
     headers: &HeaderMap,
     body: &impl http_body::Body,
 ) -> Result<Option<u64>, Failure> {

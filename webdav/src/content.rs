@@ -1,0 +1,89 @@
+//! The content of files for another door: what the JSON API addresses is read and written by the
+//! same GET and PUT.
+
+use bytes::Bytes;
+use http::header::CONTENT_RANGE;
+use http::request::Parts;
+use http::{Response, StatusCode};
+use store::{Caller, Condition, Located, Path, Written};
+
+use crate::body::Body;
+use crate::dispatch::Dav;
+use crate::method::{get, put};
+use crate::request::{Call, Target};
+use crate::status::{Refusal, refused};
+
+impl Dav {
+    /// Answers GET and HEAD (by the method in `head`) with the content of a file: conditions,
+    /// ranges and digests as below the mounts.
+    ///
+    /// # Errors
+    /// [`store::Error::NotFound`], [`store::Error::IsFolder`], [`store::Error::PreconditionFailed`].
+    pub async fn content(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        target: &store::Target,
+    ) -> Result<Response<Body>, Refusal> {
+        let located = self.store().look_up(caller, target).await?;
+        let Located { path, node } = located.ok_or(store::Error::NotFound)?;
+        if node.is_folder() {
+            return Err(store::Error::IsFolder.into());
+        }
+        let mut call = self.call(caller, head, path);
+        if matches!(target, store::Target::Node(_)) {
+            call.target.node = Some(node.id);
+        }
+        Ok(get::handle(&call).await?)
+    }
+
+    /// Stores a body as the content of the file at `path`, under the conditions in `head`; folders
+    /// that are missing above it are made with it.
+    ///
+    /// # Errors
+    /// As [`store::Store::begin_upload`]; what is malformed, a part of a content among it.
+    pub async fn store_content<B>(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        body: &mut B,
+        path: Path,
+        modified_ns: Option<i64>,
+    ) -> Result<Written, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::fmt::Display,
+    {
+        put::require_identity(&head.headers)?;
+        if head.headers.contains_key(CONTENT_RANGE) {
+            let text = "a part of a content cannot be stored here";
+            return Err(refused(StatusCode::BAD_REQUEST, text).into());
+        }
+        let size_bytes = put::announced_bytes(&head.headers, body)?;
+        let call = self.call(caller, head, path);
+        let written = put::write(&call, body, size_bytes, modified_ns, true);
+        Ok(Box::pin(written).await?)
+    }
+
+    /// The conditions of a request, and the lock tokens it submits.
+    ///
+    /// # Errors
+    /// [`Refusal::Request`] for a malformed field.
+    pub fn condition(&self, caller: &Caller, head: &Parts) -> Result<Condition, Refusal> {
+        Ok(self.call(caller, head, Path::root()).condition()?)
+    }
+
+    fn call<'a>(&'a self, caller: &'a Caller, head: &'a Parts, path: Path) -> Call<'a> {
+        Call {
+            dav: self,
+            caller,
+            head,
+            target: Target {
+                path,
+                node: None,
+                trailing_slash: false,
+                base: String::new(),
+            },
+        }
+    }
+}
