@@ -17,7 +17,9 @@ use http_body::Body as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Caller, Store, World};
+use webdav::Dav;
 
+use self::files::archive::Archives;
 use crate::config::Config;
 use crate::jobs::Board;
 use crate::server::auth::{Auth, Denied};
@@ -29,6 +31,7 @@ use crate::server::trace::RequestStats;
 
 mod admin;
 mod auth;
+mod files;
 mod invitations;
 mod me;
 mod page;
@@ -40,6 +43,9 @@ mod users;
 #[derive(Clone)]
 pub struct AppState {
     pub auth: Arc<Auth>,
+    /// Reads and writes contents.
+    dav: Dav,
+    archives: Arc<Archives>,
     /// What is known of the background jobs.
     jobs: Arc<Board>,
     registrations: Arc<RateLimit>,
@@ -49,6 +55,8 @@ impl AppState {
     pub fn new(config: &Config, auth: Arc<Auth>, jobs: Arc<Board>) -> Self {
         let most = config.accounts.registrations_per_address;
         Self {
+            dav: crate::server::dav(config, auth.store.clone()),
+            archives: Arc::default(),
             auth,
             jobs,
             registrations: Arc::new(RateLimit::new(most, World::default())),
@@ -66,6 +74,7 @@ pub fn router(config: &Config, state: AppState) -> Router {
     let api = Router::new()
         .merge(admin::routes())
         .merge(auth::routes())
+        .merge(files::routes())
         .merge(invitations::routes())
         .merge(me::routes())
         .merge(ping::routes())

@@ -20,6 +20,7 @@ mod open;
 mod process;
 mod server;
 mod telemetry;
+mod zip;
 
 fn main() -> ExitCode {
     command::run(cli::Cli::parse())

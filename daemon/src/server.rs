@@ -9,7 +9,7 @@ use http::header::AUTHORIZATION;
 use http::{Method, Request, Response};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
-use store::World;
+use store::{Store, World};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use webdav::{Dav, DavOptions};
@@ -24,6 +24,7 @@ mod chunked;
 pub mod connection;
 mod guard;
 mod head;
+pub mod multipart;
 pub mod peer;
 pub mod problem;
 pub mod rate_limit;
@@ -60,17 +61,8 @@ impl State {
     /// `auth` is absent only where connections alone are of interest.
     pub fn new(config: Config, api: Router, auth: Option<Arc<Auth>>) -> Arc<Self> {
         let server = &config.server;
-        let mut options = DavOptions::new(World::default());
-        options
-            .hide_quota_from
-            .clone_from(&config.webdav.hide_quota_from);
-        let limits = &config.limits;
-        options.xml.bytes = size(limits.xml_body_bytes.0);
-        options.xml.depth = size(limits.xml_depth.into());
-        options.xml.elements = size(limits.xml_elements.into());
-        options.ranges = size(limits.ranges.into());
         let drive = auth.map(|auth| Drive {
-            dav: Dav::new(auth.store.clone(), options),
+            dav: dav(&config, auth.store.clone()),
             auth,
         });
         Arc::new(Self {
@@ -81,6 +73,20 @@ impl State {
             config,
         })
     }
+}
+
+/// WebDAV as it is configured.
+pub fn dav(config: &Config, store: Store) -> Dav {
+    let mut options = DavOptions::new(World::default());
+    options
+        .hide_quota_from
+        .clone_from(&config.webdav.hide_quota_from);
+    let limits = &config.limits;
+    options.xml.bytes = size(limits.xml_body_bytes.0);
+    options.xml.depth = size(limits.xml_depth.into());
+    options.xml.elements = size(limits.xml_elements.into());
+    options.ranges = size(limits.ranges.into());
+    Dav::new(store, options)
 }
 
 /// Paths that belong to WebDAV: our own, and the aliases some clients expect.

@@ -279,14 +279,13 @@ impl Body for Recorded {
     ) -> Poll<Option<Result<Frame<Bytes>, ResponseError>>> {
         let this = self.get_mut();
         this.wait(false);
-        // A listing asks the database while it is sent.
-        let polled = match &mut this.body {
-            ResponseBody::Dav(body) if !body.is_end_stream() => {
-                store::count_statements_in(&this.record.stats.statements, || {
-                    Pin::new(body).poll_frame(cx).map_err(Into::into)
-                })
-            }
-            body => Pin::new(body).poll_frame(cx),
+        // A listing asks the database while it is sent, and so does an archive.
+        let polled = if this.body.is_end_stream() {
+            Pin::new(&mut this.body).poll_frame(cx)
+        } else {
+            store::count_statements_in(&this.record.stats.statements, || {
+                Pin::new(&mut this.body).poll_frame(cx)
+            })
         };
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
 use super::auth::{BASIC_CHALLENGE, BEARER_CHALLENGE, Denied};
 use super::body::ResponseBody;
+use super::multipart;
 
 /// Stable names of problems, for programs.
 pub mod code {
@@ -88,6 +89,43 @@ impl Problem {
         let detail = format!("Too many attempts; try again in {retry_after_s} seconds.");
         let status = StatusCode::TOO_MANY_REQUESTS;
         Self::new(status, code::TOO_MANY_ATTEMPTS, detail).retry_after(retry_after_s)
+    }
+
+    /// More than the limit of what a request may ask for.
+    pub fn over_limit(what: &str, limit: u64) -> Self {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let detail = format!("{what} exceed the limit of {limit}");
+        Self::new(status, code::LIMIT_EXCEEDED, detail)
+    }
+
+    /// More at a time than one user may have under way; those come to an end by themselves.
+    pub fn over_limit_now(what: &str, limit: u64) -> Self {
+        Self {
+            status: StatusCode::TOO_MANY_REQUESTS,
+            ..Self::over_limit(what, limit)
+        }
+        .retry_after(1)
+    }
+
+    /// No part of the range that was asked for is there.
+    pub fn out_of_range() -> Self {
+        Self::new(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            code::RANGE_NOT_SATISFIABLE,
+            "The range lies outside the content.",
+        )
+    }
+
+    /// Says which file of a form it is about.
+    pub fn about_file(mut self, name: &str) -> Self {
+        self.detail = format!("{name:?}: {}", self.detail);
+        self
+    }
+
+    /// Says how many files of a form were stored before it came up.
+    pub fn after_files(mut self, stored: usize) -> Self {
+        self.detail = format!("{}; files stored before it: {stored}", self.detail);
+        self
     }
 
     /// Something went wrong that the client can do nothing about; the log has the cause, under the
@@ -196,6 +234,36 @@ impl From<PathRejection> for Problem {
     }
 }
 
+impl From<multipart::Error> for Problem {
+    fn from(error: multipart::Error) -> Self {
+        let (status, code) = match error {
+            multipart::Error::NotForm => (
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                code::UNSUPPORTED_MEDIA_TYPE,
+            ),
+            multipart::Error::Malformed(_) | multipart::Error::BrokenOff => {
+                (StatusCode::BAD_REQUEST, code::BAD_REQUEST)
+            }
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl From<webdav::Refusal> for Problem {
+    fn from(refusal: webdav::Refusal) -> Self {
+        match refusal {
+            webdav::Refusal::Store(error) => error.into(),
+            webdav::Refusal::Request { status, text } => {
+                let code = match status {
+                    StatusCode::UNSUPPORTED_MEDIA_TYPE => code::UNSUPPORTED_MEDIA_TYPE,
+                    _ => code::BAD_REQUEST,
+                };
+                Self::new(status, code, text)
+            }
+        }
+    }
+}
+
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let detail = denied.to_string();
@@ -226,7 +294,7 @@ impl Problem {
 
 impl From<store::Error> for Problem {
     fn from(error: store::Error) -> Self {
-        use store::Error;
+        use store::{Error, Limited};
         let (status, code) = match &error {
             Error::NotFound => return Self::not_found(),
             Error::TooManyAttempts { retry_after_s } => return Self::too_many(*retry_after_s),
@@ -241,6 +309,11 @@ impl From<store::Error> for Problem {
             Error::Busy => {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 return Self::new(status, code::UNAVAILABLE, error.to_string()).retry_after(1);
+            }
+            Error::Locked { .. } | Error::LockConflict { .. } => {
+                // The paths count from the drive's root, which the caller may not know.
+                let detail = "A lock stands in the way: its token is missing from the If header.";
+                return Self::new(StatusCode::LOCKED, code::LOCKED, detail);
             }
             Error::Corrupt { .. } | Error::Database(_) | Error::Io { .. } | Error::Unusable(_) => {
                 let error = anyhow::Error::from(error);
@@ -259,12 +332,16 @@ impl From<store::Error> for Problem {
             Error::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, code::PRECONDITION_FAILED)
             }
-            Error::Locked { .. } | Error::LockConflict { .. } => (StatusCode::LOCKED, code::LOCKED),
             Error::NoSuchLock => (StatusCode::CONFLICT, code::NO_SUCH_LOCK),
             Error::QuotaExceeded { .. } => (StatusCode::INSUFFICIENT_STORAGE, code::QUOTA_EXCEEDED),
             Error::CapacityExceeded | Error::DiskFull => {
                 (StatusCode::INSUFFICIENT_STORAGE, code::STORAGE_FULL)
             }
+            // What is under way comes to an end by itself.
+            Error::Limit {
+                what: Limited::Uploads,
+                ..
+            } => (StatusCode::TOO_MANY_REQUESTS, code::LIMIT_EXCEEDED),
             Error::Limit { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::LIMIT_EXCEEDED),
             Error::InvalidName(_) => (StatusCode::UNPROCESSABLE_ENTITY, code::INVALID_NAME),
             Error::Invalid { .. } => (StatusCode::UNPROCESSABLE_ENTITY, code::INVALID_FIELDS),

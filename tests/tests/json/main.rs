@@ -3,12 +3,17 @@
 mod accounts;
 mod admin;
 mod administration;
+mod archives;
+mod file_rules;
+mod files;
+mod forms;
 mod search;
 mod tokens;
 
 /// Words that several modules say.
 mod phrase {
-    use harness::{Answer, Credential, Dav, User};
+    use bytes::Bytes;
+    use harness::{Answer, Credential, Dav, User, encode_path};
     use serde_json::{Value, json};
 
     /// A request to the API with a JSON body.
@@ -22,6 +27,17 @@ mod phrase {
         who.request_at(method, &format!("/api/v1{path}"))
             .send()
             .await
+    }
+
+    /// `/files…?path=` of a path given as plain text.
+    pub fn by_path(what: &str, path: &str) -> String {
+        format!("/files{what}?path={}", encode_path(path))
+    }
+
+    /// Stores a file through the API; the answer of the server.
+    pub async fn store(who: &Dav, path: &str, content: impl Into<Bytes>) -> Answer {
+        let target = format!("/api/v1{}", by_path("/content", path));
+        who.request_at("PUT", &target).body(content).send().await
     }
 
     /// Logs in; the answer of the server.

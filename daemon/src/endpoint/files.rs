@@ -1,0 +1,298 @@
+//! `/files` and `/dirs`: files and folders, by path or by id.
+//!
+//! Contents are read and written by WebDAV's own GET and PUT, so both doors know the same ranges,
+//! conditions and digests; everything is decided in the store.
+
+pub mod archive;
+mod content;
+
+use api::{File, FileChange, FileCopy, FileList, NewFolder};
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::request::Parts;
+use http::{StatusCode, header};
+use serde::Deserialize;
+use store::{
+    Destination, Error, Located, Name, Node, NodeChange, NodeId, Target, TransferOptions, Walk,
+};
+
+use super::{AppState, Authenticated, Json};
+use crate::moment::{self, rfc3339};
+use crate::server::problem::{Problem, code};
+
+/// Members in one part of a list: unless it says, and at most.
+const PAGE: u32 = 100;
+const LONGEST_PAGE: u32 = 1000;
+
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route(
+            "/files",
+            get(list).post(content::upload).patch(change).delete(remove),
+        )
+        .route("/files/content", get(content::show).put(content::put))
+        .route("/files/copy", post(copy))
+        .route("/files/zip", get(archive::show))
+        .route("/files/{id}", get(show).patch(change).delete(remove))
+        .route("/files/{id}/content", get(content::show))
+        .route("/files/{id}/copy", post(copy))
+        .route("/files/{id}/zip", get(archive::show))
+        .route("/dirs", post(make_folder))
+}
+
+/// What the address names: `/files/{id}…` by id, `/files…?path=` by path.
+struct Named(Target);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ByPath {
+    path: String,
+}
+
+impl FromRequestParts<AppState> for Named {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        if let Ok(Path(id)) = Path::<String>::from_request_parts(parts, state).await {
+            return Ok(Self(node(&id)?.into()));
+        }
+        let Query(query) = Query::<ByPath>::from_request_parts(parts, state).await?;
+        Ok(Self(store::Path::parse(&query.path)?.into()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    path: Option<String>,
+    id: Option<String>,
+    #[serde(default)]
+    recursive: bool,
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// What is at a path: of a folder what it holds, of a file what it is.
+async fn list(
+    State(state): State<AppState>,
+    who: Authenticated,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(query) = query?;
+    let target: Target = match (&query.path, &query.id) {
+        (Some(_), Some(_)) => return Err(bad_query("Either path or id, not both.")),
+        (None, Some(id)) => node(id)?.into(),
+        (path, None) => store::Path::parse(path.as_deref().unwrap_or("/"))?.into(),
+    };
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let store = state.store();
+    let found = store.look_up(&who.caller, &target).await?;
+    let found = found.ok_or(Error::NotFound)?;
+    if !found.node.is_folder() {
+        return Ok(Json(file(&found)).into_response());
+    }
+    let walk = Walk {
+        is_deep: query.recursive,
+        after,
+        limit: query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE),
+    };
+    let members = store.members(&who.caller, &target, walk).await?;
+    Ok(Json(FileList {
+        folder: file(&found),
+        items: members.items.iter().map(file).collect(),
+        next_cursor: members.next.map(|path| write_cursor(&path)),
+    })
+    .into_response())
+}
+
+async fn show(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Named(target): Named,
+) -> Result<Json<File>, Problem> {
+    let found = state.store().look_up(&who.caller, &target).await?;
+    Ok(Json(file(&found.ok_or(Error::NotFound)?)))
+}
+
+async fn change(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Named(target): Named,
+    head: Parts,
+    Json(change): Json<FileChange>,
+) -> Result<Json<File>, Problem> {
+    let condition = state.dav.condition(&who.caller, &head)?;
+    let to = destination(change.path, change.parent_id, change.name)?;
+    let change = NodeChange {
+        to,
+        overwrite: change.replace,
+        modified_ns: instant("modified_at", change.modified_at.as_deref())?,
+    };
+    let store = state.store();
+    let changed = store.change_node(&who.caller, target, change, condition);
+    Ok(Json(file(&changed.await?)))
+}
+
+async fn copy(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Named(target): Named,
+    head: Parts,
+    Json(copy): Json<FileCopy>,
+) -> Result<Response, Problem> {
+    let condition = state.dav.condition(&who.caller, &head)?;
+    let to = destination(copy.path, copy.parent_id, copy.name)?.ok_or_else(|| Error::Invalid {
+        field: "path",
+        reason: "or parent_id or name must say where the copy goes".to_owned(),
+    })?;
+    let options = TransferOptions {
+        overwrite: copy.replace,
+        shallow: false,
+        modified_ns: None,
+    };
+    let store = state.store();
+    let copied = store.copy_tree(&who.caller, target, to, options, condition);
+    let copied = copied.await?;
+    let located = Located {
+        path: copied.path,
+        node: copied.node,
+    };
+    Ok(stored(&located, copied.created))
+}
+
+/// Deletes; the answer says what it was.
+async fn remove(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Named(target): Named,
+    head: Parts,
+) -> Result<Json<File>, Problem> {
+    let condition = state.dav.condition(&who.caller, &head)?;
+    let removed = state.store().delete(&who.caller, target, condition).await?;
+    Ok(Json(file(&removed)))
+}
+
+async fn make_folder(
+    State(state): State<AppState>,
+    who: Authenticated,
+    head: Parts,
+    Json(new): Json<NewFolder>,
+) -> Result<Response, Problem> {
+    let condition = state.dav.condition(&who.caller, &head)?;
+    let path = store::Path::parse(&new.path)?;
+    let store = state.store();
+    let (made, is_new) = if new.parents {
+        store.make_folders(&who.caller, &path, condition).await?
+    } else {
+        let node = store.make_folder(&who.caller, &path, condition).await?;
+        (Located { path, node }, true)
+    };
+    Ok(stored(&made, is_new))
+}
+
+/// The answer to what has stored something: 201, or 200 where there was something before.
+fn stored(located: &Located, is_new: bool) -> Response {
+    let body = Json(file(located));
+    if !is_new {
+        return body.into_response();
+    }
+    let location = format!("/api/v1/files/{}", located.node.id);
+    (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
+}
+
+/// A node as the API has it.
+fn file(located: &Located) -> File {
+    let Located { path, node } = located;
+    let content = node.content();
+    File {
+        id: node.id.to_string(),
+        name: path.name().map_or("", Name::as_str).to_owned(),
+        path: path.to_string(),
+        kind: kind(node).to_owned(),
+        size_bytes: node.size_bytes,
+        sha256: content.and_then(|content| Some(content.sha256?.to_string())),
+        etag: node.etag(),
+        created_at: rfc3339(node.created_ns.div_euclid(1_000_000)),
+        modified_at: rfc3339(node.modified_ns.div_euclid(1_000_000)),
+    }
+}
+
+fn kind(node: &Node) -> &'static str {
+    if node.is_folder() { "folder" } else { "file" }
+}
+
+/// Where something goes; `None` where the request says nothing of it.
+fn destination(
+    path: Option<String>,
+    parent_id: Option<String>,
+    name: Option<String>,
+) -> Result<Option<Destination>, Problem> {
+    match (path, parent_id, name) {
+        (None, None, None) => Ok(None),
+        (Some(path), None, None) => Ok(Some(Destination::Path(store::Path::parse(&path)?))),
+        (Some(_), _, _) => Err(Error::Invalid {
+            field: "path",
+            reason: "cannot stand beside parent_id or name".to_owned(),
+        }
+        .into()),
+        (None, folder, name) => Ok(Some(Destination::Entry {
+            // An id that cannot be one names nothing, like one that does not exist.
+            folder: match folder {
+                Some(id) => Some(id.parse().map_err(|_| Error::ParentMissing)?),
+                None => None,
+            },
+            name: name.as_deref().map(Name::new).transpose()?,
+        })),
+    }
+}
+
+/// An instant in nanoseconds.
+fn instant(field: &'static str, text: Option<&str>) -> Result<Option<i64>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let ns = moment::parse(text).and_then(|ms| ms.checked_mul(1_000_000));
+    let invalid = || Error::Invalid {
+        field,
+        reason: "is no instant in the form of RFC 3339".to_owned(),
+    };
+    Ok(Some(ns.ok_or_else(invalid)?))
+}
+
+/// The id of a node. One that cannot be an id names nothing.
+fn node(id: &str) -> Result<NodeId, Problem> {
+    id.parse().map_err(|_| Problem::not_found())
+}
+
+fn write_cursor(path: &store::Path) -> String {
+    URL_SAFE_NO_PAD.encode(path.to_string())
+}
+
+fn read_cursor(cursor: &str) -> Result<store::Path, Problem> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
+    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+    let path = text.and_then(|text| store::Path::parse(&text).ok());
+    path.filter(|path| !path.is_root())
+        .ok_or_else(|| bad_query("The cursor is not one that this list gave."))
+}
+
+fn bad_query(detail: &'static str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_does() {
+        let path = store::Path::parse("/a b/\u{fc}").unwrap();
+        assert_eq!(read_cursor(&write_cursor(&path)).unwrap(), path);
+        for other in ["", "Lw", "/a", "Li4", "%"] {
+            assert!(read_cursor(other).is_err(), "{other}");
+        }
+    }
+}

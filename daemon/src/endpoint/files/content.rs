@@ -1,0 +1,173 @@
+//! Contents: one as the whole body, or files of a form.
+
+use api::Uploaded;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Deserialize;
+use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOptions, Written};
+
+use super::{Named, file, instant, stored};
+use crate::endpoint::{AppState, Authenticated, Json};
+use crate::server::multipart::{Multipart, Part};
+use crate::server::problem::Problem;
+
+/// Files in one form.
+const MOST_FILES: u64 = 1000;
+
+/// The content of a file, or a part of it; HEAD as well.
+pub(super) async fn show(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Named(target): Named,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, _) = request.into_parts();
+    let answer = state.dav.content(&who.caller, &head, &target).await?;
+    if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+        let (head, _) = answer.into_parts();
+        return Ok(out_of_range(head.headers.get(header::CONTENT_RANGE)));
+    }
+    Ok(answer.map(Body::new))
+}
+
+/// What WebDAV says with an empty body, as a problem.
+fn out_of_range(content_range: Option<&HeaderValue>) -> Response {
+    let mut answer = IntoResponse::into_response(Problem::out_of_range());
+    if let Some(value) = content_range {
+        answer
+            .headers_mut()
+            .insert(header::CONTENT_RANGE, value.clone());
+    }
+    answer
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutQuery {
+    path: String,
+    modified_at: Option<String>,
+}
+
+/// Stores the body as the content of the file at a path, with the folders missing above it.
+pub(super) async fn put(
+    State(state): State<AppState>,
+    who: Authenticated,
+    query: Result<Query<PutQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Query(query) = query?;
+    if query.path.ends_with('/') {
+        // A folder's path; the name of the file is not in it.
+        return Err(Error::IsFolder.into());
+    }
+    let path = store::Path::parse(&query.path)?;
+    let modified_ns = instant("modified_at", query.modified_at.as_deref())?;
+    let (head, mut body) = request.into_parts();
+    let written = state
+        .dav
+        .store_content(&who.caller, &head, &mut body, path.clone(), modified_ns)
+        .await?;
+    let is_new = written.created;
+    let located = locate(state.store(), &who.caller, path, written).await?;
+    let mut answer = stored(&located, is_new);
+    let etag = HeaderValue::try_from(located.node.etag());
+    answer
+        .headers_mut()
+        .insert(header::ETAG, etag.expect("an entity tag of ours is ASCII"));
+    Ok(answer)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UploadQuery {
+    dir: String,
+}
+
+/// Stores the files of a form in a folder, under the names they have in it.
+///
+/// Each is stored as it comes: a form can be longer than what anybody would hold back, so those
+/// before one that is refused stay.
+pub(super) async fn upload(
+    State(state): State<AppState>,
+    who: Authenticated,
+    query: Result<Query<UploadQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Query(query) = query?;
+    let folder = store::Path::parse(&query.dir)?;
+    let (head, body) = request.into_parts();
+    let mut form = Multipart::new(&head.headers, body)?;
+    let mut items = Vec::new();
+    while let Some(part) = form.next_part().await? {
+        if items.len() as u64 >= MOST_FILES {
+            let problem = Problem::over_limit("the files in a form", MOST_FILES);
+            return Err(problem.after_files(items.len()));
+        }
+        let stored = take_file(state.store(), &who.caller, &folder, &part, &mut form).await;
+        match stored {
+            Ok(located) => items.push(file(&located)),
+            Err(problem) => {
+                let name = part.file_name.unwrap_or_default();
+                return Err(problem.about_file(&name).after_files(items.len()));
+            }
+        }
+    }
+    if items.is_empty() {
+        return Err(Error::Invalid {
+            field: "form",
+            reason: "has no file in it".to_owned(),
+        }
+        .into());
+    }
+    Ok((StatusCode::CREATED, Json(Uploaded { items })).into_response())
+}
+
+async fn take_file(
+    store: &Store,
+    caller: &Caller,
+    folder: &store::Path,
+    part: &Part,
+    form: &mut Multipart<Body>,
+) -> Result<Located, Problem> {
+    let Some(name) = &part.file_name else {
+        return Err(Error::Invalid {
+            field: "form",
+            reason: "has a part without a file name".to_owned(),
+        }
+        .into());
+    };
+    let path = folder.join(Name::new(name)?)?;
+    let options = UploadOptions {
+        make_parents: true,
+        ..UploadOptions::default()
+    };
+    let mut upload = store
+        .begin_upload(caller, &path, options, Condition::default())
+        .await?;
+    while let Some(piece) = form.piece().await? {
+        upload.write(piece).await?;
+    }
+    let written = upload.complete().await?.commit(None).await?;
+    locate(store, caller, path, written).await
+}
+
+/// What was written and where: other spellings of a path lead to the names that are there.
+async fn locate(
+    store: &Store,
+    caller: &Caller,
+    path: store::Path,
+    written: Written,
+) -> Result<Located, Problem> {
+    let node = written.node;
+    if !path.key().is_ascii() {
+        let target = Target::Node(node.id);
+        if let Some(found) = store.look_up(caller, &target).await? {
+            let path = found.path;
+            return Ok(Located { path, node });
+        }
+    }
+    Ok(Located { path, node })
+}
