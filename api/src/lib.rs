@@ -9,6 +9,7 @@ mod login;
 mod page;
 mod ping;
 mod problem;
+mod publication;
 mod search;
 mod user;
 
@@ -22,6 +23,7 @@ pub use self::login::{Login, LoginRequest, LogoutRequest, RefreshRequest, Sessio
 pub use self::page::Page;
 pub use self::ping::Ping;
 pub use self::problem::Problem;
+pub use self::publication::Publication;
 pub use self::search::Hit;
 pub use self::user::{
     Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,

@@ -81,6 +81,10 @@ pub struct Usage {
     pub free_bytes: u64,
     /// Files in the drive.
     pub files: u64,
+    /// Contents published in the store by hash.
+    pub publications: u64,
+    /// Their bytes, which are part of `used_bytes`.
+    pub published_bytes: u64,
 }
 
 /// `PATCH /api/v1/users/{id}`, by administrators; what is absent stays.

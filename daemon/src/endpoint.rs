@@ -31,6 +31,7 @@ use crate::server::trace::RequestStats;
 
 mod admin;
 mod auth;
+mod content_store;
 mod files;
 mod invitations;
 mod me;
@@ -74,6 +75,7 @@ pub fn router(config: &Config, state: AppState) -> Router {
     let api = Router::new()
         .merge(admin::routes())
         .merge(auth::routes())
+        .merge(content_store::routes())
         .merge(files::routes())
         .merge(invitations::routes())
         .merge(me::routes())

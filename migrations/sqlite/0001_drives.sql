@@ -117,6 +117,9 @@ CREATE TABLE drive (
     -- Files and folders below the root, and what the dead properties of all take.
     node_count BIGINT NOT NULL,
     property_bytes BIGINT NOT NULL,
+    -- Rows in publication, and their bytes, which are part of used_bytes.
+    publication_count BIGINT NOT NULL,
+    published_bytes BIGINT NOT NULL,
     -- Live and expired locks alike; while it is 0 nobody looks for locks.
     lock_count BIGINT NOT NULL,
     -- Number of the newest row in "change", and of the newest one that was forgotten.
@@ -156,6 +159,18 @@ CREATE TABLE manifest (
     reference_count BIGINT NOT NULL,
     chunks BLOB NOT NULL
 );
+
+-- Content that anyone may have who knows its digest, as long as its drive is there. Each row refers
+-- to the blob of that digest, which then is one file whatever its length. Without a foreign key to
+-- the drive: the references of a drive that was removed are dropped in the background.
+CREATE TABLE publication (
+    digest BLOB NOT NULL,
+    drive_id BLOB NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    published_at BIGINT NOT NULL,
+    PRIMARY KEY (digest, drive_id)
+) WITHOUT ROWID;
+CREATE INDEX publication_drive ON publication (drive_id, published_at, digest);
 
 -- Tree -----------------------------------------------------------------------
 

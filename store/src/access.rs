@@ -17,3 +17,15 @@ pub(crate) fn require_write(caller: &Caller) -> Result<()> {
         Ok(())
     }
 }
+
+/// What belongs to the drive, but to no place in it.
+///
+/// # Errors
+/// [`Error::Forbidden`] for a credential that is confined to a folder.
+pub(crate) fn require_whole_drive(caller: &Caller) -> Result<()> {
+    if caller.whole_drive {
+        Ok(())
+    } else {
+        Err(Error::Forbidden)
+    }
+}

@@ -82,12 +82,13 @@ pub(crate) trait BlobStore: Send + Sync + 'static {
 }
 
 impl dyn BlobStore {
-    /// Reads a whole blob and checks its digest. A blob with wrong bytes is quarantined.
+    /// Reads a whole short blob and checks its digest. A blob with wrong bytes is quarantined.
     ///
     /// # Errors
     /// [`Error::Corrupt`] when it is missing or wrong.
     pub(crate) fn read_all(&self, blob: &ChunkRef) -> Result<Bytes, Error> {
-        let mut data = Vec::with_capacity(blob.len_bytes as usize);
+        let len_bytes = usize::try_from(blob.len_bytes).expect("what is read at once is short");
+        let mut data = Vec::with_capacity(len_bytes);
         self.read_through(blob, |piece| data.extend_from_slice(piece))?;
         Ok(data.into())
     }
@@ -105,16 +106,17 @@ impl dyn BlobStore {
         let file = self.open(blob)?;
         file.will_be_read();
         let mut hasher = Hasher::default();
-        let mut frame = Frame::for_bytes(blob.len_bytes as usize);
+        let mut frame = Frame::for_bytes(blob.len_bytes);
         let mut at = 0;
         while at < blob.len_bytes {
             let piece = frame.buffer();
-            let len = piece.len().min((blob.len_bytes - at) as usize);
+            let left = usize::try_from(blob.len_bytes - at).unwrap_or(usize::MAX);
+            let len = piece.len().min(left);
             let piece = &mut piece[..len];
-            file.read_exact_at(piece, u64::from(at), blob)?;
+            file.read_exact_at(piece, at, blob)?;
             hasher.update(piece);
             see(piece);
-            at += u32::try_from(len).expect("at most what is left of the blob");
+            at += len as u64;
         }
         if hasher.finish() == blob.digest {
             return Ok(file);

@@ -87,6 +87,12 @@ impl From<Held> for Stored {
     }
 }
 
+impl From<ChunkRef> for Stored {
+    fn from(blob: ChunkRef) -> Self {
+        Self(Source::Blob(blob))
+    }
+}
+
 /// Bytes on their way out.
 pub struct Download(ContentReader);
 

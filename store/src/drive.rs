@@ -21,6 +21,10 @@ pub struct Usage {
     pub limit_bytes: u64,
     /// Files in the drive.
     pub files: u64,
+    /// Contents that its owner has published by their digest.
+    pub publications: u64,
+    /// Their bytes, which are part of `used_bytes`.
+    pub published_bytes: u64,
 }
 
 impl Usage {
@@ -73,6 +77,24 @@ impl Drive {
         }
         let most = limits.drive_properties_bytes;
         within(Limited::DriveProperties, self.property_bytes, most)
+    }
+
+    /// Counts a published content in; its bytes are charged elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::Limit`].
+    pub fn add_publication(&mut self, size_bytes: u64, limits: &Limits) -> Result<()> {
+        self.usage.publications += 1;
+        self.usage.published_bytes += size_bytes;
+        let most = limits.drive_nodes;
+        within(Limited::Publications, self.usage.publications, most)
+    }
+
+    /// Counts a published content out.
+    pub fn remove_publication(&mut self, size_bytes: u64) {
+        let usage = &mut self.usage;
+        usage.publications = usage.publications.saturating_sub(1);
+        usage.published_bytes = usage.published_bytes.saturating_sub(size_bytes);
     }
 
     /// Counts a tree out.

@@ -17,6 +17,8 @@ pub enum Limited {
     Properties,
     /// Files and folders in one drive.
     DriveNodes,
+    /// Contents published by one user.
+    Publications,
     /// Bytes of all dead properties in one drive.
     DriveProperties,
     /// Locks in one drive.
@@ -37,6 +39,7 @@ impl fmt::Display for Limited {
             Self::Property => "property size",
             Self::Properties => "properties of one resource",
             Self::DriveNodes => "files and folders of the drive",
+            Self::Publications => "published contents",
             Self::DriveProperties => "properties of the drive",
             Self::Locks => "locks",
             Self::LocksOfOne => "locks of one resource",

@@ -17,11 +17,11 @@ const ENTRY_BYTES: usize = DIGEST_BYTES + 4;
 /// Far above what the way of cutting allows for; a stored manifest beyond it is damaged.
 const MAX_CHUNK_BYTES: u32 = 64 << 20;
 
-/// A blob and its length: one chunk of a content, or a whole short one.
+/// A blob and its length: one chunk of a content, or a whole one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ChunkRef {
     pub digest: Digest,
-    pub len_bytes: u32,
+    pub len_bytes: u64,
 }
 
 /// A stored manifest cannot be believed.
@@ -33,7 +33,7 @@ pub(crate) enum BadManifest {
     Damaged,
 }
 
-/// Writes the packed form.
+/// Writes the packed form of chunks, none of which is longer than a way of cutting allows.
 pub(crate) fn pack(cutting: Cutting, chunks: &[ChunkRef]) -> Vec<u8> {
     let mut packed = Vec::with_capacity(HEADER_BYTES + chunks.len() * ENTRY_BYTES);
     packed.extend([VERSION, FASTCDC_2020]);
@@ -42,7 +42,8 @@ pub(crate) fn pack(cutting: Cutting, chunks: &[ChunkRef]) -> Vec<u8> {
     }
     for chunk in chunks {
         packed.extend(chunk.digest.as_bytes());
-        packed.extend(chunk.len_bytes.to_be_bytes());
+        let len_bytes = u32::try_from(chunk.len_bytes).expect("chunks are short");
+        packed.extend(len_bytes.to_be_bytes());
     }
     packed
 }
@@ -79,7 +80,8 @@ pub(crate) fn unpack(
         if len_bytes == 0 || len_bytes > MAX_CHUNK_BYTES {
             return Err(BadManifest::Damaged);
         }
-        total_bytes += u64::from(len_bytes);
+        let len_bytes = u64::from(len_bytes);
+        total_bytes += len_bytes;
         chunks.push(ChunkRef { digest, len_bytes });
     }
     if total_bytes == size_bytes {
@@ -97,8 +99,8 @@ fn number(bytes: &[u8]) -> u32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
     pub blob: ChunkRef,
-    pub start: u32,
-    pub end: u32,
+    pub start: u64,
+    pub end: u64,
 }
 
 /// The spans that together are a range of a content, in order.
@@ -127,16 +129,13 @@ impl Iterator for Spans {
         }
         loop {
             let blob = self.chunks.next()?;
-            let len_bytes = u64::from(blob.len_bytes);
-            if self.skip_bytes >= len_bytes {
-                self.skip_bytes -= len_bytes;
+            if self.skip_bytes >= blob.len_bytes {
+                self.skip_bytes -= blob.len_bytes;
                 continue;
             }
-            let start = u32::try_from(self.skip_bytes).expect("less than the chunk's length");
-            self.skip_bytes = 0;
-            let taken = u64::from(blob.len_bytes - start).min(self.left_bytes);
+            let start = std::mem::take(&mut self.skip_bytes);
+            let taken = (blob.len_bytes - start).min(self.left_bytes);
             self.left_bytes -= taken;
-            let taken = u32::try_from(taken).expect("at most the chunk's length");
             return Some(Span {
                 blob,
                 start,
@@ -158,7 +157,7 @@ mod tests {
             .iter()
             .map(|&len_bytes| ChunkRef {
                 digest: name(len_bytes),
-                len_bytes,
+                len_bytes: len_bytes.into(),
             })
             .collect()
     }

@@ -13,6 +13,10 @@ use crate::store::Store;
 
 /// How long a promise outlives the daemon that holds it.
 const LEASE_MS: i64 = 30_000;
+/// Reservations of uploads of unknown length grow at least this much at a time, and at most …
+const LEAST_STEP_BYTES: u64 = 1 << 20;
+/// … this much.
+const MOST_STEP_BYTES: u64 = 64 << 20;
 /// How long the eldest upload waits between two attempts to grow, and how often.
 const WAIT: Duration = Duration::from_millis(50);
 const MOST_WAITS: u32 = 200;
@@ -154,6 +158,31 @@ impl Lease {
             })
             .await?;
         Ok(())
+    }
+
+    /// Sees to it that at least `needed_bytes` are promised; for a length that nobody announced it
+    /// is called as bytes come, and then promises some ahead.
+    ///
+    /// # Errors
+    /// As for [`reserve`].
+    pub async fn cover(&mut self, needed_bytes: u64) -> Result<()> {
+        let Some(missing) = needed_bytes
+            .checked_sub(self.size_bytes)
+            .filter(|missing| *missing > 0)
+        else {
+            return Ok(());
+        };
+        let step = self
+            .size_bytes
+            .clamp(LEAST_STEP_BYTES, MOST_STEP_BYTES)
+            .max(missing);
+        match self.grow(step).await {
+            // Near the limit a whole step does not fit, the bytes at hand may.
+            Err(Error::QuotaExceeded { .. } | Error::CapacityExceeded) => {
+                self.grow_in_turn(missing).await
+            }
+            result => result,
+        }
     }
 
     /// Promises more, waiting for room if need be.

@@ -41,7 +41,7 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             })
         }
         ContentBody::Blob(blob) => {
-            add_blobs(tx, &[(blob.digest, 1)].into())?;
+            add_blob(tx, blob.digest)?;
             Ok(FileContent {
                 tag: blob.digest,
                 sha256: Some(blob.digest),
@@ -63,6 +63,14 @@ pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<F
             })
         }
     }
+}
+
+/// Adds a reference to a blob that is durable.
+///
+/// # Errors
+/// As for [`add`].
+pub(crate) fn add_blob(tx: &mut Tx<'_>, digest: Digest) -> Result<()> {
+    add_blobs(tx, &[(digest, 1)].into())
 }
 
 /// Adds references to content that nodes already hold, `count` times each (COPY).
@@ -139,7 +147,7 @@ pub(crate) fn announce(
     blobs: &[ChunkRef],
     now_ms: i64,
 ) -> Result<BTreeSet<Digest>> {
-    let sizes: BTreeMap<Digest, u32> = blobs
+    let sizes: BTreeMap<Digest, u64> = blobs
         .iter()
         .map(|blob| (blob.digest, blob.len_bytes))
         .collect();

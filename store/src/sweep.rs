@@ -5,10 +5,12 @@ pub(crate) mod rows;
 
 use crate::chunk::Cutting;
 use crate::error::{Error, Result};
+use crate::publication;
 use crate::reference;
 use crate::store::Store;
 
-/// Members of deleted folders that one transaction purges.
+/// Members of deleted folders, or contents published from a removed drive, that one transaction
+/// purges.
 const MEMBERS: u32 = 500;
 /// Chunks, at a guess, whose references one transaction drops: each is a row to change.
 const CHUNKS: u64 = 2000;
@@ -33,12 +35,16 @@ impl Store {
         let now_ms = self.world().now_ms();
         self.db()
             .write(move |tx| {
-                let Some(root) = rows::oldest_trash(tx)? else {
+                let Some((root, drive)) = rows::oldest_trash(tx)? else {
                     return Ok(false);
                 };
                 let mut members = rows::some_members(tx, root, MEMBERS)?;
                 members.truncate(at_once(&members));
                 if members.is_empty() {
+                    // What a removed drive had published goes with its root.
+                    if publication::purge(tx, drive, MEMBERS, now_ms)? {
+                        return Ok(true);
+                    }
                     rows::remove_trash(tx, root)?;
                     crate::node::rows::remove(tx, root)?;
                     return Ok(true);

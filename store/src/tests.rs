@@ -27,7 +27,7 @@ const REPLACE: TransferOptions = TransferOptions {
     modified_ns: None,
 };
 
-async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller {
+pub(crate) async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller {
     let (world, id) = (store.world().clone(), UserId::new(store.world()));
     let username = name.to_owned();
     let (drive, root) = store
@@ -59,7 +59,12 @@ fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
 
-async fn put(store: &Store, caller: &Caller, at: &str, content: &[u8]) -> Result<bool, Error> {
+pub(crate) async fn put(
+    store: &Store,
+    caller: &Caller,
+    at: &str,
+    content: &[u8],
+) -> Result<bool, Error> {
     let options = UploadOptions {
         size_bytes: Some(content.len() as u64),
         ..UploadOptions::default()
@@ -73,7 +78,7 @@ async fn put(store: &Store, caller: &Caller, at: &str, content: &[u8]) -> Result
     Ok(upload.complete().await?.commit(None).await?.created)
 }
 
-async fn get(store: &Store, caller: &Caller, at: &str) -> Option<Vec<u8>> {
+pub(crate) async fn get(store: &Store, caller: &Caller, at: &str) -> Option<Vec<u8>> {
     let (found, stored) = store.open_file(caller, &path(at)).await.unwrap()?;
     let mut download = store.download(&stored, 0..found.node.size_bytes);
     let mut content = Vec::new();

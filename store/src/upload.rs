@@ -25,13 +25,11 @@ use crate::quota::{self, Lease};
 use crate::reference;
 use crate::store::{Limits, Store};
 
-/// Reservations of uploads of unknown length grow at least this much at a time, and at most …
-const LEAST_STEP_BYTES: u64 = 1 << 20;
-/// … this much.
-const MOST_STEP_BYTES: u64 = 64 << 20;
+/// How far past the end a ranged write may begin.
+const MOST_GAP_BYTES: u64 = 64 << 20;
 
 /// After each of so many bytes the disk is looked at again: others fill it too.
-const DISK_CHECK_BYTES: u64 = 16 << 20;
+pub(crate) const DISK_CHECK_BYTES: u64 = 16 << 20;
 
 /// Receives what a client wants hashed besides, in order.
 pub type ExtraHash = Box<dyn FnMut(&[u8]) + Send>;
@@ -209,7 +207,7 @@ impl Store {
                     })?
             }
         };
-        if offset > node.size_bytes.saturating_add(MOST_STEP_BYTES) {
+        if offset > node.size_bytes.saturating_add(MOST_GAP_BYTES) {
             return Err(Error::RangeNotSatisfiable {
                 size_bytes: node.size_bytes,
             });
@@ -359,31 +357,16 @@ impl Upload {
         if self.received_bytes <= store.options().small_limit_bytes as u64 {
             return Ok(());
         }
-        let promised = self
-            .ticket
-            .lease
-            .as_ref()
-            .map_or(0, |lease| lease.size_bytes);
         let needed = (self.gap_bytes + self.received_bytes).saturating_sub(self.credit_bytes);
-        if needed <= promised {
+        if needed == 0 {
             return Ok(());
         }
-        let missing = needed - promised;
-        let step = promised
-            .clamp(LEAST_STEP_BYTES, MOST_STEP_BYTES)
-            .max(missing);
         let caller = &self.ticket.caller;
         let lease = self
             .ticket
             .lease
             .get_or_insert_with(|| Lease::new(&store, caller));
-        match lease.grow(step).await {
-            // Near the limit a whole step does not fit, the bytes at hand may.
-            Err(Error::QuotaExceeded { .. } | Error::CapacityExceeded) => {
-                lease.grow_in_turn(missing).await
-            }
-            result => result,
-        }
+        lease.cover(needed).await
     }
 
     /// Ends the content: everything received is durable when this returns.

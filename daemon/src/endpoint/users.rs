@@ -157,5 +157,7 @@ pub(super) fn usage(usage: &store::Usage) -> Usage {
         limit_bytes: usage.limit_bytes,
         free_bytes: usage.free_bytes(),
         files: usage.files,
+        publications: usage.publications,
+        published_bytes: usage.published_bytes,
     }
 }

@@ -18,8 +18,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use rustix::fs::{
-    Advice, AtFlags, Mode, OFlags, ResolveFlags, fadvise, fstat, fstatvfs, fsync, open, openat,
-    openat2, renameat, statat, unlinkat,
+    Advice, AtFlags, Mode, OFlags, ResolveFlags, Stat, fadvise, fstat, fstatvfs, fsync, open,
+    openat, openat2, renameat, statat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
@@ -197,6 +197,10 @@ fn name_of(digest: &Digest) -> String {
     format!("{}/{digest}", &digest[..2])
 }
 
+fn has_length(stat: &Stat, blob: &ChunkRef) -> bool {
+    u64::try_from(stat.st_size) == Ok(blob.len_bytes)
+}
+
 impl BlobStore for LocalBlobs {
     fn stage(&self) -> Result<Box<dyn Batch>, Error> {
         Ok(Box::new(LocalBatch::new(&self.folders)?))
@@ -220,7 +224,7 @@ impl BlobStore for LocalBlobs {
             Err(errno) => return Err(Error::io("open a blob")(errno.into())),
         };
         let stat = fstat(&file).map_err(|errno| Error::io("open a blob")(errno.into()))?;
-        if stat.st_size == i64::from(blob.len_bytes) {
+        if has_length(&stat, blob) {
             return Ok(Box::new(LocalFile(file)));
         }
         Err(corrupt(&format!(
@@ -240,7 +244,7 @@ impl BlobStore for LocalBlobs {
         );
         let file = file.ok()?;
         let stat = fstat(&file).ok()?;
-        (stat.st_size == i64::from(blob.len_bytes)).then(|| Box::new(LocalFile(file)) as _)
+        has_length(&stat, blob).then(|| Box::new(LocalFile(file)) as _)
     }
 
     fn remove(&self, digest: &Digest) -> Result<bool, Error> {

@@ -8,14 +8,16 @@ use crate::error::{Error, Result};
 use crate::id::{DriveId, ManifestId, NodeId};
 use crate::manifest::{self, ChunkRef};
 
-/// Blobs that are kept outside the database and referred to, a page at a time.
+/// Blobs that are kept outside the database and referred to, a page at a time. What is published is
+/// in a file also where its row has the bytes.
 pub(crate) fn stored_blobs(tx: &mut Tx<'_>, after: &[u8]) -> Result<Vec<ChunkRef>> {
     tx.all(
-        "SELECT digest, size_bytes FROM blob WHERE reference_count > 0 AND data IS NULL \
-         AND digest > $1 ORDER BY digest LIMIT 1000",
+        "SELECT b.digest, b.size_bytes FROM blob b WHERE b.reference_count > 0 AND b.digest > $1 \
+         AND (b.data IS NULL OR EXISTS (SELECT 1 FROM publication p WHERE p.digest = b.digest)) \
+         ORDER BY b.digest LIMIT 1000",
         args![after],
         |row| {
-            let len_bytes = row.get::<u32>(1)?;
+            let len_bytes = row.get(1)?;
             Ok(ChunkRef {
                 digest: row.get(0)?,
                 len_bytes,
@@ -98,6 +100,14 @@ fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
             Ok(())
         },
     )?;
+    tx.each(
+        "SELECT digest, COUNT(*) FROM publication GROUP BY digest",
+        args![],
+        |row| {
+            *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        },
+    )?;
     tx.each("SELECT size_bytes, chunks FROM manifest", args![], |row| {
         let (_, chunks) = manifest::unpack(row.bytes(1)?, row.get(0)?)
             .map_err(|_| Error::malformed("manifest"))?;
@@ -138,16 +148,23 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
                     COUNT(*) - 1, \
                     CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
                         WHERE p.node_id = n.id)), 0) AS BIGINT) \
-             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id) \
-         SELECT d.id, d.used_bytes, d.file_count, s.used, s.files, d.reserved_bytes, \
+             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id), \
+         published (drive_id, contents, bytes) AS ( \
+             SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM publication \
+             GROUP BY drive_id) \
+         SELECT d.id, d.used_bytes, d.file_count, s.used + COALESCE(p.bytes, 0), s.files, \
+             d.reserved_bytes, \
              CAST(COALESCE((SELECT SUM(r.size_bytes) FROM reservation r WHERE r.drive_id = d.id), 0) \
                  AS BIGINT), \
              d.lock_count, (SELECT COUNT(*) FROM dav_lock l WHERE l.drive_id = d.id), \
-             d.node_count, s.nodes, d.property_bytes, s.properties \
-         FROM drive d JOIN sums s ON s.drive_id = d.id",
+             d.node_count, s.nodes, d.property_bytes, s.properties, \
+             d.publication_count, COALESCE(p.contents, 0), \
+             d.published_bytes, COALESCE(p.bytes, 0) \
+         FROM drive d JOIN sums s ON s.drive_id = d.id \
+         LEFT JOIN published p ON p.drive_id = d.id",
         args![],
         |row| {
-            let numbers: Vec<i64> = (1..13).map(|at| row.get(at)).collect::<Result<_>>()?;
+            let numbers: Vec<i64> = (1..17).map(|at| row.get(at)).collect::<Result<_>>()?;
             Ok((row.get::<DriveId>(0)?, numbers))
         },
     )?;
@@ -169,6 +186,12 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
                 "drive {id} counts {} files and folders with {} bytes of properties, \
                  {} with {} are there",
                 n[8], n[10], n[9], n[11]
+            ));
+        }
+        if (n[12], n[14]) != (n[13], n[15]) {
+            faults.push(format!(
+                "drive {id} counts {} published contents with {} bytes, {} with {} are there",
+                n[12], n[14], n[13], n[15]
             ));
         }
         if n[6] != n[7] {

@@ -21,7 +21,8 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// A buffer for `len` bytes, or for a whole frame of them if that is less.
-    pub(crate) fn for_bytes(len: usize) -> Self {
+    pub(crate) fn for_bytes(len: u64) -> Self {
+        let len = usize::try_from(len).map_or(FRAME_BYTES, |len| len.min(FRAME_BYTES));
         if len < SHARED_FROM {
             return Self {
                 buffer: vec![0; len].into(),
@@ -30,10 +31,7 @@ impl Frame {
         }
         let used = BUFFERS.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let buffer = used.unwrap_or_else(|| vec![0; FRAME_BYTES].into());
-        Self {
-            buffer,
-            len: len.min(FRAME_BYTES),
-        }
+        Self { buffer, len }
     }
 
     /// Where to read to.

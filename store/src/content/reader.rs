@@ -10,12 +10,16 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn, spawn_blocking};
 
 use super::frame::{FRAME_BYTES, Frame};
 use super::{ContentBody, Error, Verified};
 use crate::blob::{BlobFile, Blobs};
+use crate::chunk::Cutting;
 use crate::manifest::{ChunkRef, Span, Spans, spans};
+
+/// No chunk is longer; what is takes a while to be checked.
+const SHORT_BYTES: u64 = Cutting::LOCAL.max_bytes as u64;
 
 /// Reads a range of a content as frames of at most 256 KiB.
 pub(crate) struct ContentReader {
@@ -161,7 +165,7 @@ impl ContentReader {
 
     fn fetch(&self, span: Span) -> JoinHandle<Result<Fetched, Error>> {
         let (blobs, verified) = (self.blobs.clone(), Arc::clone(&self.verified));
-        spawn_blocking(move || {
+        let job = move || {
             if verified.is_trusted(&span.blob.digest) {
                 let file = blobs.open(&span.blob)?;
                 return read_on(&blobs, Open { file, span }, None);
@@ -169,6 +173,16 @@ impl ContentReader {
             let fetched = check(&blobs, span)?;
             verified.mark(span.blob.digest);
             Ok(fetched)
+        };
+        let digest = span.blob.digest;
+        if span.blob.len_bytes <= SHORT_BYTES || self.verified.is_trusted(&digest) {
+            return spawn_blocking(job);
+        }
+        // Anyone may ask for something long, and many at once.
+        let turn = self.verified.turn(digest);
+        spawn(async move {
+            let _turn = turn.lock().await;
+            spawn_blocking(job).await.map_err(Error::job)?
         })
     }
 }
@@ -176,10 +190,11 @@ impl ContentReader {
 /// Checks a blob. What fits into a frame is at hand then; a longer one is read again to be sent, from
 /// the system's cache: to keep it meanwhile would take as much memory as there are slow readers.
 fn check(blobs: &Blobs, span: Span) -> Result<Fetched, Error> {
-    if span.blob.len_bytes as usize <= FRAME_BYTES {
+    if span.blob.len_bytes <= FRAME_BYTES as u64 {
         let data = blobs.read_all(&span.blob)?;
+        let within = |at: u64| usize::try_from(at).expect("a place within a frame");
         return Ok(Fetched {
-            ready: data.slice(span.start as usize..span.end as usize),
+            ready: data.slice(within(span.start)..within(span.end)),
             open: None,
         });
     }
@@ -205,21 +220,16 @@ fn read_on(blobs: &Blobs, mut open: Open, next: Option<ChunkRef>) -> Result<Fetc
 
 impl Open {
     fn read_cached(&mut self) -> Result<Option<Bytes>, Error> {
-        let mut frame = Frame::for_bytes((self.span.end - self.span.start) as usize);
-        match self
-            .file
-            .read_cached(frame.buffer(), u64::from(self.span.start))?
-        {
+        let mut frame = Frame::for_bytes(self.span.end - self.span.start);
+        match self.file.read_cached(frame.buffer(), self.span.start)? {
             Some(read) => self.took(frame, read).map(Some),
             None => Ok(None),
         }
     }
 
     fn read(&mut self) -> Result<Bytes, Error> {
-        let mut frame = Frame::for_bytes((self.span.end - self.span.start) as usize);
-        let read = self
-            .file
-            .read_at(frame.buffer(), u64::from(self.span.start))?;
+        let mut frame = Frame::for_bytes(self.span.end - self.span.start);
+        let read = self.file.read_at(frame.buffer(), self.span.start)?;
         self.took(frame, read)
     }
 
@@ -230,7 +240,7 @@ impl Open {
             return Err(Error::Corrupt { digest });
         }
         let frame = frame.filled(read);
-        self.span.start += u32::try_from(frame.len()).expect("frames are short");
+        self.span.start += frame.len() as u64;
         Ok(frame)
     }
 

@@ -167,7 +167,7 @@ impl Splice {
             while let Some(chunk) = chunks.get(next)
                 && (tail_end < position || (position < tail_end && tail_end < position + enough))
             {
-                tail_end += u64::from(chunk.len_bytes);
+                tail_end += chunk.len_bytes;
                 next += 1;
             }
             if position < tail_end {
@@ -210,7 +210,7 @@ fn length(bytes: u64) -> usize {
 fn locate(chunks: &[ChunkRef], position: u64, last: usize) -> (usize, u64) {
     let mut start = 0;
     for (index, chunk) in chunks.iter().enumerate() {
-        let end = start + u64::from(chunk.len_bytes);
+        let end = start + chunk.len_bytes;
         if position < end || index == last {
             return (index, start);
         }

@@ -19,7 +19,9 @@ const BATCH_BYTES: u64 = 64 << 20;
 pub(super) struct Stage {
     blobs: Blobs,
     /// While all of the content may be one blob: where it would be cut otherwise.
-    head: Option<Vec<u32>>,
+    head: Option<Vec<u64>>,
+    /// How long that one blob may become.
+    most_head_bytes: u64,
     current: Current,
     batch: Option<Staged>,
     full: Option<Staged>,
@@ -32,7 +34,7 @@ pub(super) struct Stage {
 #[derive(Default)]
 struct Current {
     hasher: Hasher,
-    len_bytes: u32,
+    len_bytes: u64,
 }
 
 /// Blobs that wait for their names.
@@ -43,11 +45,12 @@ pub(super) struct Staged {
 }
 
 impl Stage {
-    /// With `head`, content that turns out short becomes one blob instead of chunks.
-    pub(super) fn new(blobs: Blobs, head: bool) -> Self {
+    /// Content that turns out no longer than `most_head_bytes` becomes one blob instead of chunks.
+    pub(super) fn new(blobs: Blobs, most_head_bytes: Option<u64>) -> Self {
         Self {
             blobs,
-            head: head.then(Vec::new),
+            head: most_head_bytes.map(|_| Vec::new()),
+            most_head_bytes: most_head_bytes.unwrap_or(0),
             current: Current::default(),
             batch: None,
             full: None,
@@ -93,6 +96,8 @@ impl Stage {
                     digest,
                     len_bytes: self.current.len_bytes,
                 };
+                // No bytes at all are a blob too, where one is asked for whatever the length.
+                self.batch()?.append(&[])?;
                 self.seal(blob)?;
                 ContentBody::Blob(blob)
             }
@@ -110,9 +115,7 @@ impl Stage {
         if added == 0 {
             return Ok(());
         }
-        if self.head.is_some()
-            && u64::from(self.current.len_bytes) + added > u64::from(self.blobs.cutting().max_bytes)
-        {
+        if self.head.is_some() && self.current.len_bytes + added > self.most_head_bytes {
             self.cut_head()?;
         }
         if self.head.is_none() {
@@ -121,7 +124,7 @@ impl Stage {
             }
         }
         self.batch()?.append(data)?;
-        self.current.len_bytes += u32::try_from(added).expect("chunks and steps are small");
+        self.current.len_bytes += added;
         Ok(())
     }
 
@@ -150,7 +153,7 @@ impl Stage {
         self.current.len_bytes = 0;
         if let Some(staged) = &mut self.batch {
             staged.blobs.push(blob);
-            staged.size_bytes += u64::from(blob.len_bytes);
+            staged.size_bytes += blob.len_bytes;
             if staged.size_bytes >= BATCH_BYTES {
                 debug_assert!(self.full.is_none(), "one step fills no two batches");
                 self.full = self.batch.take();
@@ -186,14 +189,15 @@ impl Stage {
         self.copy(&*head, at, whole)
     }
 
-    fn copy(&mut self, from: &dyn BlobFile, start: u32, end: u32) -> Result<(), Error> {
+    fn copy(&mut self, from: &dyn BlobFile, start: u64, end: u64) -> Result<(), Error> {
         if start == end {
             return Ok(());
         }
-        let mut data = vec![0; (end - start) as usize];
+        let len = usize::try_from(end - start).expect("a chunk is short");
+        let mut data = vec![0; len];
         let mut at = 0;
         while at < data.len() {
-            match from.read_at(&mut data[at..], u64::from(start) + at as u64)? {
+            match from.read_at(&mut data[at..], start + at as u64)? {
                 0 => {
                     let short = std::io::ErrorKind::UnexpectedEof.into();
                     return Err(Error::io("read back what was written")(short));

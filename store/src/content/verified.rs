@@ -1,7 +1,7 @@
 //! Which blobs were found to hold the right bytes, and when.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::digest::Digest;
@@ -28,13 +28,18 @@ pub enum VerifyReads {
 pub(crate) struct Verified {
     verify: VerifyReads,
     shards: [Mutex<HashMap<Digest, Instant>>; SHARDS],
+    turns: Mutex<HashMap<Digest, Weak<Turn>>>,
 }
+
+/// Held while a long blob is checked.
+pub(super) type Turn = tokio::sync::Mutex<()>;
 
 impl Verified {
     pub(crate) fn new(verify: VerifyReads) -> Self {
         Self {
             verify,
             shards: Default::default(),
+            turns: Mutex::default(),
         }
     }
 
@@ -46,6 +51,18 @@ impl Verified {
     /// The blob was checked just now.
     pub(super) fn mark(&self, digest: Digest) {
         self.mark_at(digest, Instant::now());
+    }
+
+    /// What those share who want the same blob checked: one reads it, the others find that done.
+    pub(super) fn turn(&self, digest: Digest) -> Arc<Turn> {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(turn) = turns.get(&digest).and_then(Weak::upgrade) {
+            return turn;
+        }
+        turns.retain(|_, turn| turn.strong_count() > 0);
+        let turn = Arc::new(Turn::default());
+        turns.insert(digest, Arc::downgrade(&turn));
+        turn
     }
 
     fn is_trusted_at(&self, digest: &Digest, now: Instant) -> bool {
@@ -110,6 +127,18 @@ mod tests {
             verified.mark(digest);
             assert_eq!(verified.is_trusted(&digest), trusted);
         }
+    }
+
+    #[test]
+    fn those_who_want_the_same_share_a_turn_while_there_is_one() {
+        let verified = Verified::new(VerifyReads::Daily);
+        let (one, other) = (Digest::of(b"one"), Digest::of(b"other"));
+        let turn = verified.turn(one);
+        assert!(Arc::ptr_eq(&turn, &verified.turn(one)));
+        assert!(!Arc::ptr_eq(&turn, &verified.turn(other)));
+        drop(turn);
+        verified.turn(other);
+        assert_eq!(verified.turns.lock().unwrap().len(), 1);
     }
 
     #[test]

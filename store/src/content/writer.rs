@@ -27,6 +27,7 @@ pub(crate) struct ContentWriter {
     announce: Announce,
     expected_bytes: Option<u64>,
     small_limit: usize,
+    form: Form,
     size_bytes: u64,
     pending: Step,
     hash: Worker<Hash, Pieces>,
@@ -45,6 +46,8 @@ pub(super) enum Form {
     Whole,
     /// The middle of another content: always chunks, and nobody asks for its digest.
     Middle,
+    /// One blob whatever the length, also where there are few bytes or none.
+    OneBlob,
 }
 
 /// Frames that are worked on together.
@@ -74,6 +77,16 @@ impl ContentWriter {
         Ok(Self::with_form(blobs, pool, expected_bytes, small_limit, announce, form).await)
     }
 
+    /// As [`ContentWriter::new`], for content that becomes one blob whatever its length.
+    pub(crate) async fn one_blob(
+        blobs: Blobs,
+        pool: &MemoryPool,
+        expected_bytes: Option<u64>,
+        announce: Announce,
+    ) -> Self {
+        Self::with_form(blobs, pool, expected_bytes, 0, announce, Form::OneBlob).await
+    }
+
     pub(super) async fn with_form(
         blobs: Blobs,
         pool: &MemoryPool,
@@ -82,19 +95,28 @@ impl ContentWriter {
         announce: Announce,
         form: Form,
     ) -> Self {
-        let whole = form == Form::Whole;
-        let small_limit = if whole { small_limit } else { 0 };
+        let small_limit = if form == Form::Whole { small_limit } else { 0 };
         let seat = Arc::new(pool.join());
         let likely = expected_bytes.and_then(|bytes| usize::try_from(bytes).ok());
         let held = match likely.unwrap_or(usize::MAX).min(small_limit) {
             0 => None,
             bytes => Some(seat.take(bytes).await),
         };
-        let one_blob_bytes = u64::from(blobs.cutting().max_bytes);
-        let one_blob = whole && expected_bytes.is_some_and(|bytes| bytes <= one_blob_bytes);
-        let may_be_one_blob = whole && (one_blob || expected_bytes.is_none());
+        // How long one blob may become, if the content may be one, and whether it will be.
+        let (most_head_bytes, one_blob) = match form {
+            Form::Whole => {
+                let most_bytes = u64::from(blobs.cutting().max_bytes);
+                let fits = expected_bytes.map(|bytes| bytes <= most_bytes);
+                (
+                    (fits != Some(false)).then_some(most_bytes),
+                    fits == Some(true),
+                )
+            }
+            Form::Middle => (None, false),
+            Form::OneBlob => (Some(u64::MAX), true),
+        };
         let hash = Hash {
-            whole: whole.then(Hasher::default),
+            whole: (form != Form::Middle).then(Hasher::default),
             cutter: (!one_blob).then(|| Cutter::new(blobs.cutting())),
             extra: None,
         };
@@ -103,13 +125,14 @@ impl ContentWriter {
             announce,
             expected_bytes,
             small_limit,
+            form,
             size_bytes: 0,
             pending: Step {
                 held,
                 ..Step::default()
             },
             hash: Worker::Idle(hash),
-            stage: Worker::Idle(Stage::new(blobs, may_be_one_blob)),
+            stage: Worker::Idle(Stage::new(blobs, most_head_bytes)),
             publishing: None,
             advanced: false,
             sound: true,
@@ -175,7 +198,8 @@ impl ContentWriter {
         }
         let (mut hash, hashed) = self.hash.take().await?;
         let Step { frames, held, .. } = std::mem::take(&mut self.pending);
-        if !self.advanced && size_bytes <= self.small_limit as u64 {
+        let is_small = !self.advanced && size_bytes <= self.small_limit as u64;
+        if is_small && self.form != Form::OneBlob {
             return Ok(small(hash, frames));
         }
         if let Some(pieces) = hashed {

@@ -7,9 +7,11 @@ use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId, UserId};
 
 const COLUMNS_FROM: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor, node_count, property_bytes FROM drive WHERE id = $1";
+     lock_count, change_number, change_floor, node_count, property_bytes, \
+     publication_count, published_bytes FROM drive WHERE id = $1";
 const COLUMNS_FOR_UPDATE: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor, node_count, property_bytes FROM drive WHERE id = $1 FOR UPDATE";
+     lock_count, change_number, change_floor, node_count, property_bytes, \
+     publication_count, published_bytes FROM drive WHERE id = $1 FOR UPDATE";
 
 fn read(row: &Row<'_>) -> Result<Drive> {
     Ok(Drive {
@@ -20,6 +22,8 @@ fn read(row: &Row<'_>) -> Result<Drive> {
             used_bytes: row.get(3)?,
             reserved_bytes: row.get(4)?,
             files: row.get(5)?,
+            publications: row.get(11)?,
+            published_bytes: row.get(12)?,
         },
         lock_count: row.get(6)?,
         change_number: row.get(7)?,
@@ -53,9 +57,9 @@ pub(crate) fn insert(
 ) -> Result<()> {
     tx.execute(
         "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
-             file_count, node_count, property_bytes, lock_count, change_number, change_floor, \
-             created_at) \
-         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
+             file_count, node_count, property_bytes, publication_count, published_bytes, \
+             lock_count, change_number, change_floor, created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
         args![id, owner, root, limit_bytes, now_ms],
     )?;
     Ok(())
@@ -65,7 +69,8 @@ pub(crate) fn insert(
 pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
     tx.execute(
         "UPDATE drive SET used_bytes = $2, reserved_bytes = $3, file_count = $4, lock_count = $5, \
-             change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9 WHERE id = $1",
+             change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9, \
+             publication_count = $10, published_bytes = $11 WHERE id = $1",
         args![
             drive.id,
             drive.usage.used_bytes,
@@ -76,6 +81,8 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
             drive.change_floor,
             drive.nodes,
             drive.property_bytes,
+            drive.usage.publications,
+            drive.usage.published_bytes,
         ],
     )?;
     tx.effect(Effect::Drive(drive.id));

@@ -112,8 +112,7 @@ fn read_held(row: &Row<'_>, body: Body) -> Result<Held> {
             Some(bytes) => Held::Bytes(bytes.to_vec()),
             None => Held::Blob(ChunkRef {
                 digest,
-                len_bytes: u32::try_from(size_bytes)
-                    .map_err(|_| Error::malformed("blob length"))?,
+                len_bytes: size_bytes.unsigned_abs(),
             }),
         },
         Body::Manifest(_) => {

@@ -62,7 +62,7 @@ fn pairs(counts: &BTreeMap<Digest, i64>) -> Vec<Vec<Value<'static>>> {
 }
 
 /// Those of the blobs that have a row.
-pub(crate) fn known(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u32>) -> Result<BTreeSet<Digest>> {
+pub(crate) fn known(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u64>) -> Result<BTreeSet<Digest>> {
     let keys: Vec<Value<'_>> = sizes.keys().map(|digest| Value::from(*digest)).collect();
     let known = tx.all_of(
         "SELECT digest FROM blob WHERE digest = $1",
@@ -98,7 +98,7 @@ pub(crate) fn remove_abandoned(tx: &mut Tx<'_>, digest: Digest, announced_at: i6
     Ok(removed == 1)
 }
 
-pub(crate) fn announce(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u32>, now_ms: i64) -> Result<()> {
+pub(crate) fn announce(tx: &mut Tx<'_>, sizes: &BTreeMap<Digest, u64>, now_ms: i64) -> Result<()> {
     let rows: Vec<Vec<Value<'_>>> = sizes
         .iter()
         .map(|(digest, size)| vec![(*digest).into(), (*size).into(), now_ms.into()])

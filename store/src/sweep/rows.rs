@@ -21,19 +21,19 @@ pub(crate) struct Member {
 
 macro_rules! oldest_trash {
     () => {
-        "SELECT node_id FROM trash ORDER BY deleted_at, node_id LIMIT 1"
+        "SELECT node_id, drive_id FROM trash ORDER BY deleted_at, node_id LIMIT 1"
     };
 }
 
-/// The tree to purge next. Until the transaction ends no other daemon purges it:
+/// The tree to purge next, and its drive. Until the transaction ends no other daemon purges it:
 /// two that release the same references would count content as gone that is not.
-pub(crate) fn oldest_trash(tx: &mut Tx<'_>) -> Result<Option<NodeId>> {
+pub(crate) fn oldest_trash(tx: &mut Tx<'_>) -> Result<Option<(NodeId, DriveId)>> {
     let sql = if tx.needs_row_locks() {
         concat!(oldest_trash!(), " FOR UPDATE SKIP LOCKED")
     } else {
         oldest_trash!()
     };
-    tx.first(sql, args![], |row| row.get(0))
+    tx.first(sql, args![], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Result<Vec<Member>> {

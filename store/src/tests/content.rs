@@ -9,7 +9,7 @@ use crate::{Condition, Digest, Store};
 async fn announce(store: &Store, data: &[u8]) {
     let blob = ChunkRef {
         digest: Digest::of(data),
-        len_bytes: u32::try_from(data.len()).unwrap(),
+        len_bytes: data.len() as u64,
     };
     let now_ms = store.world().now_ms();
     store

@@ -13,7 +13,8 @@ macro_rules! select_user {
     ($rest:literal) => {
         concat!(
             "SELECT a.id, a.username, a.email, a.access, a.created_at, a.disabled_at, d.id, \
-                 d.used_bytes, d.reserved_bytes, d.limit_bytes, d.file_count \
+                 d.used_bytes, d.reserved_bytes, d.limit_bytes, d.file_count, \
+                 d.publication_count, d.published_bytes \
              FROM account a JOIN drive d ON d.owner_id = a.id ",
             $rest
         )
@@ -34,6 +35,8 @@ fn read(row: &Row<'_>) -> Result<User> {
             reserved_bytes: row.get(8)?,
             limit_bytes: row.get(9)?,
             files: row.get(10)?,
+            publications: row.get(11)?,
+            published_bytes: row.get(12)?,
         },
     })
 }

@@ -8,6 +8,7 @@ mod file_rules;
 mod files;
 mod forms;
 mod search;
+mod store;
 mod tokens;
 
 /// Words that several modules say.

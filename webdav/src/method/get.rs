@@ -5,6 +5,7 @@
 
 pub(crate) mod index;
 mod parts;
+mod published;
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
@@ -14,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use store::{Node, Stored};
 
 use crate::body::{Body, Part};
+use crate::dispatch::Dav;
 use crate::grammar::range::{Selection, Span, select};
 use crate::grammar::{content_range, date, digest_field};
 use crate::media::{self, Media};
@@ -84,7 +86,6 @@ fn head(call: &Call<'_>, node: &Node) -> Response<Body> {
 fn file(call: &Call<'_>, node: &Node, stored: &Stored) -> Response<Body> {
     let mut answer = Response::new(Body::Empty);
     let media = write_fields(call, node, answer.headers_mut());
-    let media_type = HeaderValue::from_static(media.media_type);
     let selection = if call.headers().contains_key(RANGE) {
         let modified = Some(modified_at_s(node));
         select(
@@ -97,31 +98,69 @@ fn file(call: &Call<'_>, node: &Node, stored: &Stored) -> Response<Body> {
     } else {
         Selection::Whole
     };
-    match selection {
-        Selection::Whole => {
-            *answer.body_mut() = span_body(call, stored, 0, node.size_bytes);
-            answer.headers_mut().insert(CONTENT_TYPE, media_type);
-        }
-        Selection::Parts(spans) => {
-            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            if let [Span { start, end }] = spans[..] {
-                *answer.body_mut() = span_body(call, stored, start, end);
+    let content = Content {
+        dav: call.dav,
+        stored,
+        media_type: media.media_type,
+        size_bytes: node.size_bytes,
+    };
+    content.put(&mut answer, selection);
+    answer
+}
+
+/// A content and what it is sent as.
+struct Content<'a> {
+    dav: &'a Dav,
+    stored: &'a Stored,
+    media_type: &'static str,
+    size_bytes: u64,
+}
+
+impl Content<'_> {
+    /// Puts what was selected into an answer.
+    fn put(&self, answer: &mut Response<Body>, selection: Selection) {
+        let media_type = HeaderValue::from_static(self.media_type);
+        match selection {
+            Selection::Whole => {
+                *answer.body_mut() = self.span_body(0, self.size_bytes);
+                answer.headers_mut().insert(CONTENT_TYPE, media_type);
+            }
+            Selection::Parts(spans) => {
+                *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+                if let [Span { start, end }] = spans[..] {
+                    *answer.body_mut() = self.span_body(start, end);
+                    let headers = answer.headers_mut();
+                    headers.insert(CONTENT_TYPE, media_type);
+                    headers.insert(CONTENT_RANGE, of_part(spans[0], self.size_bytes));
+                } else {
+                    parts::put(answer, self, &spans);
+                }
+            }
+            Selection::Unsatisfiable => {
+                *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+                let value = content_range::unsatisfied(self.size_bytes);
                 let headers = answer.headers_mut();
-                headers.insert(CONTENT_TYPE, media_type);
-                headers.insert(CONTENT_RANGE, of_part(spans[0], node.size_bytes));
-            } else {
-                parts::put(&mut answer, call, stored, media, &spans, node.size_bytes);
+                headers.insert(CONTENT_RANGE, visible(value.into_bytes()));
+                headers.remove(CONTENT_DISPOSITION);
             }
         }
-        Selection::Unsatisfiable => {
-            *answer.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            let value = content_range::unsatisfied(node.size_bytes);
-            let headers = answer.headers_mut();
-            headers.insert(CONTENT_RANGE, visible(value.into_bytes()));
-            headers.remove(CONTENT_DISPOSITION);
+    }
+
+    fn span_body(&self, start: u64, end: u64) -> Body {
+        match self.part(start, end) {
+            Part::Bytes(bytes) => Body::full(bytes),
+            part @ Part::Download(_) => Body::parts(vec![part], end - start),
         }
     }
-    answer
+
+    fn part(&self, start: u64, end: u64) -> Part {
+        let Some(bytes) = self.stored.bytes() else {
+            let download = self.dav.store().download(self.stored, start..end);
+            return Part::Download(Box::new(download));
+        };
+        let at = |offset: u64| usize::try_from(offset).map_or(bytes.len(), |n| n.min(bytes.len()));
+        Part::Bytes(bytes.slice(at(start)..at(end)))
+    }
 }
 
 fn not_modified(node: &Node) -> Response<Body> {
@@ -187,24 +226,6 @@ fn of_part(span: Span, size_bytes: u64) -> HeaderValue {
 /// A value that we wrote.
 fn visible(bytes: Vec<u8>) -> HeaderValue {
     HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)).expect("only visible ASCII")
-}
-
-fn span_body(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Body {
-    match part(call, stored, start, end) {
-        Part::Bytes(bytes) => Body::full(bytes),
-        part @ Part::Download(_) => Body::parts(vec![part], end - start),
-    }
-}
-
-fn part(call: &Call<'_>, stored: &Stored, start: u64, end: u64) -> Part {
-    match stored.bytes() {
-        Some(bytes) => {
-            let at =
-                |offset: u64| usize::try_from(offset).map_or(bytes.len(), |n| n.min(bytes.len()));
-            Part::Bytes(bytes.slice(at(start)..at(end)))
-        }
-        None => Part::Download(Box::new(call.store().download(stored, start..end))),
-    }
 }
 
 /// `Content-Disposition` of what is to be saved under this name (RFC 6266 §4).

@@ -17,6 +17,10 @@ use crate::manifest::ChunkRef;
 /// It also bounds the files that a batch keeps open.
 const SYNC_TOGETHER: usize = 8;
 
+/// A blob that grows beyond this is synced on the way, each time by so much, so that its end does not
+/// wait for all of it.
+const SYNC_AFTER_BYTES: u64 = 64 << 20;
+
 /// A file in `incoming`, removed on drop unless it was given a name.
 pub(super) struct Temp {
     folders: Arc<Folders>,
@@ -24,6 +28,7 @@ pub(super) struct Temp {
     /// Closed early in large batches.
     file: Option<File>,
     len_bytes: u64,
+    unsynced_bytes: u64,
     named: bool,
 }
 
@@ -38,6 +43,7 @@ impl Temp {
             name,
             file,
             len_bytes: 0,
+            unsynced_bytes: 0,
             named: false,
         })
     }
@@ -45,7 +51,13 @@ impl Temp {
     pub(super) fn append(&mut self, parts: &[Bytes]) -> Result<(), Error> {
         let file = self.file.as_mut().expect("only sealed files are closed");
         write_all(file, parts).map_err(Error::io("write a blob"))?;
-        self.len_bytes += parts.iter().map(|part| part.len() as u64).sum::<u64>();
+        let added: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        self.len_bytes += added;
+        self.unsynced_bytes += added;
+        if self.unsynced_bytes >= SYNC_AFTER_BYTES {
+            self.unsynced_bytes = 0;
+            self.sync()?;
+        }
         Ok(())
     }
 
@@ -159,7 +171,7 @@ impl Batch for LocalBatch {
         let temp = self
             .open
             .take()
-            .filter(|temp| temp.len_bytes == u64::from(blob.len_bytes));
+            .filter(|temp| temp.len_bytes == blob.len_bytes);
         let temp = temp.ok_or_else(|| {
             Error::io("seal a blob of another length")(io::ErrorKind::InvalidInput.into())
         })?;

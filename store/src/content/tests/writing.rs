@@ -36,7 +36,7 @@ proptest! {
                 }
                 ContentBody::Blob(blob) => {
                     assert!((SMALL + 1..=one_blob).contains(&len));
-                    assert_eq!((blob.digest, blob.len_bytes as usize), (Digest::of(&data), len));
+                    assert_eq!((blob.digest, blob.len_bytes), (Digest::of(&data), len as u64));
                 }
                 ContentBody::Chunks(_) => assert!(len > one_blob),
             }
@@ -46,7 +46,7 @@ proptest! {
             announced.sort_unstable_by_key(|blob| blob.digest);
             announced.dedup();
             let expected: Vec<_> =
-                announced.iter().map(|blob| (blob.digest, u64::from(blob.len_bytes))).collect();
+                announced.iter().map(|blob| (blob.digest, blob.len_bytes)).collect();
             assert_eq!(crate::blob::conformance::listed(&rig.blobs), expected);
             assert!(chunks(&content).iter().all(|chunk| announced.contains(chunk)));
             rig.assert_nothing_is_left().await;
@@ -65,6 +65,29 @@ async fn small_content_touches_no_disk_and_is_not_copied() {
     };
     assert_eq!(kept.as_ptr(), frame.as_ptr());
     assert_eq!(rig.faults.batches.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn one_blob_holds_whatever_it_is_given() {
+    for len in [0, 1, SMALL, 1_500, 300_000] {
+        for promised in [Some(len as u64), None] {
+            // The smallest pool, for many small steps.
+            let rig = Rig::with(TINY, 1 << 20);
+            let data = noise(9, len);
+            let (blobs, announce) = (rig.blobs.clone(), rig.announce());
+            let mut writer = ContentWriter::one_blob(blobs, &rig.pool, promised, announce).await;
+            for frame in data.chunks(700) {
+                writer.write(Bytes::copy_from_slice(frame)).await.unwrap();
+            }
+            let content = writer.finish().await.unwrap();
+            let blob = crate::blob::conformance::chunk(&data);
+            assert_eq!(content.body, ContentBody::Blob(blob));
+            assert_eq!(*rig.announced.lock().unwrap(), [blob]);
+            assert_eq!(std::fs::read(rig.path(&blob)).unwrap(), data);
+            assert_eq!(rig.read(&content).await, data);
+            rig.assert_nothing_is_left().await;
+        }
+    }
 }
 
 #[tokio::test]

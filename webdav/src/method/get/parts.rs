@@ -4,31 +4,22 @@ use std::io::Write as _;
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response};
-use store::Stored;
 
-use super::{part, visible};
+use super::{Content, visible};
 use crate::body::{Body, Part};
 use crate::grammar::range::Span;
-use crate::media::Media;
-use crate::request::Call;
 
 /// Puts the parts into an answer, their type before it.
-pub(super) fn put(
-    answer: &mut Response<Body>,
-    call: &Call<'_>,
-    stored: &Stored,
-    media: Media,
-    spans: &[Span],
-    size_bytes: u64,
-) {
-    let boundary = boundary(call.dav.options().world.bytes());
+pub(super) fn put(answer: &mut Response<Body>, content: &Content<'_>, spans: &[Span]) {
+    let (media_type, size_bytes) = (content.media_type, content.size_bytes);
+    let boundary = boundary(content.dav.options().world.bytes());
     let mut length_bytes = 0;
     let mut parts = Vec::with_capacity(2 * spans.len() + 1);
     for (index, span) in spans.iter().enumerate() {
-        let head = head(index == 0, &boundary, media.media_type, *span, size_bytes);
+        let head = head(index == 0, &boundary, media_type, *span, size_bytes);
         length_bytes += head.len() as u64 + span.len();
         parts.push(Part::Bytes(head.into()));
-        parts.push(part(call, stored, span.start, span.end));
+        parts.push(content.part(span.start, span.end));
     }
     let end = format!("\r\n--{boundary}--\r\n");
     length_bytes += end.len() as u64;

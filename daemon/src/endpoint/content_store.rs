@@ -1,0 +1,241 @@
+//! `/store`: contents published by their hash, for anyone who knows it.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+
+use api::{Page, Publication};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body::Body as _;
+use serde::Deserialize;
+use store::{Caller, Digest, Error, Publishing, Store};
+use webdav::grammar::{BadHeader, content_range, digest_field};
+
+use super::{AppState, Authenticated, Json, Path};
+use crate::moment::rfc3339;
+use crate::server::multipart::Multipart;
+use crate::server::problem::{Problem, code};
+
+/// Publications in one part of the list: unless it says, and at most.
+const PAGE: u32 = 100;
+const LONGEST_PAGE: u32 = 1000;
+
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/store", get(list).post(publish))
+        .route("/store/{sha256}", get(show).delete(withdraw))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListQuery {
+    limit: Option<u32>,
+    cursor: Option<String>,
+}
+
+/// What one has published oneself.
+async fn list(
+    State(state): State<AppState>,
+    who: Authenticated,
+    query: Result<Query<ListQuery>, QueryRejection>,
+) -> Result<Json<Page<Publication>>, Problem> {
+    let Query(query) = query?;
+    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let store = state.store();
+    // One more tells whether there is a next part.
+    let mut found = store.publications(&who.caller, after, limit + 1).await?;
+    let is_last = found.len() <= limit as usize;
+    found.truncate(limit as usize);
+    Ok(Json(Page {
+        next_cursor: found.last().filter(|_| !is_last).map(write_cursor),
+        items: found.iter().map(publication).collect(),
+    }))
+}
+
+/// Publishes the body, or the one file of a form.
+async fn publish(
+    State(state): State<AppState>,
+    who: Authenticated,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, body) = request.into_parts();
+    let (store, caller) = (state.store(), &who.caller);
+    let done = if is_form(&head.headers) {
+        let form = Multipart::new(&head.headers, body)?;
+        Box::pin(take_form(store, caller, form)).await?
+    } else {
+        Box::pin(take_body(store, caller, &head.headers, body)).await?
+    };
+    let (made, is_new) = done;
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let fields = [
+        (header::LOCATION, format!("/api/v1/store/{}", made.digest)),
+        (header::ETAG, format!("\"{}\"", made.digest)),
+    ];
+    Ok((status, fields, Json(publication(&made))).into_response())
+}
+
+/// Gives anyone a published content; HEAD as well.
+async fn show(
+    State(state): State<AppState>,
+    Path(sha256): Path<String>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let digest = read_digest(&sha256)?;
+    let found = state.store().published(digest).await?;
+    let found = found.ok_or(Error::NotFound)?;
+    let (head, _) = request.into_parts();
+    match state.dav.published(&head, &found) {
+        Ok(answer) => Ok(answer.map(Body::new)),
+        Err(error @ Error::RangeNotSatisfiable { size_bytes }) => {
+            let whole = HeaderValue::try_from(content_range::unsatisfied(size_bytes));
+            let mut answer = IntoResponse::into_response(Problem::from(error));
+            let whole = whole.expect("numbers are ASCII");
+            answer.headers_mut().insert(header::CONTENT_RANGE, whole);
+            Ok(answer)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Takes back what one has published oneself.
+async fn withdraw(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(sha256): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let digest = read_digest(&sha256)?;
+    state.store().withdraw(&who.caller, digest).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+type Published = (store::Publication, bool);
+
+async fn take_body(
+    store: &Store,
+    caller: &Caller,
+    headers: &HeaderMap,
+    mut body: Body,
+) -> Result<Published, Problem> {
+    require_whole(headers)?;
+    let expected = expected(headers)?;
+    let mut publishing = store.publish(caller, body.size_hint().exact()).await?;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%error, "an upload broke off");
+            bad_request("The body broke off; nothing was published.")
+        })?;
+        if let Ok(data) = frame.into_data()
+            && !data.is_empty()
+        {
+            publishing.write(data).await?;
+        }
+    }
+    Ok(publishing.commit(expected).await?)
+}
+
+async fn take_form(
+    store: &Store,
+    caller: &Caller,
+    mut form: Multipart<Body>,
+) -> Result<Published, Problem> {
+    let part = form.next_part().await?;
+    if part.is_none_or(|part| part.file_name.is_none()) {
+        return Err(not_one_file());
+    }
+    let mut publishing: Publishing = store.publish(caller, None).await?;
+    while let Some(piece) = form.piece().await? {
+        publishing.write(piece).await?;
+    }
+    if form.next_part().await?.is_some() {
+        return Err(not_one_file());
+    }
+    Ok(publishing.commit(None).await?)
+}
+
+fn not_one_file() -> Problem {
+    let error = Error::Invalid {
+        field: "form",
+        reason: "has one file in it and nothing else".to_owned(),
+    };
+    error.into()
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = value.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("multipart/form-data")
+}
+
+/// Refuses a body that is not what is to be published.
+fn require_whole(headers: &HeaderMap) -> Result<(), Problem> {
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return Err(bad_request("A part of a content cannot be published."));
+    }
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    if encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
+    }
+    Err(Problem::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        code::UNSUPPORTED_MEDIA_TYPE,
+        "A Content-Encoding is not taken off.",
+    ))
+}
+
+/// The digest that the client says the body has (RFC 9530).
+fn expected(headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
+    let read = |field| {
+        let digest = digest_field::sha256(headers, field);
+        digest.map_err(|bad: BadHeader| bad_request(bad.to_string()))
+    };
+    let whole = read(digest_field::REPR_DIGEST)?;
+    let sent = read(digest_field::CONTENT_DIGEST)?;
+    if let (Some(whole), Some(sent)) = (whole, sent)
+        && whole != sent
+    {
+        return Err(Error::ContentMismatch("digest").into());
+    }
+    Ok(whole.or(sent).map(Digest::from))
+}
+
+fn bad_request(detail: impl Into<String>) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, detail)
+}
+
+/// What cannot be a digest names nothing.
+fn read_digest(sha256: &str) -> Result<Digest, Problem> {
+    sha256.parse().map_err(|_| Problem::not_found())
+}
+
+fn publication(found: &store::Publication) -> Publication {
+    Publication {
+        sha256: found.digest.to_string(),
+        size_bytes: found.size_bytes,
+        published_at: rfc3339(found.published_at),
+    }
+}
+
+fn write_cursor(last: &store::Publication) -> String {
+    format!("{}.{}", last.published_at, last.digest)
+}
+
+fn read_cursor(cursor: &str) -> Result<(i64, Digest), Problem> {
+    let parts = cursor.split_once('.');
+    let read = parts.and_then(|(at, digest)| Some((at.parse().ok()?, digest.parse().ok()?)));
+    read.ok_or_else(|| {
+        let detail = "The cursor is not one that this list gave.";
+        Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail)
+    })
+}
