@@ -10,7 +10,6 @@ mod page;
 mod ping;
 mod problem;
 mod publication;
-mod search;
 mod user;
 
 pub use self::admin::{
@@ -24,7 +23,6 @@ pub use self::page::Page;
 pub use self::ping::Ping;
 pub use self::problem::Problem;
 pub use self::publication::Publication;
-pub use self::search::Hit;
 pub use self::user::{
     Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,
     Usage, User, UserChange,

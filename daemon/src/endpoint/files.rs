@@ -205,14 +205,17 @@ fn stored(located: &Located, is_new: bool) -> Response {
     (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
 }
 
-/// A node as the API has it.
 fn file(located: &Located) -> File {
-    let Located { path, node } = located;
+    file_at(located.path.to_string(), &located.node)
+}
+
+/// A node as the API has it.
+pub(super) fn file_at(path: String, node: &Node) -> File {
     let content = node.content();
     File {
         id: node.id.to_string(),
-        name: path.name().map_or("", Name::as_str).to_owned(),
-        path: path.to_string(),
+        name: path.rsplit('/').next().unwrap_or_default().to_owned(),
+        path,
         kind: kind(node).to_owned(),
         size_bytes: node.size_bytes,
         sha256: content.and_then(|content| Some(content.sha256?.to_string())),

@@ -1,6 +1,6 @@
 //! `/search`: files and folders by name.
 
-use api::{Hit, Page};
+use api::{File, Page};
 use axum::Router;
 use axum::extract::State;
 use axum::routing::get;
@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use store::NodeId;
 
+use super::files::file_at;
 use super::page::{Asked, Part};
 use super::{AppState, Authenticated, Json};
-use crate::moment::rfc3339;
 use crate::server::problem::Problem;
 
 pub fn routes() -> Router<AppState> {
@@ -30,35 +30,19 @@ async fn search(
     State(state): State<AppState>,
     who: Authenticated,
     Asked(query): Asked<SearchQuery>,
-) -> Result<Json<Page<Hit>>, Problem> {
+) -> Result<Json<Page<File>>, Problem> {
     let part = Part::new(query.limit, query.cursor.as_deref(), read_cursor)?;
     let limit = part.limit();
     let store = state.store();
     let found = store
         .search(&who.caller, &query.q, part.after, limit)
         .await?;
+    let items = found.items.into_iter();
+    let items = items.map(|hit| file_at(hit.path, &hit.node));
     Ok(Json(Page {
-        items: found.items.iter().map(hit).collect(),
+        items: items.collect(),
         next_cursor: found.next.map(|(name, id)| write_cursor(&name, id)),
     }))
-}
-
-fn hit(hit: &store::Hit) -> Hit {
-    let node = &hit.node;
-    let name = hit.path.rsplit('/').next().unwrap_or_default();
-    let kind = if node.is_folder() { "folder" } else { "file" };
-    let sha256 = node.content().and_then(|content| content.sha256);
-    Hit {
-        id: node.id.to_string(),
-        name: name.to_owned(),
-        path: hit.path.clone(),
-        kind: kind.to_owned(),
-        size_bytes: node.size_bytes,
-        sha256: sha256.map(|digest| digest.to_string()),
-        etag: node.etag(),
-        created_at: rfc3339(node.created_ns / 1_000_000),
-        modified_at: rfc3339(node.modified_ns / 1_000_000),
-    }
 }
 
 /// Id and name of the last hit of a part.
