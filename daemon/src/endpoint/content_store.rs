@@ -2,28 +2,24 @@
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::str::FromStr;
 
 use api::{Page, Publication};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request, State};
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
-use serde::Deserialize;
 use store::{Caller, Digest, Error, Publishing, Store};
 use webdav::grammar::{BadHeader, content_range, digest_field};
 
+use super::page::{Asked, Part, PartQuery};
 use super::{AppState, Authenticated, Json, Path};
 use crate::moment::rfc3339;
 use crate::server::multipart::Multipart;
 use crate::server::problem::{Problem, code};
-
-/// Publications in one part of the list: unless it says, and at most.
-const PAGE: u32 = 100;
-const LONGEST_PAGE: u32 = 1000;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -31,31 +27,17 @@ pub fn routes() -> Router<AppState> {
         .route("/store/{sha256}", get(show).delete(withdraw))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListQuery {
-    limit: Option<u32>,
-    cursor: Option<String>,
-}
-
 /// What one has published oneself.
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Asked(query): Asked<PartQuery>,
 ) -> Result<Json<Page<Publication>>, Problem> {
-    let Query(query) = query?;
-    let limit = query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE);
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let part: Part<Cursor> = query.part()?;
+    let after = part.after.as_ref().map(|Cursor(at, digest)| (*at, *digest));
     let store = state.store();
-    // One more tells whether there is a next part.
-    let mut found = store.publications(&who.caller, after, limit + 1).await?;
-    let is_last = found.len() <= limit as usize;
-    found.truncate(limit as usize);
-    Ok(Json(Page {
-        next_cursor: found.last().filter(|_| !is_last).map(write_cursor),
-        items: found.iter().map(publication).collect(),
-    }))
+    let found = store.publications(&who.caller, after, part.asked()).await?;
+    Ok(part.page(found, write_cursor, publication))
 }
 
 /// Publishes the body, or the one file of a form.
@@ -231,11 +213,15 @@ fn write_cursor(last: &store::Publication) -> String {
     format!("{}.{}", last.published_at, last.digest)
 }
 
-fn read_cursor(cursor: &str) -> Result<(i64, Digest), Problem> {
-    let parts = cursor.split_once('.');
-    let read = parts.and_then(|(at, digest)| Some((at.parse().ok()?, digest.parse().ok()?)));
-    read.ok_or_else(|| {
-        let detail = "The cursor is not one that this list gave.";
-        Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail)
-    })
+/// Where a list goes on: `MILLISECONDS.SHA256`.
+struct Cursor(i64, Digest);
+
+impl FromStr for Cursor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (at, digest) = text.split_once('.').ok_or(())?;
+        let at = at.parse().map_err(|_| ())?;
+        Ok(Self(at, digest.parse().map_err(|_| ())?))
+    }
 }

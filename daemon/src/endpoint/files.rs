@@ -8,7 +8,6 @@ mod content;
 
 use api::{File, FileChange, FileCopy, FileList, NewFolder};
 use axum::Router;
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -21,13 +20,10 @@ use store::{
     Destination, Error, Located, Name, Node, NodeChange, NodeId, Target, TransferOptions, Walk,
 };
 
+use super::page::{Asked, Part};
 use super::{AppState, Authenticated, Json};
 use crate::moment::{self, rfc3339};
 use crate::server::problem::{Problem, code};
-
-/// Members in one part of a list: unless it says, and at most.
-const PAGE: u32 = 100;
-const LONGEST_PAGE: u32 = 1000;
 
 pub fn routes() -> Router<AppState> {
     Router::new()
@@ -81,15 +77,14 @@ struct ListQuery {
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Asked(query): Asked<ListQuery>,
 ) -> Result<Response, Problem> {
-    let Query(query) = query?;
     let target: Target = match (&query.path, &query.id) {
         (Some(_), Some(_)) => return Err(bad_query("Either path or id, not both.")),
         (None, Some(id)) => node(id)?.into(),
         (path, None) => store::Path::parse(path.as_deref().unwrap_or("/"))?.into(),
     };
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?;
+    let part = Part::new(query.limit, query.cursor.as_deref(), read_cursor)?;
     let store = state.store();
     let found = store.look_up(&who.caller, &target).await?;
     let found = found.ok_or(Error::NotFound)?;
@@ -98,8 +93,8 @@ async fn list(
     }
     let walk = Walk {
         is_deep: query.recursive,
-        after,
-        limit: query.limit.unwrap_or(PAGE).clamp(1, LONGEST_PAGE),
+        limit: part.limit(),
+        after: part.after,
     };
     let members = store.members(&who.caller, &target, walk).await?;
     Ok(Json(FileList {
@@ -274,12 +269,10 @@ fn write_cursor(path: &store::Path) -> String {
     URL_SAFE_NO_PAD.encode(path.to_string())
 }
 
-fn read_cursor(cursor: &str) -> Result<store::Path, Problem> {
-    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok();
-    let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-    let path = text.and_then(|text| store::Path::parse(&text).ok());
-    path.filter(|path| !path.is_root())
-        .ok_or_else(|| bad_query("The cursor is not one that this list gave."))
+fn read_cursor(cursor: &str) -> Option<store::Path> {
+    let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
+    let path = store::Path::parse(&String::from_utf8(bytes).ok()?).ok()?;
+    (!path.is_root()).then_some(path)
 }
 
 fn bad_query(detail: &'static str) -> Problem {
@@ -295,7 +288,7 @@ mod tests {
         let path = store::Path::parse("/a b/\u{fc}").unwrap();
         assert_eq!(read_cursor(&write_cursor(&path)).unwrap(), path);
         for other in ["", "Lw", "/a", "Li4", "%"] {
-            assert!(read_cursor(other).is_err(), "{other}");
+            assert!(read_cursor(other).is_none(), "{other}");
         }
     }
 }
