@@ -1,7 +1,7 @@
 //! Who is behind a request, and what their credential allows.
 
 use crate::error::{Error, Result};
-use crate::id::{AppPasswordId, DriveId, LoginId, NodeId, UserId};
+use crate::id::{AppPasswordId, DriveId, GrantId, LinkId, LoginId, NodeId, UserId};
 
 /// What an account may do beyond its own drive (A10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,6 +37,17 @@ impl Access {
     }
 }
 
+/// What leads a caller to the drive that a request is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Via {
+    /// It is their own.
+    Own,
+    /// Its owner gave them rights on `root` and what lies below.
+    Grant(GrantId),
+    /// They hold the secret of a link to `root`.
+    Link(LinkId),
+}
+
 /// The principal behind a request, as verified by a credential.
 ///
 /// Paths of a caller start at `root`: the drive's root, or the one folder that
@@ -61,6 +72,8 @@ pub struct Caller {
     pub login: Option<LoginId>,
     /// The app password that the credential is, when it is one.
     pub app_password: Option<AppPasswordId>,
+    /// What leads to the drive.
+    pub via: Via,
 }
 
 impl Caller {

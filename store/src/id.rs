@@ -93,6 +93,15 @@ id! {
     InvitationId
 }
 
+id! {
+    /// Names rights of one account on a node.
+    GrantId
+}
+id! {
+    /// Names a link; says nothing about its secret.
+    LinkId
+}
+
 impl NodeId {
     /// 32 lower-case hex digits without hyphens.
     pub fn simple(&self) -> String {

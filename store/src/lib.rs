@@ -65,7 +65,7 @@ mod walk;
 pub use self::app_password::{AppPassword, NewAppPassword};
 pub use self::attempt::network;
 pub use self::audit::{AuditAction, AuditFilter, AuditLine, Party};
-pub use self::caller::{Access, Actor, Caller};
+pub use self::caller::{Access, Actor, Caller, Via};
 pub use self::change::{Change, Changes, Now};
 pub use self::check::Checked;
 pub use self::checksums::Checksums;
@@ -79,8 +79,8 @@ pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
-    AppPasswordId, AuditId, DriveId, InvalidId, InvitationId, LoginId, ManifestId, NodeId,
-    ReservationId, UserId,
+    AppPasswordId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
+    NodeId, ReservationId, UserId,
 };
 pub use self::invitation::Invitation;
 pub use self::lock::{DriveLocks, Lock, NewLock};

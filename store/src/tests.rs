@@ -18,7 +18,7 @@ use crate::id::UserId;
 use crate::testing::{each_engine, each_engine_on, test_options};
 use crate::{
     Access, Caller, Condition, Error, NewLock, Path, PropertyChange, PropertyNames, Store,
-    TransferOptions, UploadOptions, World,
+    TransferOptions, UploadOptions, Via, World,
 };
 
 const REPLACE: TransferOptions = TransferOptions {
@@ -52,6 +52,7 @@ pub(crate) async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller 
         read_only: false,
         login: None,
         app_password: None,
+        via: Via::Own,
     }
 }
 

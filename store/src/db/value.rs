@@ -11,8 +11,8 @@ use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
-    AppPasswordId, AuditId, DriveId, InvitationId, LoginId, ManifestId, NodeId, ReservationId,
-    UserId,
+    AppPasswordId, AuditId, DriveId, GrantId, InvitationId, LinkId, LoginId, ManifestId, NodeId,
+    ReservationId, UserId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -88,7 +88,9 @@ bytes_value!(
     Checksums,
     Digest,
     DriveId,
+    GrantId,
     InvitationId,
+    LinkId,
     LoginId,
     ManifestId,
     NodeId,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Names, User};
-use crate::caller::{Access, Caller};
+use crate::caller::{Access, Caller, Via};
 use crate::db::{Row, Tx, args};
 use crate::drive::Usage;
 use crate::error::{Error, Result};
@@ -129,6 +129,7 @@ pub(crate) fn read_caller(row: &Row<'_>) -> Result<Caller> {
         read_only: false,
         login: None,
         app_password: None,
+        via: Via::Own,
     })
 }
 
