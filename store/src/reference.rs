@@ -22,47 +22,47 @@ use crate::node::{Body, FileContent};
 /// lost, the upload has to be made again.
 pub(crate) fn add(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<FileContent> {
     match &content.body {
-        ContentBody::Empty => Ok(FileContent {
-            tag: Digest::EMPTY,
-            sha256: Some(Digest::EMPTY),
-            kept: None,
-            body: Body::Empty,
-        }),
+        ContentBody::Empty | ContentBody::Small(_) => {}
+        ContentBody::Blob(blob) => add_blob(tx, blob.digest)?,
+        ContentBody::Chunks(chunks) => {
+            let distinct = chunks.iter().map(|chunk| (chunk.digest, 1)).collect();
+            add_blobs(tx, &distinct)?;
+        }
+    }
+    adopt(tx, world, content)
+}
+
+/// As [`add`], for content whose blobs have that reference already: one for each of them, however
+/// often it occurs.
+pub(crate) fn adopt(tx: &mut Tx<'_>, world: &World, content: &Content) -> Result<FileContent> {
+    let (tag, body) = match &content.body {
+        ContentBody::Empty => (Digest::EMPTY, Body::Empty),
         ContentBody::Small(bytes) => {
             let digest = content
                 .sha256
                 .ok_or_else(|| Error::malformed("small without digest"))?;
             rows::add_small(tx, digest, bytes)?;
-            Ok(FileContent {
-                tag: digest,
-                sha256: Some(digest),
-                kept: None,
-                body: Body::Blob(digest),
-            })
+            (digest, Body::Blob(digest))
         }
-        ContentBody::Blob(blob) => {
-            add_blob(tx, blob.digest)?;
-            Ok(FileContent {
-                tag: blob.digest,
-                sha256: Some(blob.digest),
-                kept: None,
-                body: Body::Blob(blob.digest),
-            })
-        }
+        ContentBody::Blob(blob) => (blob.digest, Body::Blob(blob.digest)),
         ContentBody::Chunks(chunks) => {
-            let distinct = chunks.iter().map(|chunk| (chunk.digest, 1)).collect();
-            add_blobs(tx, &distinct)?;
             let id = ManifestId::new(world);
             let packed = manifest::pack(Cutting::LOCAL, chunks);
             rows::insert_manifest(tx, id, content.size_bytes, &packed)?;
-            Ok(FileContent {
-                tag: content.sha256.unwrap_or_else(|| Digest::of(&packed)),
-                sha256: content.sha256,
-                kept: None,
-                body: Body::Manifest(id),
-            })
+            let tag = content.sha256.unwrap_or_else(|| Digest::of(&packed));
+            (tag, Body::Manifest(id))
         }
-    }
+    };
+    let sha256 = match content.body {
+        ContentBody::Chunks(_) => content.sha256,
+        _ => Some(tag),
+    };
+    Ok(FileContent {
+        tag,
+        sha256,
+        kept: None,
+        body,
+    })
 }
 
 /// Adds a reference to a blob that is durable.

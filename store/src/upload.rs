@@ -1,29 +1,26 @@
 //! Taking in a file: content first, durable; then one transaction that checks
 //! everything again, swaps the content and settles the quota.
 
+mod commit;
+mod plan;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cache::Effect;
+pub use self::commit::Complete;
+pub(crate) use self::commit::{empty, insert};
 use crate::caller::Caller;
-use crate::change::ChangeKind;
-use crate::checksums::Checksums;
 use crate::condition::Condition;
-use crate::content::{Content, ContentBody, ContentWriter, Splice};
-use crate::db::Tx;
+use crate::content::{ContentWriter, Splice};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::folder;
-use crate::id::{NodeId, ReservationId};
-use crate::mutation::{Place, Scene};
-use crate::node::rows::FileRow;
-use crate::node::{self, Kind, Node};
+use crate::id::NodeId;
+use crate::node::Node;
 use crate::path::Path;
 use crate::pin::Pinned;
-use crate::quota::{self, Lease};
-use crate::reference;
-use crate::store::{Limits, Store};
+use crate::quota::Lease;
+use crate::store::Store;
 
 /// How far past the end a ranged write may begin.
 const MOST_GAP_BYTES: u64 = 64 << 20;
@@ -253,75 +250,6 @@ impl Store {
             gap_bytes,
         })
     }
-
-    /// Checks what can be checked before any byte comes, and reserves.
-    async fn plan(
-        &self,
-        caller: &Caller,
-        path: &Path,
-        condition: &Condition,
-        size_bytes: Option<u64>,
-        is_small: bool,
-        make_parents: bool,
-    ) -> Result<Plan> {
-        let mut lease = Lease::new(self, caller);
-        let (store, caller, path) = (self.clone(), caller.clone(), path.clone());
-        let (condition, id) = (condition.clone(), lease.id());
-        let planned = self.db().write(move |tx| {
-            let mut scene = Scene::enter(tx, &caller, store.world())?;
-            let place = Place::find(tx, &scene, &path)?;
-            let old = admit(tx, &scene, &place, &condition, make_parents)?;
-            if old.is_none() {
-                let mut drive = scene.drive;
-                let parents = place.missing_parents().len() as u64;
-                drive.add_nodes(parents + 1, &store.options().limits)?;
-            }
-            let credit_bytes = old.map_or(0, |node| node.size_bytes);
-            let needed = size_bytes.unwrap_or(0).saturating_sub(credit_bytes);
-            let free_bytes = scene.drive.usage.free_bytes();
-            if needed > free_bytes {
-                return Err(Error::QuotaExceeded {
-                    needed_bytes: needed,
-                    free_bytes,
-                });
-            }
-            if is_small || size_bytes.is_none() || needed == 0 {
-                return Ok((credit_bytes, 0));
-            }
-            let promised = quota::reserve(tx, &store, &mut scene.drive, id, needed)?;
-            scene.settle(tx)?;
-            Ok((credit_bytes, promised))
-        });
-        match planned.await {
-            Ok((credit_bytes, 0)) => {
-                lease.settled();
-                Ok(Plan {
-                    credit_bytes,
-                    lease: None,
-                })
-            }
-            Ok((credit_bytes, promised)) => {
-                lease.size_bytes = promised;
-                Ok(Plan {
-                    credit_bytes,
-                    lease: Some(lease),
-                })
-            }
-            Err(error) => {
-                // Whether a commit that failed took place, only the database knows.
-                if !matches!(error, Error::Database(_)) {
-                    lease.settled();
-                }
-                Err(error)
-            }
-        }
-    }
-}
-
-/// What [`Store::plan`] found.
-struct Plan {
-    credit_bytes: u64,
-    lease: Option<Lease>,
 }
 
 impl Upload {
@@ -384,228 +312,6 @@ impl Upload {
             Writer::Whole(writer) => writer.finish().await?,
             Writer::Part(writer) => writer.finish().await?,
         };
-        Ok(Complete {
-            ticket: self.ticket,
-            content,
-            checksums: None,
-        })
-    }
-}
-
-/// An upload whose content is stored, but not yet anybody's.
-pub struct Complete {
-    ticket: Ticket,
-    content: Content,
-    checksums: Option<Checksums>,
-}
-
-impl Complete {
-    /// Digest of the whole content; `None` for a large ranged write.
-    pub fn sha256(&self) -> Option<Digest> {
-        self.content.sha256
-    }
-
-    /// Has these digests of the whole content kept with the file.
-    pub fn keep(&mut self, checksums: Checksums) {
-        self.checksums = Some(checksums);
-    }
-
-    /// Makes the content that of the path, all checks being made again in the
-    /// same transaction.
-    ///
-    /// # Errors
-    /// As for [`Store::begin_upload`]; [`Error::Busy`] when a ranged write's
-    /// file was changed meanwhile.
-    pub async fn commit(self, modified_ns: Option<i64>) -> Result<Written> {
-        let Self {
-            ticket,
-            content,
-            checksums,
-        } = self;
-        let Ticket {
-            store,
-            caller,
-            path,
-            condition,
-            mut lease,
-            make_parents,
-            base,
-            pinned,
-            _place,
-        } = ticket;
-        let reservation = lease.as_ref().map(Lease::id);
-        let (world, limits) = (store.world().clone(), store.options().limits.clone());
-        let written = store
-            .db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
-                let mut place = Place::find(tx, &scene, &path)?;
-                let old = admit(tx, &scene, &place, &condition, make_parents)?.cloned();
-                if let Some(base) = base
-                    && old.as_ref().and_then(|n| Some((n.id, n.content()?.tag))) != Some(base)
-                {
-                    return Err(Error::Busy);
-                }
-                if make_parents && old.is_none() {
-                    place = folder::make_parents(tx, &mut scene, place, &limits)?;
-                }
-                let new = Charge {
-                    content: &content,
-                    limits: &limits,
-                    checksums,
-                    reservation,
-                    modified_ns,
-                };
-                let node = match &old {
-                    Some(old) => replace(tx, &mut scene, &path, old, &new)?,
-                    None => insert_charged(tx, &mut scene, &place, &new)?,
-                };
-                scene.settle(tx)?;
-                Ok(Written {
-                    node,
-                    created: old.is_none(),
-                })
-            })
-            .await?;
-        if let Some(lease) = &mut lease {
-            lease.settled();
-        }
-        pinned.referred_to();
-        Ok(written)
-    }
-}
-
-/// Whether a file may be written here; the file that it would replace.
-fn admit<'p>(
-    tx: &mut Tx<'_>,
-    scene: &Scene<'_>,
-    place: &'p Place,
-    condition: &Condition,
-    make_parents: bool,
-) -> Result<Option<&'p Node>> {
-    scene.check(tx, condition, place)?;
-    if let Some(node) = place.node() {
-        if node.is_folder() {
-            return Err(Error::IsFolder);
-        }
-        scene.require(condition, node.id, place.ancestors())?;
-        return Ok(Some(node));
-    }
-    let folder = if make_parents {
-        place.nearest_folder()?
-    } else {
-        place.parent()?
-    };
-    scene.require(condition, folder.id, place.ancestors_of_parent())?;
-    scene.require_reachable(place.path(), 0, 0)?;
-    Ok(None)
-}
-
-/// New content and how it is paid for.
-struct Charge<'a> {
-    content: &'a Content,
-    limits: &'a Limits,
-    checksums: Option<Checksums>,
-    reservation: Option<ReservationId>,
-    modified_ns: Option<i64>,
-}
-
-/// Makes a new file at a place whose parent exists; for content without reservation.
-pub(crate) fn insert(
-    tx: &mut Tx<'_>,
-    scene: &mut Scene<'_>,
-    place: &Place,
-    content: &Content,
-    limits: &Limits,
-) -> Result<Node> {
-    insert_charged(
-        tx,
-        scene,
-        place,
-        &Charge {
-            content,
-            limits,
-            checksums: None,
-            reservation: None,
-            modified_ns: None,
-        },
-    )
-}
-
-fn insert_charged(
-    tx: &mut Tx<'_>,
-    scene: &mut Scene<'_>,
-    place: &Place,
-    new: &Charge<'_>,
-) -> Result<Node> {
-    let (parent, now_ns) = (place.parent()?.id, scene.now_ns());
-    let file = file_row(tx, scene, new)?;
-    let id = NodeId::new(scene.world);
-    node::rows::insert_file(tx, id, scene.drive.id, &file, now_ns)?;
-    node::rows::insert_entry(tx, parent, place.name()?, id)?;
-    node::rows::membership_changed(tx, parent, now_ns)?;
-    scene.drive.usage.files += 1;
-    scene.drive.add_nodes(1, new.limits)?;
-    scene.charge(tx, 0, file.size_bytes, new.reservation)?;
-    scene.record(tx, ChangeKind::Changed, id, place.path())?;
-    scene.touch(tx, place.path());
-    Ok(Node {
-        id,
-        drive: scene.drive.id,
-        kind: Kind::File(file.content),
-        size_bytes: file.size_bytes,
-        property_count: 0,
-        created_ns: now_ns,
-        modified_ns: file.modified_ns,
-    })
-}
-
-fn replace(
-    tx: &mut Tx<'_>,
-    scene: &mut Scene<'_>,
-    path: &Path,
-    old: &Node,
-    new: &Charge<'_>,
-) -> Result<Node> {
-    let mut file = file_row(tx, scene, new)?;
-    // The same bytes again, sent without: what is known of them stays true.
-    if let Some(before) = old.content().filter(|c| c.sha256 == file.content.sha256)
-        && before.sha256.is_some()
-    {
-        file.content.kept = file.content.kept.or(before.kept);
-    }
-    node::rows::replace_content(tx, old.id, &file)?;
-    reference::release(
-        tx,
-        old.content().map(|content| content.body),
-        scene.now_ms(),
-    )?;
-    scene.charge(tx, old.size_bytes, file.size_bytes, new.reservation)?;
-    scene.record(tx, ChangeKind::Changed, old.id, path)?;
-    tx.effect(Effect::Path(scene.drive.id, scene.full_key(path)));
-    Ok(Node {
-        kind: Kind::File(file.content),
-        size_bytes: file.size_bytes,
-        modified_ns: file.modified_ns,
-        ..old.clone()
-    })
-}
-
-fn file_row(tx: &mut Tx<'_>, scene: &Scene<'_>, new: &Charge<'_>) -> Result<FileRow> {
-    let mut content = reference::add(tx, scene.world, new.content)?;
-    content.kept = new.checksums;
-    Ok(FileRow {
-        size_bytes: new.content.size_bytes,
-        content,
-        modified_ns: new.modified_ns.unwrap_or(scene.now_ns()),
-    })
-}
-
-/// No bytes at all: what LOCK makes where nothing is.
-pub(crate) fn empty() -> Content {
-    Content {
-        sha256: Some(Digest::EMPTY),
-        size_bytes: 0,
-        body: ContentBody::Empty,
+        Ok(Complete::new(self.ticket, content))
     }
 }

@@ -1,0 +1,282 @@
+//! The transaction that makes a content the content of a file.
+
+use super::{Ticket, Written};
+use crate::cache::Effect;
+use crate::change::ChangeKind;
+use crate::checksums::Checksums;
+use crate::condition::Condition;
+use crate::content::{Content, ContentBody};
+use crate::db::Tx;
+use crate::digest::Digest;
+use crate::error::{Error, Result};
+use crate::folder;
+use crate::id::{NodeId, ReservationId};
+use crate::mutation::{Place, Scene};
+use crate::node::rows::FileRow;
+use crate::node::{self, Kind, Node};
+use crate::path::Path;
+use crate::quota::Lease;
+use crate::reference;
+use crate::store::Limits;
+
+/// An upload whose content is stored, but not yet anybody's.
+pub struct Complete {
+    ticket: Ticket,
+    content: Content,
+    checksums: Option<Checksums>,
+}
+
+impl Complete {
+    pub(super) fn new(ticket: Ticket, content: Content) -> Self {
+        Self {
+            ticket,
+            content,
+            checksums: None,
+        }
+    }
+
+    /// Digest of the whole content; `None` for a large ranged write.
+    pub fn sha256(&self) -> Option<Digest> {
+        self.content.sha256
+    }
+
+    /// Has these digests of the whole content kept with the file.
+    pub fn keep(&mut self, checksums: Checksums) {
+        self.checksums = Some(checksums);
+    }
+
+    /// Makes the content that of the path, all checks being made again in the
+    /// same transaction.
+    ///
+    /// # Errors
+    /// As for [`crate::Store::begin_upload`]; [`Error::Busy`] when a ranged write's
+    /// file was changed meanwhile.
+    pub async fn commit(self, modified_ns: Option<i64>) -> Result<Written> {
+        let Self {
+            ticket,
+            content,
+            checksums,
+        } = self;
+        let Ticket {
+            store,
+            caller,
+            path,
+            condition,
+            mut lease,
+            make_parents,
+            base,
+            pinned,
+            _place,
+        } = ticket;
+        let reservation = lease.as_ref().map(Lease::id);
+        let (world, limits) = (store.world().clone(), store.options().limits.clone());
+        let written = store
+            .db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let order = Order {
+                    path: &path,
+                    condition: &condition,
+                    make_parents,
+                    base,
+                };
+                let new = New {
+                    content: &content,
+                    is_held: false,
+                    limits: &limits,
+                    checksums,
+                    reservation,
+                    modified_ns,
+                };
+                write(tx, &mut scene, &order, &new)
+            })
+            .await?;
+        if let Some(lease) = &mut lease {
+            lease.settled();
+        }
+        pinned.referred_to();
+        Ok(written)
+    }
+}
+
+/// Where a content goes, and what must be so.
+pub(crate) struct Order<'a> {
+    pub path: &'a Path,
+    pub condition: &'a Condition,
+    pub make_parents: bool,
+    /// A ranged write builds on this content of this file, and no other.
+    pub base: Option<(NodeId, Digest)>,
+}
+
+/// Makes a content that of a path, all checks being made in this transaction.
+///
+/// # Errors
+/// As for [`Complete::commit`].
+pub(crate) fn write(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    order: &Order<'_>,
+    new: &New<'_>,
+) -> Result<Written> {
+    let mut place = Place::find(tx, scene, order.path)?;
+    let old = admit(tx, scene, &place, order.condition, order.make_parents)?.cloned();
+    if let Some(base) = order.base
+        && old.as_ref().and_then(|n| Some((n.id, n.content()?.tag))) != Some(base)
+    {
+        return Err(Error::Busy);
+    }
+    if order.make_parents && old.is_none() {
+        place = folder::make_parents(tx, scene, place, new.limits)?;
+    }
+    let node = match &old {
+        Some(old) => replace(tx, scene, order.path, old, new)?,
+        None => insert_new(tx, scene, &place, new)?,
+    };
+    scene.settle(tx)?;
+    Ok(Written {
+        node,
+        created: old.is_none(),
+    })
+}
+
+/// Whether a file may be written here; the file that it would replace.
+pub(super) fn admit<'p>(
+    tx: &mut Tx<'_>,
+    scene: &Scene<'_>,
+    place: &'p Place,
+    condition: &Condition,
+    make_parents: bool,
+) -> Result<Option<&'p Node>> {
+    scene.check(tx, condition, place)?;
+    if let Some(node) = place.node() {
+        if node.is_folder() {
+            return Err(Error::IsFolder);
+        }
+        scene.require(condition, node.id, place.ancestors())?;
+        return Ok(Some(node));
+    }
+    let folder = if make_parents {
+        place.nearest_folder()?
+    } else {
+        place.parent()?
+    };
+    scene.require(condition, folder.id, place.ancestors_of_parent())?;
+    scene.require_reachable(place.path(), 0, 0)?;
+    Ok(None)
+}
+
+/// New content and how it is paid for.
+pub(crate) struct New<'a> {
+    pub content: &'a Content,
+    /// Whether its blobs have the reference already that the file is to have.
+    pub is_held: bool,
+    pub limits: &'a Limits,
+    pub checksums: Option<Checksums>,
+    pub reservation: Option<ReservationId>,
+    pub modified_ns: Option<i64>,
+}
+
+/// Makes a new file at a place whose parent exists; for content without reservation.
+pub(crate) fn insert(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    place: &Place,
+    content: &Content,
+    limits: &Limits,
+) -> Result<Node> {
+    insert_new(
+        tx,
+        scene,
+        place,
+        &New {
+            content,
+            is_held: false,
+            limits,
+            checksums: None,
+            reservation: None,
+            modified_ns: None,
+        },
+    )
+}
+
+fn insert_new(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    place: &Place,
+    new: &New<'_>,
+) -> Result<Node> {
+    let (parent, now_ns) = (place.parent()?.id, scene.now_ns());
+    let file = file_row(tx, scene, new)?;
+    let id = NodeId::new(scene.world);
+    node::rows::insert_file(tx, id, scene.drive.id, &file, now_ns)?;
+    node::rows::insert_entry(tx, parent, place.name()?, id)?;
+    node::rows::membership_changed(tx, parent, now_ns)?;
+    scene.drive.usage.files += 1;
+    scene.drive.add_nodes(1, new.limits)?;
+    scene.charge(tx, 0, file.size_bytes, new.reservation)?;
+    scene.record(tx, ChangeKind::Changed, id, place.path())?;
+    scene.touch(tx, place.path());
+    Ok(Node {
+        id,
+        drive: scene.drive.id,
+        kind: Kind::File(file.content),
+        size_bytes: file.size_bytes,
+        property_count: 0,
+        created_ns: now_ns,
+        modified_ns: file.modified_ns,
+    })
+}
+
+fn replace(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    path: &Path,
+    old: &Node,
+    new: &New<'_>,
+) -> Result<Node> {
+    let mut file = file_row(tx, scene, new)?;
+    // The same bytes again, sent without: what is known of them stays true.
+    if let Some(before) = old.content().filter(|c| c.sha256 == file.content.sha256)
+        && before.sha256.is_some()
+    {
+        file.content.kept = file.content.kept.or(before.kept);
+    }
+    node::rows::replace_content(tx, old.id, &file)?;
+    reference::release(
+        tx,
+        old.content().map(|content| content.body),
+        scene.now_ms(),
+    )?;
+    scene.charge(tx, old.size_bytes, file.size_bytes, new.reservation)?;
+    scene.record(tx, ChangeKind::Changed, old.id, path)?;
+    tx.effect(Effect::Path(scene.drive.id, scene.full_key(path)));
+    Ok(Node {
+        kind: Kind::File(file.content),
+        size_bytes: file.size_bytes,
+        modified_ns: file.modified_ns,
+        ..old.clone()
+    })
+}
+
+fn file_row(tx: &mut Tx<'_>, scene: &Scene<'_>, new: &New<'_>) -> Result<FileRow> {
+    let mut content = if new.is_held {
+        reference::adopt(tx, scene.world, new.content)?
+    } else {
+        reference::add(tx, scene.world, new.content)?
+    };
+    content.kept = new.checksums;
+    Ok(FileRow {
+        size_bytes: new.content.size_bytes,
+        content,
+        modified_ns: new.modified_ns.unwrap_or(scene.now_ns()),
+    })
+}
+
+/// No bytes at all: what LOCK makes where nothing is.
+pub(crate) fn empty() -> Content {
+    Content {
+        sha256: Some(Digest::EMPTY),
+        size_bytes: 0,
+        body: ContentBody::Empty,
+    }
+}
