@@ -1,13 +1,15 @@
 //! What administrators see and set: `/api/v1/admin`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::user::{Party, Usage, present};
 
 /// `GET /api/v1/admin/settings`: what can be set while the server runs.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Settings {
     /// Who may register: `open`, `invitation` or `closed`.
+    #[schema(pattern = "^(open|invitation|closed)$", example = "invitation")]
     pub registration: String,
     /// Limit of a new drive.
     pub default_quota_bytes: u64,
@@ -16,16 +18,17 @@ pub struct Settings {
 }
 
 /// The settings as the configuration has them.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConfiguredSettings {
     /// `accounts.registration`.
+    #[schema(pattern = "^(open|invitation|closed)$", example = "invitation")]
     pub registration: String,
     /// `accounts.default_quota`.
     pub default_quota_bytes: u64,
 }
 
 /// `PATCH /api/v1/admin/settings`; what is absent stays, `null` is what the configuration says.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SettingsChange {
     /// Who may register: `open`, `invitation` or `closed`.
@@ -34,6 +37,7 @@ pub struct SettingsChange {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
+    #[schema(value_type = Option<String>, pattern = "^(open|invitation|closed)$", example = "invitation")]
     pub registration: Option<Option<String>>,
     /// Limit of a new drive.
     #[serde(
@@ -41,17 +45,19 @@ pub struct SettingsChange {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
+    #[schema(value_type = Option<u64>)]
     pub default_quota_bytes: Option<Option<u64>>,
 }
 
 /// `GET /api/v1/admin/audit`: a line of the audit trail.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AuditLine {
     /// Names it.
     pub id: String,
     /// RFC 3339.
     pub at: String,
     /// What was done, such as `user.quota`.
+    #[schema(example = "user.quota")]
     pub action: String,
     /// Who did it; absent for the server's own command line, and where nobody was known.
     pub by: Option<Party>,
@@ -62,11 +68,12 @@ pub struct AuditLine {
     /// What changed into what, or what else there is to say.
     pub detail: Option<String>,
     /// The address it came from.
+    #[schema(example = "192.0.2.1")]
     pub address: Option<String>,
 }
 
 /// `GET /api/v1/admin/usage`: how full the server is.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct ServerUsage {
     /// What users together are charged, in logical bytes.
     pub capacity: Capacity,
@@ -85,7 +92,7 @@ pub struct ServerUsage {
 }
 
 /// The server's capacity in logical bytes.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Capacity {
     /// The most that all users together may be charged.
     pub limit_bytes: u64,
@@ -98,7 +105,7 @@ pub struct Capacity {
 }
 
 /// What lies on disk and in the database.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Stored {
     /// Blobs, each once however many files share it.
     pub blobs: u64,
@@ -109,7 +116,7 @@ pub struct Stored {
 }
 
 /// `GET /api/v1/admin/usage/users`: how full one drive is.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UserUsage {
     /// The account.
     pub id: String,
@@ -120,9 +127,10 @@ pub struct UserUsage {
 }
 
 /// `GET /api/v1/admin/jobs`: a background job of the daemon that answers.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Job {
     /// Names it.
+    #[schema(example = "sweep")]
     pub name: String,
     /// How often it runs by itself, in seconds.
     pub every_s: u64,
@@ -133,6 +141,7 @@ pub struct Job {
     /// How long the last run that ended took.
     pub last_duration_ms: Option<u64>,
     /// How it ended: `done` or `failed`; the log has the cause.
+    #[schema(pattern = "^(done|failed)$", example = "done")]
     pub last_result: Option<String>,
     /// When it runs next (RFC 3339); absent while it runs.
     pub next_run_at: Option<String>,

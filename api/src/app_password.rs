@@ -1,17 +1,21 @@
 //! App passwords: `/api/v1/me/app-passwords`.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// An app password to be made.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewAppPassword {
     /// Proves that it is the owner who asks.
+    #[schema(example = "correct horse")]
     pub current_password: String,
     /// What its owner calls it.
+    #[schema(min_length = 1, max_length = 200, example = "laptop")]
     pub name: String,
     /// The folder to confine it to; the whole drive when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/")]
     pub path: Option<String>,
     /// Whether it only allows reading.
     #[serde(default)]
@@ -22,13 +26,15 @@ pub struct NewAppPassword {
 }
 
 /// An app password, without its secret.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct AppPassword {
     /// Names it.
     pub id: String,
     /// What its owner calls it.
+    #[schema(example = "laptop")]
     pub name: String,
     /// The folder it is confined to; `/` is the whole drive.
+    #[schema(example = "/")]
     pub path: String,
     /// Whether it only allows reading.
     pub read_only: bool,
@@ -41,11 +47,12 @@ pub struct AppPassword {
 }
 
 /// A new app password.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub struct AppPasswordMade {
     /// What it allows.
     #[serde(flatten)]
     pub app_password: AppPassword,
     /// The secret, shown this once; goes where clients ask for a password.
+    #[schema(example = "cof_…")]
     pub password: String,
 }

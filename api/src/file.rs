@@ -1,17 +1,21 @@
 //! Files and folders.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A file or folder.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct File {
     /// Names it for its whole life, wherever it is moved and whatever is written into it.
     pub id: String,
     /// The last name of its path; empty for the whole drive.
+    #[schema(example = "report.pdf")]
     pub name: String,
     /// Where it is: `/a/b`; `/` is the whole drive.
+    #[schema(example = "/docs/report.pdf")]
     pub path: String,
     /// `file` or `folder`.
+    #[schema(pattern = "^(file|folder)$", example = "file")]
     pub kind: String,
     /// Length of a file's content; 0 for a folder.
     pub size_bytes: u64,
@@ -28,7 +32,7 @@ pub struct File {
 }
 
 /// `GET /api/v1/files` of a folder: one part of what it holds.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FileList {
     /// The folder itself.
     pub folder: File,
@@ -39,18 +43,19 @@ pub struct FileList {
 }
 
 /// `POST /api/v1/files`: what was stored.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Uploaded {
     /// In the order in which they were sent.
     pub items: Vec<File>,
 }
 
 /// `PATCH /api/v1/files/{id}`; what is absent stays.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileChange {
     /// Its new name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255, example = "final.pdf")]
     pub name: Option<String>,
     /// The folder it is moved into, by id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,7 +72,7 @@ pub struct FileChange {
 }
 
 /// `POST /api/v1/files/{id}/copy`; one of the first three is needed.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileCopy {
     /// The copy's name; that of the original when absent.
@@ -78,6 +83,7 @@ pub struct FileCopy {
     pub parent_id: Option<String>,
     /// Where the copy is put, as a whole path; instead of `name` and `parent_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/docs/copy.pdf")]
     pub path: Option<String>,
     /// Whether something that is there is replaced.
     #[serde(default)]
@@ -85,10 +91,11 @@ pub struct FileCopy {
 }
 
 /// `POST /api/v1/dirs`.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewFolder {
     /// The folder to be made.
+    #[schema(example = "/docs")]
     pub path: String,
     /// Whether missing folders above it are made too, and one that is there already is as good.
     #[serde(default)]

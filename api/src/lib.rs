@@ -25,5 +25,5 @@ pub use self::problem::Problem;
 pub use self::publication::Publication;
 pub use self::user::{
     Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,
-    Usage, User, UserChange,
+    Usage, User, UserChange, UserMade,
 };

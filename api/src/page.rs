@@ -1,9 +1,10 @@
 //! Lists in parts.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// One part of a list.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Page<T> {
     /// What is in it.
     pub items: Vec<T>,

@@ -1,32 +1,38 @@
 //! Accounts.
 
 use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 use crate::login::Tokens;
 
 /// `POST /api/v1/users`: registers, or adds an account as an administrator.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// The user name, which may be an e-mail address. This or the e-mail address is needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255, example = "alice")]
     pub username: Option<String>,
     /// The e-mail address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 254, example = "alice@example.org")]
     pub email: Option<String>,
     /// The password.
+    #[schema(min_length = 8, max_length = 1024, example = "correct horse")]
     pub password: String,
     /// The code of an invitation, where registration asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invitation: Option<String>,
     /// What the device calls itself, shown in the list of log-ins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "laptop")]
     pub device: Option<String>,
     /// Whether the access token is also set as a cookie; yes unless declined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cookie: Option<bool>,
     /// `user` or `administrator`; for administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(user|administrator)$")]
     pub access: Option<String>,
     /// Limit of the drive; for administrators only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,7 +40,7 @@ pub struct NewUser {
 }
 
 /// The answer to who has registered.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub struct Registered {
     /// Names the account for its whole life.
     pub id: String,
@@ -49,16 +55,28 @@ pub struct Registered {
     pub tokens: Tokens,
 }
 
+/// The answer to `POST /api/v1/users`.
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum UserMade {
+    /// To who has registered.
+    Registered(Registered),
+    /// To an administrator who has added it.
+    Added(User),
+}
+
 /// An account, as its owner and administrators see it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct User {
     /// Names it for its whole life.
     pub id: String,
     /// The user name; the e-mail address where only that was given.
+    #[schema(example = "alice")]
     pub username: String,
     /// The e-mail address.
     pub email: Option<String>,
     /// `user` or `administrator`.
+    #[schema(pattern = "^(user|administrator)$", example = "user")]
     pub access: String,
     /// RFC 3339.
     pub created_at: String,
@@ -69,7 +87,7 @@ pub struct User {
 }
 
 /// `GET /api/v1/me/usage`: how full a drive is. Sizes are logical bytes.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
     /// Charged for what is stored.
     pub used_bytes: u64,
@@ -88,11 +106,12 @@ pub struct Usage {
 }
 
 /// `PATCH /api/v1/users/{id}`, by administrators; what is absent stays.
-#[derive(Clone, Default, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserChange {
     /// The user name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255)]
     pub username: Option<String>,
     /// The e-mail address; `null` removes it.
     #[serde(
@@ -100,15 +119,19 @@ pub struct UserChange {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
+    #[schema(value_type = Option<String>)]
     pub email: Option<Option<String>>,
     /// The password; ends all log-ins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 8, max_length = 1024)]
     pub password: Option<String>,
     /// `user` or `administrator`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(pattern = "^(user|administrator)$")]
     pub access: Option<String>,
     /// Limit of the drive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = 50_000_000_000_u64)]
     pub quota_bytes: Option<u64>,
     /// Whether the account can be used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,13 +142,14 @@ pub struct UserChange {
 }
 
 /// `PATCH /api/v1/me`; what is absent stays.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnChange {
     /// Proves that it is the owner who asks.
     pub current_password: String,
     /// The new password; ends all other log-ins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 8, max_length = 1024)]
     pub password: Option<String>,
     /// The e-mail address; `null` removes it.
     #[serde(
@@ -133,6 +157,7 @@ pub struct OwnChange {
         skip_serializing_if = "Option::is_none",
         deserialize_with = "present"
     )]
+    #[schema(value_type = Option<String>)]
     pub email: Option<Option<String>>,
     /// Whether all app passwords end.
     #[serde(default)]
@@ -140,7 +165,7 @@ pub struct OwnChange {
 }
 
 /// `DELETE /api/v1/me`.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OwnRemoval {
     /// Proves that it is the owner who asks.
@@ -148,16 +173,17 @@ pub struct OwnRemoval {
 }
 
 /// `POST /api/v1/invitations`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewInvitation {
     /// How long it can be used, in seconds, a year at most; a week when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 31_536_000, example = 86_400)]
     pub valid_for_s: Option<u64>,
 }
 
 /// `GET /api/v1/invitations`: an invitation that can be used, without its code.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Invitation {
     /// Names it.
     pub id: String,
@@ -170,7 +196,7 @@ pub struct Invitation {
 }
 
 /// A new invitation.
-#[derive(Clone, Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 pub struct InvitationMade {
     /// What it is.
     #[serde(flatten)]
@@ -180,7 +206,7 @@ pub struct InvitationMade {
 }
 
 /// An account, and its name while it exists.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Party {
     /// The account.
     pub id: String,

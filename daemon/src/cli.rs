@@ -98,6 +98,8 @@ pub enum Noun {
     /// Configuration: check, show
     #[command(subcommand)]
     Config(ConfigVerb),
+    /// Print the OpenAPI document of the JSON API
+    Openapi,
     /// Remove contents that nothing refers to any more
     Sweep {
         /// Say what would be removed, remove nothing

@@ -21,6 +21,7 @@ use crate::open::open_store;
 mod account;
 mod app_password;
 mod config;
+mod openapi;
 mod reply;
 pub mod serve;
 mod user;
@@ -194,6 +195,9 @@ pub fn run(cli: Cli) -> ExitCode {
             return ExitCode::from(USAGE);
         }
     };
+    if let Some(Noun::Openapi) = noun {
+        return finish(openapi::run());
+    }
     let loaded =
         Variables::read().and_then(|variables| Config::load(&variables, &cli.common, &flags));
     let config = match loaded {
@@ -230,7 +234,9 @@ fn command(noun: Noun) -> anyhow::Result<Command> {
         Noun::AppPassword(verb) => Ok(app_password::command(verb)),
         Noun::Sweep { dry_run } => Ok(Command::Sweep { dry_run }),
         Noun::Check { contents } => Ok(Command::Check { contents }),
-        Noun::Serve(_) | Noun::Config(_) => unreachable!("`run` has dealt with these"),
+        Noun::Serve(_) | Noun::Config(_) | Noun::Openapi => {
+            unreachable!("`run` has dealt with these")
+        }
     }
 }
 

@@ -11,12 +11,15 @@ use axum::extract::{
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use http_body::Body as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::{Caller, Store, World};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use webdav::Dav;
 
 use self::files::archive::Archives;
@@ -35,6 +38,7 @@ mod content_store;
 mod files;
 mod invitations;
 mod me;
+mod openapi;
 mod page;
 mod ping;
 mod search;
@@ -69,10 +73,9 @@ impl AppState {
     }
 }
 
-/// All routes that are not WebDAV.
-pub fn router(config: &Config, state: AppState) -> Router {
-    let body_limit = usize::try_from(config.limits.json_body_bytes.0).unwrap_or(usize::MAX);
-    let api = Router::new()
+/// All routes that are not WebDAV, with what each says of itself.
+fn routes() -> OpenApiRouter<AppState> {
+    let api = OpenApiRouter::default()
         .merge(admin::routes())
         .merge(auth::routes())
         .merge(content_store::routes())
@@ -82,15 +85,40 @@ pub fn router(config: &Config, state: AppState) -> Router {
         .merge(ping::routes())
         .merge(search::routes())
         .merge(users::routes());
-    Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
+    OpenApiRouter::default()
+        .routes(routes!(healthz))
+        .routes(routes!(readyz))
         .nest("/api/v1", api)
+}
+
+/// The OpenAPI document of all routes.
+pub fn document() -> serde_json::Value {
+    openapi::document(routes().into_openapi())
+}
+
+/// Serves all routes.
+pub fn router(config: &Config, state: AppState) -> Router {
+    let body_limit = usize::try_from(config.limits.json_body_bytes.0).unwrap_or(usize::MAX);
+    let (routes, said) = routes().split_for_parts();
+    let document = Bytes::from(openapi::document(said).to_string());
+    routes
+        .route(
+            "/api/openapi.json",
+            get(move || async { show_document(document) }),
+        )
         .method_not_allowed_fallback(no_method)
         .fallback(no_route)
         .layer(from_fn(note_route))
         .layer(DefaultBodyLimit::max(body_limit))
         .with_state(state)
+}
+
+fn show_document(document: Bytes) -> impl IntoResponse {
+    let fields = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-cache"),
+    ];
+    (fields, document)
 }
 
 /// The caller of a request; without a credential the handler is not reached.
@@ -161,11 +189,25 @@ fn peer_of(parts: &Parts) -> Peer {
 }
 
 /// Says that the process lives and serves.
+#[utoipa::path(
+    get,
+    path = "/healthz",
+    tag = "health",
+    security(()),
+    responses((status = 200, body = String, example = "ok\n"))
+)]
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
 /// Says that requests will find a database that answers.
+#[utoipa::path(
+    get,
+    path = "/readyz",
+    tag = "health",
+    security(()),
+    responses((status = 200, body = String, example = "ready\n"))
+)]
 async fn readyz(State(state): State<AppState>) -> Result<&'static str, Problem> {
     state.store().ready().await?;
     Ok("ready\n")

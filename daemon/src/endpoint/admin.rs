@@ -6,13 +6,13 @@ use api::{
     AuditLine, Capacity, ConfiguredSettings, Job, Page, Party, ServerUsage, Settings,
     SettingsChange, Stored, UserUsage,
 };
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::StatusCode;
 use serde::Deserialize;
 use store::{Actor, AuditAction, AuditFilter, AuditId, Error, Registration, UserId};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::page::{Asked, Part, PartQuery, whole};
 use super::users::usage;
@@ -21,16 +21,24 @@ use crate::jobs;
 use crate::moment::rfc3339;
 use crate::server::problem::Problem;
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/admin/settings", get(settings).patch(change_settings))
-        .route("/admin/audit", get(audit))
-        .route("/admin/usage", get(server_usage))
-        .route("/admin/usage/users", get(usage_of_users))
-        .route("/admin/jobs", get(list_jobs))
-        .route("/admin/jobs/{name}/run", post(run_job))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(settings, change_settings))
+        .routes(routes!(audit))
+        .routes(routes!(server_usage))
+        .routes(routes!(usage_of_users))
+        .routes(routes!(list_jobs))
+        .routes(routes!(run_job))
 }
 
+/// Shows what can be set while the server runs.
+#[utoipa::path(
+    get,
+    path = "/admin/settings",
+    tag = "administration",
+    operation_id = "show_settings",
+    responses((status = 200, body = Settings), (status = 403, description = "forbidden"))
+)]
 async fn settings(
     State(state): State<AppState>,
     who: Authenticated,
@@ -40,6 +48,19 @@ async fn settings(
     Ok(Json(shown(&state, settings)))
 }
 
+/// Changes settings of the running server; what is absent stays.
+#[utoipa::path(
+    patch,
+    path = "/admin/settings",
+    tag = "administration",
+    operation_id = "change_settings",
+    request_body = SettingsChange,
+    responses(
+        (status = 200, body = Settings),
+        (status = 403, description = "forbidden"),
+        (status = 422, description = "limit_exceeded")
+    )
+)]
 async fn change_settings(
     State(state): State<AppState>,
     who: Authenticated,
@@ -73,15 +94,36 @@ fn shown(state: &AppState, settings: store::Settings) -> Settings {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct AuditQuery {
+    /// Items in one part; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// The part before's `next_cursor`.
     cursor: Option<String>,
+    /// The id of an account: what it did, and what was done to it.
+    #[param(format = "uuid")]
     account: Option<String>,
+    /// An action, such as `user.quota`.
+    #[param(example = "user.quota")]
     action: Option<String>,
 }
 
+/// Says who did what to whose account, the newest first.
+#[utoipa::path(
+    get,
+    path = "/admin/audit",
+    tag = "administration",
+    operation_id = "list_audit",
+    params(AuditQuery),
+    responses(
+        (status = 200, body = Page<AuditLine>),
+        (status = 403, description = "forbidden"),
+        (status = 422, description = "invalid_fields")
+    )
+)]
 async fn audit(
     State(state): State<AppState>,
     who: Authenticated,
@@ -130,6 +172,14 @@ pub(super) fn party(party: &store::Party) -> Party {
     }
 }
 
+/// Says how full the server is.
+#[utoipa::path(
+    get,
+    path = "/admin/usage",
+    tag = "administration",
+    operation_id = "show_server_usage",
+    responses((status = 200, body = ServerUsage), (status = 403, description = "forbidden"))
+)]
 async fn server_usage(
     State(state): State<AppState>,
     who: Authenticated,
@@ -158,6 +208,15 @@ async fn server_usage(
     }))
 }
 
+/// Says how full each drive is, the fullest first.
+#[utoipa::path(
+    get,
+    path = "/admin/usage/users",
+    tag = "administration",
+    operation_id = "list_usage_of_users",
+    params(PartQuery),
+    responses((status = 200, body = Page<UserUsage>), (status = 403, description = "forbidden"))
+)]
 async fn usage_of_users(
     State(state): State<AppState>,
     who: Authenticated,
@@ -197,6 +256,14 @@ impl std::str::FromStr for UsageCursor {
     }
 }
 
+/// Lists the background jobs of the daemon that answers.
+#[utoipa::path(
+    get,
+    path = "/admin/jobs",
+    tag = "administration",
+    operation_id = "list_jobs",
+    responses((status = 200, body = Page<Job>), (status = 403, description = "forbidden"))
+)]
 async fn list_jobs(
     State(state): State<AppState>,
     who: Authenticated,
@@ -207,6 +274,14 @@ async fn list_jobs(
 }
 
 /// Has a job run now; it is not waited for.
+#[utoipa::path(
+    post,
+    path = "/admin/jobs/{name}/run",
+    tag = "administration",
+    operation_id = "run_job",
+    params(("name" = String, Path, description = "The job.", example = "sweep")),
+    responses((status = 202, body = Job), (status = 403, description = "forbidden"))
+)]
 async fn run_job(
     State(state): State<AppState>,
     who: Authenticated,

@@ -1,12 +1,12 @@
 //! `/auth`: logging in and out.
 
 use api::{LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use http::{StatusCode, header};
 use store::{LoginGrant, Password};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::{AppState, Authenticated, Client, Json, OptionalJson};
 use crate::moment::rfc3339;
@@ -14,14 +14,30 @@ use crate::server::auth::{clear_cookie, set_cookie};
 use crate::server::peer::Peer;
 use crate::server::problem::{Problem, code};
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/auth/login", post(login))
-        .route("/auth/refresh", post(refresh))
-        .route("/auth/logout", post(logout))
-        .route("/auth/session", get(session))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(login))
+        .routes(routes!(refresh))
+        .routes(routes!(logout))
+        .routes(routes!(session))
 }
 
+/// Logs in with user name or e-mail address and password.
+///
+/// App passwords are not taken. The answer is the same, in the same time, whichever part was wrong.
+#[utoipa::path(
+    post,
+    path = "/auth/login",
+    tag = "log-ins",
+    operation_id = "log_in",
+    security(()),
+    request_body = LoginRequest,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 401, description = "wrong_credentials"),
+        (status = 429, description = "too_many_attempts")
+    )
+)]
 async fn login(
     State(state): State<AppState>,
     Client(peer): Client,
@@ -36,6 +52,21 @@ async fn login(
     Ok(log_in(&state, peer, &grant, request.cookie, Json))
 }
 
+/// Exchanges a refresh token for the next tokens.
+///
+/// One that comes a second time must have been copied, and ends the log-in.
+#[utoipa::path(
+    post,
+    path = "/auth/refresh",
+    tag = "log-ins",
+    operation_id = "refresh_tokens",
+    security(()),
+    request_body = RefreshRequest,
+    responses(
+        (status = 200, body = Tokens),
+        (status = 401, description = "wrong_credentials")
+    )
+)]
 async fn refresh(
     State(state): State<AppState>,
     Client(peer): Client,
@@ -48,8 +79,18 @@ async fn refresh(
     Ok(log_in(&state, peer, &grant, request.cookie, Json))
 }
 
-/// Ends the log-in of the refresh token in the body, else that of the access token. One that has
-/// ended may come along with the body: clients and browsers send what they have.
+/// Ends the log-in of the refresh token in the body, else that of the access token.
+///
+/// One that has ended may come along with the body: clients and browsers send what they have.
+#[utoipa::path(
+    post,
+    path = "/auth/logout",
+    tag = "log-ins",
+    operation_id = "log_out",
+    security((), ("bearer" = []), ("cookie" = [])),
+    request_body = Option<LogoutRequest>,
+    responses((status = 204, description = "The log-in has ended; the cookie is cleared."))
+)]
 async fn logout(
     State(state): State<AppState>,
     Client(peer): Client,
@@ -74,7 +115,14 @@ async fn logout(
     Ok((StatusCode::NO_CONTENT, forget).into_response())
 }
 
-/// Who the credential stands for, and until when.
+/// Says who the credential stands for, and until when.
+#[utoipa::path(
+    get,
+    path = "/auth/session",
+    tag = "log-ins",
+    operation_id = "show_session",
+    responses((status = 200, body = Session))
+)]
 async fn session(who: Authenticated) -> Json<Session> {
     let instant = |seconds: u64| rfc3339(i64::try_from(seconds).unwrap_or(0).saturating_mul(1000));
     let Authenticated { caller, token } = who;

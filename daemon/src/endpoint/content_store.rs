@@ -5,29 +5,38 @@ use std::pin::Pin;
 use std::str::FromStr;
 
 use api::{Page, Publication};
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use store::{Caller, Digest, Error, Publishing, Store};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use webdav::grammar::{BadHeader, content_range, digest_field};
 
+use super::openapi::{Content, Form};
 use super::page::{Asked, Part, PartQuery};
 use super::{AppState, Authenticated, Json, Path};
 use crate::moment::rfc3339;
 use crate::server::multipart::Multipart;
 use crate::server::problem::{Problem, code};
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/store", get(list).post(publish))
-        .route("/store/{sha256}", get(show).delete(withdraw))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list, publish))
+        .routes(routes!(show, withdraw))
 }
 
-/// What one has published oneself.
+/// Lists what one has published, the newest first.
+#[utoipa::path(
+    get,
+    path = "/store",
+    tag = "store",
+    operation_id = "list_publications",
+    params(PartQuery),
+    responses((status = 200, body = Page<Publication>), (status = 403, description = "forbidden"))
+)]
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
@@ -40,7 +49,30 @@ async fn list(
     Ok(part.page(found, write_cursor, publication))
 }
 
-/// Publishes the body, or the one file of a form.
+/// Publishes the body, or the one file of a form, under its SHA-256.
+///
+/// Anyone who knows the hash can have it from then on. `Repr-Digest` or `Content-Digest` (`sha-256`) of a plain
+/// body is verified first.
+#[utoipa::path(
+    post,
+    path = "/store",
+    tag = "store",
+    operation_id = "publish_content",
+    request_body(content(
+        (Content = "application/octet-stream"),
+        (Form = "multipart/form-data")
+    )),
+    responses(
+        (status = 201, body = Publication, headers(("Location" = String), ("ETag" = String))),
+        (status = 200, body = Publication, description = "One has published it before."),
+        (status = 400, description = "content_mismatch"),
+        (status = 403, description = "forbidden"),
+        (status = 415, description = "unsupported_media_type"),
+        (status = 422, description = "invalid_fields, limit_exceeded"),
+        (status = 429, description = "limit_exceeded"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 async fn publish(
     State(state): State<AppState>,
     who: Authenticated,
@@ -67,7 +99,27 @@ async fn publish(
     Ok((status, fields, Json(publication(&made))).into_response())
 }
 
-/// Gives anyone a published content; HEAD as well.
+/// Gives anyone a published content.
+///
+/// `Range`, `If-Range`, `If-Match`, `If-None-Match` and `Want-Repr-Digest` are understood.
+#[utoipa::path(
+    get,
+    path = "/store/{sha256}",
+    tag = "store",
+    operation_id = "download_published",
+    security(()),
+    params(("sha256" = String, Path, description = "The SHA-256 of the content.", pattern = "^[0-9a-f]{64}$")),
+    responses(
+        (status = 200, body = Content, content_type = "application/octet-stream"),
+        (status = 206, content(
+            (Content = "application/octet-stream"),
+            (Content = "multipart/byteranges")
+        )),
+        (status = 304),
+        (status = 412, description = "precondition_failed"),
+        (status = 416, description = "range_not_satisfiable")
+    )
+)]
 async fn show(
     State(state): State<AppState>,
     Path(sha256): Path<String>,
@@ -90,7 +142,17 @@ async fn show(
     }
 }
 
-/// Takes back what one has published oneself.
+/// Takes back what one has published.
+///
+/// What others have published of it stays.
+#[utoipa::path(
+    delete,
+    path = "/store/{sha256}",
+    tag = "store",
+    operation_id = "withdraw_publication",
+    params(("sha256" = String, Path, description = "The SHA-256 of the content.", pattern = "^[0-9a-f]{64}$")),
+    responses((status = 204), (status = 403, description = "forbidden"))
+)]
 async fn withdraw(
     State(state): State<AppState>,
     who: Authenticated,

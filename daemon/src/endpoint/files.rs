@@ -7,38 +7,39 @@ pub mod archive;
 mod content;
 
 use api::{File, FileChange, FileCopy, FileList, NewFolder};
-use axum::Router;
 use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::request::Parts;
 use http::{StatusCode, header};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use store::{
     Destination, Error, Located, Name, Node, NodeChange, NodeId, Target, TransferOptions, Walk,
 };
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use super::openapi::by_path;
 use super::page::{Asked, Part};
 use super::{AppState, Authenticated, Json};
 use crate::moment::{self, rfc3339};
 use crate::server::problem::{Problem, code};
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route(
-            "/files",
-            get(list).post(content::upload).patch(change).delete(remove),
-        )
-        .route("/files/content", get(content::show).put(content::put))
-        .route("/files/copy", post(copy))
-        .route("/files/zip", get(archive::show))
-        .route("/files/{id}", get(show).patch(change).delete(remove))
-        .route("/files/{id}/content", get(content::show))
-        .route("/files/{id}/copy", post(copy))
-        .route("/files/{id}/zip", get(archive::show))
-        .route("/dirs", post(make_folder))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list, content::upload))
+        .routes(routes!(show, change, remove))
+        .routes(by_path(routes!(change, remove)))
+        .routes(routes!(content::put))
+        .routes(routes!(content::show))
+        .routes(by_path(routes!(content::show)))
+        .routes(routes!(copy))
+        .routes(by_path(routes!(copy)))
+        .routes(routes!(archive::show))
+        .routes(by_path(routes!(archive::show)))
+        .routes(routes!(make_folder))
 }
 
 /// What the address names: `/files/{id}…` by id, `/files…?path=` by path.
@@ -62,23 +63,51 @@ impl FromRequestParts<AppState> for Named {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct ListQuery {
+    /// Where it is; `/` unless given.
+    #[param(example = "/")]
     path: Option<String>,
+    /// Its id, instead of the path.
     id: Option<String>,
+    /// Whether the members of each folder follow it.
     #[serde(default)]
     recursive: bool,
+    /// Items in one part; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// The part before's `next_cursor`.
     cursor: Option<String>,
 }
 
-/// What is at a path: of a folder what it holds, of a file what it is.
+/// What is there: a folder with a part of what it holds, or a file.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Listed {
+    Folder(FileList),
+    File(File),
+}
+
+/// Lists what a folder holds, in the order of names; of a file it says what it is.
+#[utoipa::path(
+    get,
+    path = "/files",
+    tag = "files",
+    operation_id = "list_files",
+    params(ListQuery),
+    responses(
+        (status = 200, body = Listed),
+        (status = 404, description = "not_found"),
+        (status = 422, description = "invalid_name")
+    )
+)]
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
     Asked(query): Asked<ListQuery>,
-) -> Result<Response, Problem> {
+) -> Result<Json<Listed>, Problem> {
     let target: Target = match (&query.path, &query.id) {
         (Some(_), Some(_)) => return Err(bad_query("Either path or id, not both.")),
         (None, Some(id)) => node(id)?.into(),
@@ -89,7 +118,7 @@ async fn list(
     let found = store.look_up(&who.caller, &target).await?;
     let found = found.ok_or(Error::NotFound)?;
     if !found.node.is_folder() {
-        return Ok(Json(file(&found)).into_response());
+        return Ok(Json(Listed::File(file(&found))));
     }
     let walk = Walk {
         is_deep: query.recursive,
@@ -97,14 +126,21 @@ async fn list(
         after: part.after,
     };
     let members = store.members(&who.caller, &target, walk).await?;
-    Ok(Json(FileList {
+    Ok(Json(Listed::Folder(FileList {
         folder: file(&found),
         items: members.items.iter().map(file).collect(),
         next_cursor: members.next.map(|path| write_cursor(&path)),
-    })
-    .into_response())
+    })))
 }
 
+/// Says what a file or folder is.
+#[utoipa::path(
+    get,
+    path = "/files/{id}",
+    tag = "files",
+    operation_id = "show_file",
+    responses((status = 200, body = File))
+)]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
@@ -114,6 +150,26 @@ async fn show(
     Ok(Json(file(&found.ok_or(Error::NotFound)?)))
 }
 
+/// Renames, moves or dates a file or folder, in one step.
+///
+/// `If-Match` and `If: (<token>)` are asked of it in the transaction that changes it.
+#[utoipa::path(
+    patch,
+    path = "/files/{id}",
+    tag = "files",
+    operation_id = "change_file",
+    request_body = FileChange,
+    responses(
+        (status = 200, body = File),
+        (status = 403, description = "forbidden, protected, overlap"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "already_exists, parent_missing, not_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 422, description = "invalid_name, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
@@ -133,6 +189,27 @@ async fn change(
     Ok(Json(file(&changed.await?)))
 }
 
+/// Copies a file, or a folder with all it holds.
+///
+/// No content is sent or stored again.
+#[utoipa::path(
+    post,
+    path = "/files/{id}/copy",
+    tag = "files",
+    operation_id = "copy_file",
+    request_body = FileCopy,
+    responses(
+        (status = 201, body = File, headers(("Location" = String))),
+        (status = 200, body = File, description = "Something was replaced."),
+        (status = 403, description = "forbidden, protected, overlap"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "already_exists, parent_missing, not_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 422, description = "invalid_name, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 async fn copy(
     State(state): State<AppState>,
     who: Authenticated,
@@ -160,7 +237,23 @@ async fn copy(
     Ok(stored(&located, copied.created))
 }
 
-/// Deletes; the answer says what it was.
+/// Deletes a file, or a folder with all it holds.
+///
+/// The answer says what it was.
+#[utoipa::path(
+    delete,
+    path = "/files/{id}",
+    tag = "files",
+    operation_id = "delete_file",
+    responses(
+        (status = 200, body = File),
+        (status = 403, description = "forbidden, protected"),
+        (status = 404, description = "not_found"),
+        (status = 412, description = "precondition_failed"),
+        (status = 422, description = "invalid_name"),
+        (status = 423, description = "locked")
+    )
+)]
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
@@ -172,6 +265,24 @@ async fn remove(
     Ok(Json(file(&removed)))
 }
 
+/// Makes a folder, with `parents` those missing above it too.
+#[utoipa::path(
+    post,
+    path = "/dirs",
+    tag = "files",
+    operation_id = "make_folder",
+    request_body = NewFolder,
+    responses(
+        (status = 201, body = File, headers(("Location" = String))),
+        (status = 200, body = File, description = "It was there already."),
+        (status = 403, description = "forbidden"),
+        (status = 409, description = "already_exists, parent_missing, not_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 422, description = "invalid_name, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 async fn make_folder(
     State(state): State<AppState>,
     who: Authenticated,

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use api::{Invitation, InvitationMade, NewInvitation, Page};
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
 use http::{StatusCode, header};
 use store::{Actor, InvitationId};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::admin::party;
 use super::page::{Asked, Part, PartQuery};
@@ -19,12 +19,21 @@ use crate::server::problem::Problem;
 /// How long an invitation can be used unless it says.
 const USUAL_S: u64 = 7 * 86_400;
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/invitations", get(list).post(add))
-        .route("/invitations/{id}", delete(revoke))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list, add))
+        .routes(routes!(revoke))
 }
 
+/// Lists the invitations that can be used, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/invitations",
+    tag = "administration",
+    operation_id = "list_invitations",
+    params(PartQuery),
+    responses((status = 200, body = Page<Invitation>), (status = 403, description = "forbidden"))
+)]
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
@@ -39,6 +48,20 @@ async fn list(
     Ok(part.page(found, |one| one.id.to_string(), invitation))
 }
 
+/// Makes an invitation, for one registration.
+///
+/// Its code is shown this once.
+#[utoipa::path(
+    post,
+    path = "/invitations",
+    tag = "administration",
+    operation_id = "add_invitation",
+    request_body = Option<NewInvitation>,
+    responses(
+        (status = 201, body = InvitationMade, headers(("Location" = String))),
+        (status = 403, description = "forbidden")
+    )
+)]
 async fn add(
     State(state): State<AppState>,
     who: Authenticated,
@@ -57,6 +80,14 @@ async fn add(
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], made).into_response())
 }
 
+/// Withdraws an invitation.
+#[utoipa::path(
+    delete,
+    path = "/invitations/{id}",
+    tag = "administration",
+    operation_id = "withdraw_invitation",
+    responses((status = 204), (status = 403, description = "forbidden"))
+)]
 async fn revoke(
     State(state): State<AppState>,
     who: Authenticated,

@@ -3,12 +3,12 @@
 use api::{
     AppPassword, AppPasswordMade, Login, NewAppPassword, OwnChange, OwnRemoval, Page, Usage,
 };
-use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get};
 use http::{StatusCode, header};
 use store::{Actor, AppPasswordId, Error, LoginId, Password};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::page::whole;
 use super::users::{usage, user};
@@ -17,19 +17,24 @@ use crate::moment::{self, rfc3339};
 use crate::server::auth::clear_cookie;
 use crate::server::problem::{Problem, code};
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/me", get(show).patch(change).delete(remove))
-        .route("/me/usage", get(show_usage))
-        .route("/me/logins", get(logins))
-        .route("/me/logins/{id}", delete(end_login))
-        .route(
-            "/me/app-passwords",
-            get(app_passwords).post(add_app_password),
-        )
-        .route("/me/app-passwords/{id}", delete(revoke_app_password))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(show, change, remove))
+        .routes(routes!(show_usage))
+        .routes(routes!(logins))
+        .routes(routes!(end_login))
+        .routes(routes!(app_passwords, add_app_password))
+        .routes(routes!(revoke_app_password))
 }
 
+/// Shows one's own account.
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "accounts",
+    operation_id = "show_me",
+    responses((status = 200, body = api::User))
+)]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
@@ -37,6 +42,21 @@ async fn show(
     Ok(Json(user(&state.store().user(who.caller.user).await?)))
 }
 
+/// Changes one's own password or e-mail address.
+///
+/// A new password ends all other log-ins; app passwords only when asked.
+#[utoipa::path(
+    patch,
+    path = "/me",
+    tag = "accounts",
+    operation_id = "change_me",
+    request_body = OwnChange,
+    responses(
+        (status = 200, body = api::User),
+        (status = 403, description = "forbidden, wrong_credentials"),
+        (status = 409, description = "name_taken")
+    )
+)]
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
@@ -57,6 +77,19 @@ async fn change(
     Ok(Json(user(&changed)))
 }
 
+/// Removes one's own account with all that is in it.
+#[utoipa::path(
+    delete,
+    path = "/me",
+    tag = "accounts",
+    operation_id = "remove_me",
+    request_body = OwnRemoval,
+    responses(
+        (status = 204, description = "The account is gone; the cookie is cleared."),
+        (status = 403, description = "forbidden, wrong_credentials"),
+        (status = 409, description = "last_administrator")
+    )
+)]
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
@@ -86,6 +119,14 @@ fn wrong_confirmation(error: Error) -> Problem {
     }
 }
 
+/// Says how full one's own drive is.
+#[utoipa::path(
+    get,
+    path = "/me/usage",
+    tag = "accounts",
+    operation_id = "show_usage",
+    responses((status = 200, body = Usage))
+)]
 async fn show_usage(
     State(state): State<AppState>,
     who: Authenticated,
@@ -93,6 +134,14 @@ async fn show_usage(
     Ok(Json(usage(&state.store().usage(&who.caller).await?)))
 }
 
+/// Lists one's own log-ins, the newest first.
+#[utoipa::path(
+    get,
+    path = "/me/logins",
+    tag = "log-ins",
+    operation_id = "list_logins",
+    responses((status = 200, body = Page<Login>), (status = 403, description = "forbidden"))
+)]
 async fn logins(
     State(state): State<AppState>,
     who: Authenticated,
@@ -108,6 +157,14 @@ async fn logins(
     Ok(whole(items))
 }
 
+/// Ends one of one's own log-ins.
+#[utoipa::path(
+    delete,
+    path = "/me/logins/{id}",
+    tag = "log-ins",
+    operation_id = "end_login",
+    responses((status = 204), (status = 403, description = "forbidden"))
+)]
 async fn end_login(
     State(state): State<AppState>,
     who: Authenticated,
@@ -122,6 +179,14 @@ async fn end_login(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// Lists one's own app passwords, the oldest first.
+#[utoipa::path(
+    get,
+    path = "/me/app-passwords",
+    tag = "log-ins",
+    operation_id = "list_app_passwords",
+    responses((status = 200, body = Page<AppPassword>), (status = 403, description = "forbidden"))
+)]
 async fn app_passwords(
     State(state): State<AppState>,
     who: Authenticated,
@@ -135,6 +200,23 @@ async fn app_passwords(
     Ok(whole(found.iter().map(app_password)))
 }
 
+/// Makes an app password, for a device.
+///
+/// The password itself is shown this once.
+#[utoipa::path(
+    post,
+    path = "/me/app-passwords",
+    tag = "log-ins",
+    operation_id = "add_app_password",
+    request_body = NewAppPassword,
+    responses(
+        (status = 201, body = AppPasswordMade, headers(("Location" = String))),
+        (status = 403, description = "forbidden, wrong_credentials"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "not_folder"),
+        (status = 422, description = "invalid_name, limit_exceeded")
+    )
+)]
 async fn add_app_password(
     State(state): State<AppState>,
     who: Authenticated,
@@ -174,6 +256,14 @@ async fn add_app_password(
         .into_response())
 }
 
+/// Ends an app password.
+#[utoipa::path(
+    delete,
+    path = "/me/app-passwords/{id}",
+    tag = "log-ins",
+    operation_id = "revoke_app_password",
+    responses((status = 204), (status = 403, description = "forbidden"))
+)]
 async fn revoke_app_password(
     State(state): State<AppState>,
     who: Authenticated,

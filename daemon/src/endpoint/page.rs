@@ -30,10 +30,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 }
 
 /// The query of a list that has nothing else to ask.
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct PartQuery {
+    /// Items in one part; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// The part before's `next_cursor`.
     cursor: Option<String>,
 }
 
@@ -57,20 +61,22 @@ impl<C> Part<C> {
     /// The part that a query asks for; `read` understands the list's cursors.
     ///
     /// # Errors
-    /// The cursor is none of this list.
+    /// The limit is out of its bounds, or the cursor none of this list.
     pub fn new(
         limit: Option<u32>,
         cursor: Option<&str>,
         read: impl FnOnce(&str) -> Option<C>,
     ) -> Result<Self, Problem> {
-        let limit = limit.unwrap_or(USUAL).clamp(1, MOST);
+        let bad = |detail| Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail);
+        let limit = limit.unwrap_or(USUAL);
+        if !(1..=MOST).contains(&limit) {
+            return Err(bad("The limit is 1 to 1,000."));
+        }
         let Some(cursor) = cursor else {
             return Ok(Self { after: None, limit });
         };
         let Some(after) = read(cursor) else {
-            let detail = "The cursor is not one that this list gave.";
-            let status = StatusCode::BAD_REQUEST;
-            return Err(Problem::new(status, code::INVALID_QUERY, detail));
+            return Err(bad("The cursor is not one that this list gave."));
         };
         Ok(Self {
             after: Some(after),

@@ -1,31 +1,51 @@
 //! `/search`: files and folders by name.
 
 use api::{File, Page};
-use axum::Router;
 use axum::extract::State;
-use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use store::NodeId;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::files::file_at;
 use super::page::{Asked, Part};
 use super::{AppState, Authenticated, Json};
 use crate::server::problem::Problem;
 
-pub fn routes() -> Router<AppState> {
-    Router::new().route("/search", get(search))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default().routes(routes!(search))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 struct SearchQuery {
+    /// What the name holds, without regard to case and composition.
+    #[param(min_length = 1, max_length = 255, example = "report")]
     q: String,
+    /// Items in one part; 100 unless given.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
+    /// The part before's `next_cursor`.
     cursor: Option<String>,
 }
 
+/// Finds files and folders of one's own drive by a part of their name.
+///
+/// In the order of names.
+#[utoipa::path(
+    get,
+    path = "/search",
+    tag = "files",
+    operation_id = "search_files",
+    params(SearchQuery),
+    responses(
+        (status = 200, body = Page<File>),
+        (status = 422, description = "invalid_fields")
+    )
+)]
 async fn search(
     State(state): State<AppState>,
     who: Authenticated,

@@ -1,12 +1,12 @@
 //! `/users`: registering, and administering accounts.
 
-use api::{NewUser, Page, Registered, Usage, User, UserChange};
-use axum::Router;
+use api::{NewUser, Page, Registered, Usage, User, UserChange, UserMade};
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 use http::{StatusCode, header};
 use store::{Access, Actor, Admission, Error, Password, UserId};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use super::auth::log_in;
 use super::page::{Asked, Part, PartQuery};
@@ -14,13 +14,30 @@ use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, Path};
 use crate::moment::rfc3339;
 use crate::server::problem::Problem;
 
-pub fn routes() -> Router<AppState> {
-    Router::new()
-        .route("/users", get(list).post(register))
-        .route("/users/{id}", get(show).patch(change).delete(remove))
+pub fn routes() -> OpenApiRouter<AppState> {
+    OpenApiRouter::default()
+        .routes(routes!(list, register))
+        .routes(routes!(show, change, remove))
 }
 
-/// Registers; with an administrator's credential adds an account, without logging in to it.
+/// Registers, and logs in.
+///
+/// With an administrator's credential it adds an account, without logging in to it.
+#[utoipa::path(
+    post,
+    path = "/users",
+    tag = "accounts",
+    operation_id = "create_user",
+    security((), ("bearer" = []), ("basic" = []), ("cookie" = [])),
+    request_body = NewUser,
+    responses(
+        (status = 201, body = UserMade, headers(("Location" = String))),
+        (status = 403, description = "forbidden, registration_closed, wrong_invitation"),
+        (status = 409, description = "name_taken"),
+        (status = 422, description = "limit_exceeded"),
+        (status = 507, description = "storage_full")
+    )
+)]
 async fn register(
     State(state): State<AppState>,
     MaybeAuthenticated(who): MaybeAuthenticated,
@@ -54,7 +71,7 @@ async fn register(
     let made = store.register(new, admission, peer.known()).await?;
     if actor.is_some() {
         let location = format!("/api/v1/users/{}", made.id);
-        let made = Json(user(&made));
+        let made = Json(UserMade::Added(user(&made)));
         return Ok((StatusCode::CREATED, [(header::LOCATION, location)], made).into_response());
     }
     let device = request.device.as_deref().unwrap_or_default();
@@ -68,12 +85,25 @@ async fn register(
             tokens,
         };
         let location = [(header::LOCATION, "/api/v1/me")];
-        (StatusCode::CREATED, location, Json(registered))
+        (
+            StatusCode::CREATED,
+            location,
+            Json(UserMade::Registered(registered)),
+        )
     };
     let wants_cookie = request.cookie.unwrap_or(true);
     Ok(log_in(&state, peer, &grant, wants_cookie, answer))
 }
 
+/// Lists all accounts, in the order of their making.
+#[utoipa::path(
+    get,
+    path = "/users",
+    tag = "administration",
+    operation_id = "list_users",
+    params(PartQuery),
+    responses((status = 200, body = Page<User>), (status = 403, description = "forbidden"))
+)]
 async fn list(
     State(state): State<AppState>,
     who: Authenticated,
@@ -86,6 +116,14 @@ async fn list(
     Ok(part.page(users, |user| user.id.to_string(), user))
 }
 
+/// Shows an account.
+#[utoipa::path(
+    get,
+    path = "/users/{id}",
+    tag = "administration",
+    operation_id = "show_user",
+    responses((status = 200, body = User))
+)]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
@@ -96,6 +134,20 @@ async fn show(
     Ok(Json(user(&found)))
 }
 
+/// Changes an account; what is absent stays.
+#[utoipa::path(
+    patch,
+    path = "/users/{id}",
+    tag = "administration",
+    operation_id = "change_user",
+    request_body = UserChange,
+    responses(
+        (status = 200, body = User),
+        (status = 409, description = "name_taken, last_administrator"),
+        (status = 422, description = "limit_exceeded"),
+        (status = 507, description = "storage_full")
+    )
+)]
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
@@ -120,6 +172,14 @@ async fn change(
     Ok(Json(user(&changed)))
 }
 
+/// Removes an account with all that is in it.
+#[utoipa::path(
+    delete,
+    path = "/users/{id}",
+    tag = "administration",
+    operation_id = "remove_user",
+    responses((status = 204), (status = 409, description = "last_administrator"))
+)]
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,

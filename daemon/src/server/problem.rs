@@ -10,44 +10,93 @@ use super::auth::{BASIC_CHALLENGE, BEARER_CHALLENGE, Denied};
 use super::body::ResponseBody;
 use super::multipart;
 
-/// Stable names of problems, for programs.
-pub mod code {
+/// Makes `code` of the names, and `ALL` of them with what they mean for the OpenAPI document.
+macro_rules! codes {
+    ($($(#[doc = $meaning:literal])+ pub const $name:ident: &str = $text:literal;)*) => {
+        /// Stable names of problems, for programs.
+        pub mod code {
+            $($(#[doc = $meaning])+ pub const $name: &str = $text;)*
+
+            /// Every name and its meaning.
+            pub const ALL: &[(&str, &str)] = &[$(($text, concat!($($meaning),+))),*];
+        }
+    };
+}
+
+codes! {
+    /// The request is malformed.
     pub const BAD_REQUEST: &str = "bad_request";
+    /// The head of the request is too long.
     pub const HEADERS_TOO_LARGE: &str = "headers_too_large";
+    /// Nothing there, or nothing you may know of.
     pub const NOT_FOUND: &str = "not_found";
+    /// The address does not know the method; `Allow` names those it knows.
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+    /// The body is longer than the limit.
     pub const BODY_TOO_LARGE: &str = "body_too_large";
+    /// The body is not of a type, or not in an encoding, that is taken here.
     pub const UNSUPPORTED_MEDIA_TYPE: &str = "unsupported_media_type";
+    /// The body is no JSON.
     pub const INVALID_JSON: &str = "invalid_json";
+    /// Well-formed, but not possible; `detail` names the field.
     pub const INVALID_FIELDS: &str = "invalid_fields";
+    /// A parameter of the query is missing, unknown or malformed.
     pub const INVALID_QUERY: &str = "invalid_query";
+    /// A transfer coding other than `chunked`.
     pub const NOT_IMPLEMENTED: &str = "not_implemented";
+    /// No credential, or one that cannot be understood.
     pub const UNAUTHORIZED: &str = "unauthorized";
+    /// Too many wrong passwords, or registrations; `Retry-After` says how long.
     pub const TOO_MANY_ATTEMPTS: &str = "too_many_attempts";
+    /// Busy; `Retry-After` says when to come back.
     pub const UNAVAILABLE: &str = "unavailable";
+    /// Something went wrong here; the log has the cause under the request's id.
     pub const INTERNAL: &str = "internal";
+    /// Wrong, expired, revoked, or of a disabled account: never said which.
     pub const WRONG_CREDENTIALS: &str = "wrong_credentials";
+    /// With the cookie alone, pages of other sites may not change anything.
     pub const CROSS_SITE: &str = "cross_site";
+    /// The credential does not allow it.
     pub const FORBIDDEN: &str = "forbidden";
+    /// Nobody may register.
     pub const REGISTRATION_CLOSED: &str = "registration_closed";
+    /// The invitation is missing, unknown, expired, withdrawn or used.
     pub const WRONG_INVITATION: &str = "wrong_invitation";
+    /// The user name or e-mail address cannot be used.
     pub const NAME_TAKEN: &str = "name_taken";
+    /// There would be no administrator left.
     pub const LAST_ADMINISTRATOR: &str = "last_administrator";
+    /// The folder to put it into is not there.
     pub const PARENT_MISSING: &str = "parent_missing";
+    /// Something is there, and `replace` was not asked for.
     pub const ALREADY_EXISTS: &str = "already_exists";
+    /// A folder where a file is needed.
     pub const IS_FOLDER: &str = "is_folder";
+    /// A file where a folder is needed.
     pub const NOT_FOLDER: &str = "not_folder";
+    /// The drive's root stays where it is.
     pub const PROTECTED: &str = "protected";
+    /// A folder onto or into itself.
     pub const OVERLAP: &str = "overlap";
+    /// `If-Match`, `If-None-Match` or another condition does not hold.
     pub const PRECONDITION_FAILED: &str = "precondition_failed";
+    /// A WebDAV lock stands in the way; its holder sends `If: (<token>)`.
     pub const LOCKED: &str = "locked";
+    /// The WebDAV lock is not there.
     pub const NO_SUCH_LOCK: &str = "no_such_lock";
+    /// The drive has no room for it; `detail` says how much is needed and free.
     pub const QUOTA_EXCEEDED: &str = "quota_exceeded";
+    /// The server has no room for it.
     pub const STORAGE_FULL: &str = "storage_full";
+    /// More than there may be, or at a time; `detail` says of what.
     pub const LIMIT_EXCEEDED: &str = "limit_exceeded";
+    /// No file or folder can have this name or path.
     pub const INVALID_NAME: &str = "invalid_name";
+    /// The content has another length or digest than was announced.
     pub const CONTENT_MISMATCH: &str = "content_mismatch";
+    /// The range lies outside the content; `Content-Range` says how long it is.
     pub const RANGE_NOT_SATISFIABLE: &str = "range_not_satisfiable";
+    /// What the cursor stands for is not known any more: begin anew.
     pub const CURSOR_EXPIRED: &str = "cursor_expired";
 }
 

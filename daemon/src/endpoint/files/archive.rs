@@ -18,6 +18,7 @@ use store::{Caller, Download, Error, Located, Store, Target, UserId, Walk};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Named;
+use crate::endpoint::openapi::Content;
 use crate::endpoint::{AppState, Authenticated};
 use crate::server::problem::Problem;
 use crate::zip::Zip;
@@ -54,7 +55,22 @@ impl Archives {
     }
 }
 
-/// The folder as an archive; HEAD as well.
+/// Gives a folder with all it holds as a ZIP archive.
+///
+/// It is made while it is sent, so without a length.
+#[utoipa::path(
+    get,
+    path = "/files/{id}/zip",
+    tag = "files",
+    operation_id = "download_folder",
+    responses(
+        (status = 200, body = Content, content_type = "application/zip"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "not_folder"),
+        (status = 422, description = "invalid_name, limit_exceeded"),
+        (status = 429, description = "limit_exceeded")
+    )
+)]
 pub(super) async fn show(
     State(state): State<AppState>,
     who: Authenticated,

@@ -1,6 +1,6 @@
 //! Contents: one as the whole body, or files of a form.
 
-use api::Uploaded;
+use api::{File, Uploaded};
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
@@ -10,6 +10,7 @@ use serde::Deserialize;
 use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOptions, Written};
 
 use super::{Named, file, instant, stored};
+use crate::endpoint::openapi::{Content, Form};
 use crate::endpoint::{AppState, Authenticated, Json};
 use crate::server::multipart::{Multipart, Part};
 use crate::server::problem::Problem;
@@ -17,7 +18,28 @@ use crate::server::problem::Problem;
 /// Files in one form.
 const MOST_FILES: u64 = 1000;
 
-/// The content of a file, or a part of it; HEAD as well.
+/// Gives the content of a file, or a part of it.
+///
+/// `Range`, `If-Range`, `If-Match`, `If-None-Match` and `Want-Repr-Digest` are understood.
+#[utoipa::path(
+    get,
+    path = "/files/{id}/content",
+    tag = "files",
+    operation_id = "download_file",
+    responses(
+        (status = 200, body = Content, content_type = "application/octet-stream"),
+        (status = 206, content(
+            (Content = "application/octet-stream"),
+            (Content = "multipart/byteranges")
+        )),
+        (status = 304),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 416, description = "range_not_satisfiable"),
+        (status = 422, description = "invalid_name")
+    )
+)]
 pub(super) async fn show(
     State(state): State<AppState>,
     who: Authenticated,
@@ -44,14 +66,43 @@ fn out_of_range(content_range: Option<&HeaderValue>) -> Response {
     answer
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PutQuery {
+    /// Where the file is to be.
+    #[param(example = "/docs/report.pdf")]
     path: String,
+    /// Its modification time.
     modified_at: Option<String>,
 }
 
 /// Stores the body as the content of the file at a path, with the folders missing above it.
+///
+/// A file that is there is replaced and keeps its id. `Repr-Digest` and `Content-Digest` (`sha-256`) are compared
+/// before anything is stored; `If-Match` and `If-None-Match` are asked in the transaction that stores it.
+#[utoipa::path(
+    put,
+    path = "/files/content",
+    tag = "files",
+    operation_id = "upload_file",
+    params(PutQuery),
+    request_body(content = Content, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, body = File, headers(("Location" = String), ("ETag" = String))),
+        (status = 200, body = File, description = "A file was replaced."),
+        (status = 400, description = "content_mismatch"),
+        (status = 403, description = "forbidden, protected"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_folder, not_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 415, description = "unsupported_media_type"),
+        (status = 422, description = "invalid_fields, invalid_name, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 429, description = "limit_exceeded"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 pub(super) async fn put(
     State(state): State<AppState>,
     who: Authenticated,
@@ -80,9 +131,12 @@ pub(super) async fn put(
     Ok(answer)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct UploadQuery {
+    /// The folder, which is made where it is missing.
+    #[param(example = "/docs")]
     dir: String,
 }
 
@@ -90,6 +144,27 @@ pub(super) struct UploadQuery {
 ///
 /// Each is stored as it comes: a form can be longer than what anybody would hold back, so those
 /// before one that is refused stay.
+#[utoipa::path(
+    post,
+    path = "/files",
+    tag = "files",
+    operation_id = "upload_files",
+    params(UploadQuery),
+    request_body(content = Form, content_type = "multipart/form-data"),
+    responses(
+        (status = 201, body = Uploaded),
+        (status = 400, description = "content_mismatch"),
+        (status = 403, description = "forbidden, protected"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_folder, not_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 415, description = "unsupported_media_type"),
+        (status = 422, description = "invalid_fields, invalid_name, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 429, description = "limit_exceeded"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
 pub(super) async fn upload(
     State(state): State<AppState>,
     who: Authenticated,
