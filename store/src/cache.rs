@@ -31,6 +31,7 @@ pub(crate) enum Effect {
 /// drives: one shared with an account would cost all its requests a password hash.
 pub(crate) struct Generations {
     paths: Stripes,
+    members: Stripes,
     trees: Stripes,
     drives: Stripes,
     accounts: Stripes,
@@ -46,6 +47,7 @@ impl Generations {
         Arc::new(Self {
             // Half a megabyte, so that a write makes others forget little.
             paths: Stripes::new(1 << 16),
+            members: Stripes::new(1 << 14),
             trees: Stripes::new(1 << 12),
             drives: Stripes::new(1 << 12),
             accounts: Stripes::new(1 << 12),
@@ -56,6 +58,11 @@ impl Generations {
     /// Take it before reading what is to be cached.
     pub fn of_path(&self, drive: DriveId, path: &str) -> Stamp {
         Stamp([self.trees.get(&drive), self.paths.get(&(drive, path))])
+    }
+
+    /// Of the members of the folder at this path: of which there are, and of what they are.
+    pub fn of_members(&self, drive: DriveId, path: &str) -> Stamp {
+        Stamp([self.trees.get(&drive), self.members.get(&(drive, path))])
     }
 
     pub fn of_drive(&self, drive: DriveId) -> Stamp {
@@ -79,7 +86,14 @@ impl Generations {
     pub fn raise(&self, effects: &[Effect]) {
         for effect in effects {
             match effect {
-                Effect::Path(drive, path) => self.paths.bump(&(*drive, path.as_str())),
+                Effect::Path(drive, path) => {
+                    self.paths.bump(&(*drive, path.as_str()));
+                    // What is at the path is shown where its folder is listed.
+                    if let Some((folder, _)) = path.rsplit_once('/') {
+                        self.members.bump(&(*drive, folder));
+                    }
+                    self.members.bump(&(*drive, path.as_str()));
+                }
                 Effect::Tree(drive) => self.trees.bump(drive),
                 Effect::Drive(drive) => self.drives.bump(drive),
                 Effect::Account(user) => self.accounts.bump(user),
@@ -121,6 +135,25 @@ impl Stripes {
 mod tests {
     use super::*;
     use crate::clock::World;
+
+    #[test]
+    fn a_change_shows_in_the_list_that_it_stands_in_and_in_its_own() {
+        let drive = DriveId::new(&World::default());
+        let generations = Generations::new();
+        for (path, lists) in [
+            ("/a/b", ["/a", "/a/b"]),
+            ("/file", ["", "/file"]),
+            ("", ["", ""]),
+        ] {
+            let before = lists.map(|path| generations.of_members(drive, path));
+            generations.raise(&[Effect::Path(drive, path.to_owned())]);
+            let after = lists.map(|path| generations.of_members(drive, path));
+            assert!(before.iter().zip(&after).all(|(a, b)| a != b), "{path}");
+        }
+        let before = generations.of_members(drive, "/c");
+        generations.raise(&[Effect::Tree(drive)]);
+        assert_ne!(generations.of_members(drive, "/c"), before);
+    }
 
     #[test]
     fn writes_make_nobody_log_in_again() {

@@ -14,7 +14,7 @@ use crate::manifest::ChunkRef;
 use crate::node::rows::Held;
 use crate::node::{self, Node, Page};
 use crate::path::Path;
-use crate::store::{CachedNode, Store};
+use crate::store::{CachedNode, PartOf, Store};
 
 /// Entries that one statement of a listing reads.
 pub const PAGE: u32 = 4096;
@@ -156,8 +156,8 @@ impl Store {
             .await
     }
 
-    /// As [`Self::find`], with the first page of a folder's members (a file has none); one
-    /// statement either way.
+    /// As [`Self::find`], with the first page of a folder's members (a file has none); from
+    /// memory, or one statement for both.
     ///
     /// # Errors
     /// Only those of the database.
@@ -165,14 +165,23 @@ impl Store {
         &self,
         caller: &Caller,
         path: &Path,
-    ) -> Result<Option<(Arc<Found>, Page)>> {
+    ) -> Result<Option<(Arc<Found>, Arc<Page>)>> {
         let stamp = self.generations().of_path(caller.drive, path.key());
+        let of_members = self.generations().of_members(caller.drive, path.key());
+        let part = PartOf {
+            folder: path,
+            after: "",
+            limit: PAGE,
+        };
         if let Some(cached) = self.cached_node(caller, path, stamp) {
-            let page = if cached.found.node.is_folder() {
-                self.list(cached.found.node.id, None).await?
-            } else {
-                Page::default()
-            };
+            if !cached.found.node.is_folder() {
+                return Ok(Some((cached.found, Arc::default())));
+            }
+            if let Some(page) = self.cached_page(caller, &part, of_members) {
+                return Ok(Some((cached.found, page)));
+            }
+            let page = Arc::new(self.list(cached.found.node.id, None).await?);
+            self.cache_page(caller, &part, of_members, &page);
             return Ok(Some((cached.found, page)));
         }
         let (root, walked) = (caller.root, path.clone());
@@ -189,6 +198,10 @@ impl Store {
             stored: None,
         };
         self.cache_node(caller, path, &cached);
+        let page = Arc::new(page);
+        if cached.found.node.is_folder() {
+            self.cache_page(caller, &part, of_members, &page);
+        }
         Ok(Some((cached.found, page)))
     }
 

@@ -24,6 +24,7 @@ use crate::download::{Found, Stored};
 use crate::drive::Drive;
 use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, ReservationId, UserId};
+use crate::node::{Entry, Page};
 use crate::path::Path;
 use crate::pin::Pins;
 use crate::quota;
@@ -32,6 +33,8 @@ use crate::upload::UploadPlace;
 
 /// Memory for what warm requests read instead of the database.
 const NODE_CACHE_BYTES: u64 = 64 << 20;
+/// Memory for lists of folders.
+const PAGE_CACHE_BYTES: u64 = 32 << 20;
 /// How long a measurement of free disk space is believed.
 const DISK_CHECK_MS: i64 = 1000;
 /// Searches at a time, so that they leave connections to everything else.
@@ -155,6 +158,7 @@ struct Inner {
     generations: Arc<Generations>,
     drives: Cache<DriveId, (Stamp, Drive)>,
     nodes: Cache<Vec<u8>, CachedNode>,
+    pages: Cache<Vec<u8>, (Stamp, Arc<Page>)>,
     uploads: Mutex<HashMap<UserId, Arc<Semaphore>>>,
     disk_checked_at: AtomicU64,
     /// Places for searches: each walks a whole drive.
@@ -196,6 +200,14 @@ impl Store {
                 u32::try_from(500 + key.len() + content).unwrap_or(u32::MAX)
             })
             .build();
+        let pages = Cache::builder()
+            .max_capacity(PAGE_CACHE_BYTES)
+            .weigher(|key: &Vec<u8>, (_, page): &(Stamp, Arc<Page>)| {
+                let names = page.entries.iter().map(|entry| entry.name.len());
+                let entries = page.entries.len() * size_of::<Entry>() + names.sum::<usize>();
+                u32::try_from(200 + key.len() + entries).unwrap_or(u32::MAX)
+            })
+            .build();
         let credentials = Credentials::new(&options);
         let store = Self {
             inner: Arc::new(Inner {
@@ -207,6 +219,7 @@ impl Store {
                 generations,
                 drives: Cache::new(10_000),
                 nodes,
+                pages,
                 uploads: Mutex::default(),
                 disk_checked_at: AtomicU64::new(0),
                 searches: Semaphore::new(SEARCHES),
@@ -321,6 +334,34 @@ impl Store {
         }
     }
 
+    /// The members of the folder at a path, after the name `after`, as they were last read, if
+    /// that is still true.
+    pub(crate) fn cached_page(
+        &self,
+        caller: &Caller,
+        part: &PartOf<'_>,
+        stamp: Stamp,
+    ) -> Option<Arc<Page>> {
+        if !self.db().is_exclusive() || !caller.whole_drive {
+            return None;
+        }
+        let (of, page) = self.inner.pages.get(&part.key(caller))?;
+        (of == stamp).then_some(page)
+    }
+
+    pub(crate) fn cache_page(
+        &self,
+        caller: &Caller,
+        part: &PartOf<'_>,
+        stamp: Stamp,
+        page: &Arc<Page>,
+    ) {
+        if self.db().is_exclusive() && caller.whole_drive {
+            let cached = (stamp, Arc::clone(page));
+            self.inner.pages.insert(part.key(caller), cached);
+        }
+    }
+
     /// A place among the user's uploads.
     ///
     /// # Errors
@@ -379,6 +420,29 @@ impl Store {
             tracing::warn!(%error, "the times log-ins were last used are not kept");
         }
         self.db().close().await;
+    }
+}
+
+/// Part of a folder's members.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PartOf<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// The NFC name it comes after.
+    pub after: &'a str,
+    /// How many at most.
+    pub limit: u32,
+}
+
+impl PartOf<'_> {
+    /// No name has a NUL in it.
+    fn key(&self, caller: &Caller) -> Vec<u8> {
+        let mut key = node_key(caller, self.folder);
+        key.push(0);
+        key.extend(self.after.bytes());
+        key.push(0);
+        key.extend(self.limit.to_le_bytes());
+        key
     }
 }
 

@@ -5,13 +5,15 @@
 
 mod rows;
 
+use std::sync::Arc;
+
 use crate::caller::Caller;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
-use crate::node::{self, Entry};
+use crate::node::{self, Entry, Page};
 use crate::path::{Name, Path};
-use crate::store::Store;
+use crate::store::{PartOf, Store};
 use crate::target::{Located, Target};
 
 /// Which members of a folder are told.
@@ -44,12 +46,18 @@ pub struct Extent {
 }
 
 impl Store {
-    /// Some members of a folder. The statements this takes grow with the folders met, of which
-    /// each is a member told or lies above the first one.
+    /// Some members of a folder; of a folder named by its path, from memory when nothing changed.
+    /// The statements this takes otherwise grow with the folders met, of which each is a member
+    /// told or lies above the first one.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotFolder`].
     pub async fn members(&self, caller: &Caller, folder: &Target, walk: Walk) -> Result<Members> {
+        if let Target::Path(folder) = folder
+            && !walk.is_deep
+        {
+            return self.flat(caller, folder, &walk).await;
+        }
         let (caller, folder) = (caller.clone(), folder.clone());
         self.db()
             .read_snapshot(move |tx| {
@@ -57,6 +65,32 @@ impl Store {
                 members(tx, &base, id, &walk)
             })
             .await
+    }
+
+    /// Some of what is in a folder itself.
+    async fn flat(&self, caller: &Caller, folder: &Path, walk: &Walk) -> Result<Members> {
+        let after = walk.after.as_ref().and_then(|after| after.names().next());
+        let part = PartOf {
+            folder,
+            after: after.map_or("", Name::nfc),
+            limit: walk.limit,
+        };
+        let stamp = self.generations().of_members(caller.drive, folder.key());
+        if let Some(page) = self.cached_page(caller, &part, stamp) {
+            return of_page(folder, &page);
+        }
+        let (asks, target) = (caller.clone(), Target::from(folder));
+        let (after, limit) = (part.after.to_owned(), part.limit);
+        let page = self
+            .db()
+            .read_snapshot(move |tx| {
+                let (_, id) = folder_at(tx, &asks, &target)?;
+                node::rows::list(tx, id, &after, limit)
+            })
+            .await?;
+        let page = Arc::new(page);
+        self.cache_page(caller, &part, stamp, &page);
+        of_page(folder, &page)
     }
 
     /// How much lies below a folder; counting ends at `most` entries.
@@ -82,6 +116,20 @@ fn folder_at(tx: &mut Tx<'_>, caller: &Caller, folder: &Target) -> Result<(Path,
         Some(node) if node.is_folder() => Ok((path, node.id)),
         Some(_) => Err(Error::NotFolder),
     }
+}
+
+fn of_page(folder: &Path, page: &Page) -> Result<Members> {
+    let located = |entry: &Entry| {
+        Ok(Located {
+            path: folder.join(Name::new(&entry.name)?)?,
+            node: entry.node.clone(),
+        })
+    };
+    let items = page.entries.iter().map(located);
+    let items: Vec<Located> = items.collect::<Result<_>>()?;
+    let last = items.last().filter(|_| page.next.is_some());
+    let next = last.map(|last| last.path.below(folder.depth()));
+    Ok(Members { items, next })
 }
 
 /// A folder whose members are being told.

@@ -49,7 +49,7 @@ where
     multistatus.target(call, &found, &dead);
     let body = match first {
         Some(first) if node.is_folder() => {
-            listing::body(store, node.id, first, multistatus).await?
+            listing::body(store, node.id, Arc::unwrap_or_clone(first), multistatus).await?
         }
         _ => {
             multistatus.end();

@@ -155,7 +155,7 @@ async fn a_listing_of_several_pages_is_whole_and_costs_a_statement_each() {
     let warm = drive
         .ask("PROPFIND", "/dav/f", &[("depth", "1")], b"")
         .await;
-    assert_eq!(warm.statements, 2);
+    assert_eq!(warm.statements, 1, "the first page is remembered");
     assert_eq!(warm.body, answer.body);
     let found = hrefs(&answer);
     assert_eq!(found.len(), MEMBERS + 1);
@@ -231,7 +231,7 @@ async fn dead_properties_cost_a_statement_only_where_there_are_any() {
             .await
     };
     ask(b"").await;
-    assert_eq!(ask(b"").await.statements, 1);
+    assert_eq!(ask(b"").await.statements, 0);
     let set = PropertyChange::Set(Property {
         namespace: "urn:x".to_owned(),
         name: "colour".to_owned(),
@@ -246,7 +246,7 @@ async fn dead_properties_cost_a_statement_only_where_there_are_any() {
     let colour = Name::new("urn:x", "colour");
     ask(b"").await;
     let answer = ask(b"").await;
-    assert_eq!(answer.statements, 2);
+    assert_eq!(answer.statements, 1);
     let responses = multistatus(&answer).responses;
     assert_eq!(responses[1].property(&colour).unwrap().text(), "blue");
     assert!(responses[2].property(&colour).is_none());
@@ -254,7 +254,7 @@ async fn dead_properties_cost_a_statement_only_where_there_are_any() {
     let responses = multistatus(&answer).responses;
     assert_eq!(responses[1].property(&colour).unwrap().text(), "blue");
     assert_eq!(responses[2].propstats[0].status, 404);
-    assert_eq!(ask(&prop("<D:getetag/>")).await.statements, 1);
+    assert_eq!(ask(&prop("<D:getetag/>")).await.statements, 0);
     let names = ask(b"<propfind xmlns='DAV:'><propname/></propfind>").await;
     let responses = multistatus(&names).responses;
     assert_eq!(responses[1].property(&colour).unwrap().text(), "");
