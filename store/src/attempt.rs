@@ -76,6 +76,9 @@ impl Guess {
     pub fn charge(self, tx: &mut Tx<'_>, free: u32, now_ms: i64) -> Result<bool> {
         let charged = count(tx, self.from_network, free, now_ms)?;
         if charged.is_known {
+            // Looked at for nothing: who shares the network must not tell by the statements that
+            // there is somebody of this name.
+            rows::blocked_until(tx, self.from_anywhere.digest())?;
             return Ok(charged.delay_sets_in);
         }
         let free = free.saturating_mul(NETWORKS);
