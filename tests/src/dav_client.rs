@@ -1,5 +1,8 @@
 //! A thin HTTP client: nothing is retried, followed, cached or understood on its own.
 
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, HeaderValue, Method};
@@ -30,7 +33,19 @@ pub struct Dav {
 /// A request being put together.
 pub struct Request {
     label: String,
+    address: String,
     builder: reqwest::RequestBuilder,
+}
+
+/// How many requests each server has answered wholly, by its address.
+fn answered() -> MutexGuard<'static, HashMap<String, usize>> {
+    static ANSWERED: LazyLock<Mutex<HashMap<String, usize>>> = LazyLock::new(Mutex::default);
+    ANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How many requests of this process the server at `address` has answered wholly.
+pub(crate) fn answered_by(address: &str) -> usize {
+    answered().get(address).copied().unwrap_or_default()
 }
 
 /// Escapes a path given as plain text: all but unreserved characters and `/` (RFC 3986 §2.3).
@@ -65,6 +80,11 @@ impl Dav {
             address: address.to_owned(),
             credential,
         }
+    }
+
+    /// The server at `address`, seen without a credential.
+    pub fn anonymous_at(address: &str) -> Self {
+        Self::new(address, Credential::None)
     }
 
     /// The same server, seen with another credential.
@@ -118,7 +138,11 @@ impl Dav {
             Credential::Bearer(token) => builder.bearer_auth(token),
             Credential::None => builder,
         };
-        Request { label, builder }
+        Request {
+            label,
+            address: self.address.clone(),
+            builder,
+        }
     }
 
     /// GET.
@@ -309,11 +333,13 @@ impl Request {
         let response = self.builder.send().await?;
         let status = response.status().as_u16();
         let headers: HeaderMap = response.headers().clone();
+        let body = response.bytes().await?;
+        *answered().entry(self.address).or_default() += 1;
         Ok(Answer {
             request: self.label,
             status,
             headers,
-            body: response.bytes().await?,
+            body,
         })
     }
 

@@ -5,6 +5,8 @@ use serde_json::Value;
 /// One line.
 #[derive(Debug, Clone)]
 pub struct LoggedRequest {
+    /// What `x-request-id` of its answer says.
+    pub id: String,
     /// `PROPFIND`, `PUT`, …
     pub method: String,
     /// The route, without anything of the user's.
@@ -32,6 +34,7 @@ impl LoggedRequest {
         };
         let number = |name: &str| fields.get(name).and_then(Value::as_u64);
         Some(Self {
+            id: text("request.id"),
             method: fields.get("method")?.as_str()?.to_owned(),
             route: text("route"),
             status: number("status")?,

@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::AsyncWriteExt;
 
 use crate::daemon::{Daemon, Launch, command, data_dir, logged};
+use crate::dav_client::answered_by;
 use crate::disk::SmallDisk;
-use crate::{Cluster, Credential, Database, Dav, Durability, LoggedRequest, Wire};
+use crate::{
+    Answer, Cluster, Credential, Database, Dav, Durability, LoggedRequest, Request, Wire, until,
+};
 
 /// Which database the daemon keeps its rows in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -374,6 +378,46 @@ impl World {
             .lines()
             .filter_map(LoggedRequest::parse)
             .collect()
+    }
+
+    /// Sends a request; its answer, and its line in the log.
+    ///
+    /// Requests that were sent one after the other have lines in another order only if a line is
+    /// late, so those of all earlier ones are waited for.
+    pub async fn logged(&self, request: Request) -> (Answer, LoggedRequest) {
+        let before = self.lines_of(answered_by(self.address())).await.len();
+        let answer = request.send().await;
+        let line = self.lines_of(before + 1).await.swap_remove(before);
+        (answer, line)
+    }
+
+    /// The log once it has so many lines.
+    async fn lines_of(&self, requests: usize) -> Vec<LoggedRequest> {
+        let deadline = Duration::from_secs(30);
+        until("requests are logged", deadline, || async {
+            self.requests().len() >= requests
+        })
+        .await;
+        self.requests()
+    }
+
+    /// Runs a statement on the database past the daemon; the first column of each row, by lines.
+    pub fn query(&self, sql: &str) -> String {
+        if let Some(database) = &self.database {
+            return database.query(sql);
+        }
+        let path = self.data_dir().join("coffer.db");
+        let database = rusqlite::Connection::open(path).expect("the database can be opened");
+        let mut statement = database.prepare(sql).expect("the statement is right");
+        let rows = statement.query_map([], |row| row.get::<_, rusqlite::types::Value>(0));
+        let rows: Result<Vec<_>, _> = rows.expect("it can be run").collect();
+        let text = |value: rusqlite::types::Value| match value {
+            rusqlite::types::Value::Text(text) => text,
+            rusqlite::types::Value::Integer(number) => number.to_string(),
+            other => panic!("neither a text nor a number: {other:?}"),
+        };
+        let rows = rows.expect("rows can be read").into_iter().map(text);
+        rows.collect::<Vec<_>>().join("\n")
     }
 
     /// The blobs on disk, as `(name, size in bytes)`, sorted by name.

@@ -103,11 +103,11 @@ async fn a_database_of_a_newer_schema_is_refused_and_untouched() {
     world.alice().put("/a", "text").await.must_be(201);
     world.kill().await;
     let insert = "INSERT INTO schema_version (number, name, applied_at) VALUES (9999, 'later', 0)";
-    execute(&world, insert);
+    world.query(insert);
     let said = world.try_revive().await.expect_err("a newer schema");
     assert!(said.contains("9999"), "{said}");
     assert!(said.contains("newer cofferd"), "{said}");
-    execute(&world, "DELETE FROM schema_version WHERE number = 9999");
+    world.query("DELETE FROM schema_version WHERE number = 9999");
     world.revive().await;
     assert_eq!(world.alice().get("/a").await, "text");
 }
@@ -193,18 +193,4 @@ async fn a_unix_socket_belongs_to_the_user_that_the_daemon_becomes() {
     assert_eq!((socket.uid(), socket.gid()), (uid, gid));
     assert_eq!(socket.mode() & 0o777, 0o660);
     daemon.kill().await;
-}
-
-fn execute(world: &World, sql: &str) {
-    match Engine::from_environment() {
-        Engine::Postgres => {
-            let database = world.postgres().expect("this world is on PostgreSQL");
-            database.query(sql);
-        }
-        Engine::Sqlite => {
-            let path = world.data_dir().join("coffer.db");
-            let database = rusqlite::Connection::open(path).expect("the database can be opened");
-            database.execute(sql, []).expect("the statement is right");
-        }
-    }
 }

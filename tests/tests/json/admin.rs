@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use harness::{Answer, Dav, Engine, Setup, World, until};
+use harness::{Answer, Dav, Setup, World, until};
 use serde_json::{Value, json};
 
 use crate::phrase::{ask, basic, login, send};
@@ -321,21 +321,10 @@ async fn a10_a_view_of_the_database_shows_the_accounts() {
     let sql = "SELECT email || ' ' || username || ' ' || SUBSTR(password, 1, 10) || ' ' || space \
          || ' ' || access FROM accounts WHERE LENGTH(id) = 16 AND \"create\" > 1700000000000 \
          ORDER BY space DESC, username";
-    let rows = match Engine::from_environment() {
-        Engine::Postgres => world.postgres().expect("PostgreSQL").query(sql),
-        Engine::Sqlite => {
-            let path = world.data_dir().join("coffer.db");
-            let database = rusqlite::Connection::open(path).expect("the database can be opened");
-            let mut statement = database.prepare(sql).expect("the statement is right");
-            let rows = statement.query_map([], |row| row.get(0));
-            let rows: Result<Vec<String>, _> = rows.expect("it can be run").collect();
-            rows.expect("rows are texts").join("\n")
-        }
-    };
     let expected = "alice@example.org alice $argon2id$ 5 user\n\
          bob@example.org bob $argon2id$ 0 user\n\
          root@example.org root $argon2id$ 0 administrator";
-    assert_eq!(rows, expected);
+    assert_eq!(world.query(sql), expected);
 }
 
 /// "A user can neither see what others store nor learn who the others are."

@@ -4,10 +4,17 @@ mod accounts;
 mod admin;
 mod administration;
 mod archives;
+mod doors;
 mod file_rules;
 mod files;
 mod forms;
+mod isolation;
+mod log;
+mod operations;
+mod requirements;
+mod roles;
 mod search;
+mod space;
 mod store;
 mod tokens;
 
