@@ -121,14 +121,20 @@ impl dyn BlobStore {
         if hasher.finish() == blob.digest {
             return Ok(file);
         }
+        Err(self.wrong(&blob.digest, &*file))
+    }
+
+    /// Puts a blob aside that was found to hold other bytes than its name says; the error to end
+    /// the reading with.
+    pub(crate) fn wrong(&self, digest: &Digest, file: &dyn BlobFile) -> Error {
         tracing::error!(
-            blob.digest = %blob.digest,
+            blob.digest = %digest,
             "blob holds other bytes than its name says; it is moved to the quarantine",
         );
-        self.quarantine(&blob.digest, &*file)?;
-        Err(Error::Corrupt {
-            digest: blob.digest,
-        })
+        match self.quarantine(digest, file) {
+            Ok(()) => Error::Corrupt { digest: *digest },
+            Err(error) => error,
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Gives bytes out.
 //!
 //! What is in the system's cache is read on the spot; what is not, or was not checked against its
-//! name lately, is read by a blocking job. Bytes leave only after their blob was found whole.
+//! name lately, is read by a blocking job. Bytes leave only after their blob was found whole; of a
+//! long blob that is read from its beginning to its end, only the last ones wait for that.
 
 use std::iter::Peekable;
 use std::ops::Range;
@@ -16,6 +17,7 @@ use super::frame::{FRAME_BYTES, Frame};
 use super::{ContentBody, Error, Verified};
 use crate::blob::{BlobFile, Blobs};
 use crate::chunk::Cutting;
+use crate::digest::Hasher;
 use crate::manifest::{ChunkRef, Span, Spans, spans};
 
 /// No chunk is longer; what is takes a while to be checked.
@@ -35,10 +37,18 @@ pub(crate) struct ContentReader {
     ahead: Option<JoinHandle<Result<Fetched, Error>>>,
 }
 
-/// The rest of a span whose blob is open and trusted.
+/// The rest of a span whose blob is open.
 struct Open {
     file: Box<dyn BlobFile>,
     span: Span,
+    /// Of a blob that is checked while it is sent; absent where it is trusted.
+    check: Option<Check>,
+}
+
+/// What was read of a blob so far, which was all of it up to here.
+struct Check {
+    hasher: Hasher,
+    verified: Arc<Verified>,
 }
 
 struct Fetched {
@@ -122,7 +132,12 @@ impl ContentReader {
                 self.ready = fetched.ready;
                 self.open = fetched.open;
             } else if let Some(mut open) = self.open.take() {
-                if let Some(frame) = open.read_cached()? {
+                // To hash takes its time, as reading from the disk does.
+                let cached = match open.check {
+                    None => open.read_cached()?,
+                    Some(_) => None,
+                };
+                if let Some(frame) = cached {
                     self.ready = frame;
                     self.open = open.unless_done();
                 } else {
@@ -146,7 +161,7 @@ impl ContentReader {
         if self.verified.is_trusted(&span.blob.digest)
             && let Some(file) = self.blobs.open_cached(&span.blob)
         {
-            self.open = Some(Open { file, span });
+            self.open = Some(Open::trusted(file, span));
         } else {
             self.job = Some(self.fetch(span));
         }
@@ -168,7 +183,7 @@ impl ContentReader {
         let job = move || {
             if verified.is_trusted(&span.blob.digest) {
                 let file = blobs.open(&span.blob)?;
-                return read_on(&blobs, Open { file, span }, None);
+                return read_on(&blobs, Open::trusted(file, span), None);
             }
             let fetched = check(&blobs, span)?;
             verified.mark(span.blob.digest);
@@ -178,7 +193,11 @@ impl ContentReader {
         if span.blob.len_bytes <= SHORT_BYTES || self.verified.is_trusted(&digest) {
             return spawn_blocking(job);
         }
-        // Anyone may ask for something long, and many at once.
+        if span.start == 0 && span.end == span.blob.len_bytes {
+            let (blobs, verified) = (self.blobs.clone(), Arc::clone(&self.verified));
+            return spawn_blocking(move || check_on_the_way(&blobs, span, verified));
+        }
+        // Anyone may ask for a part of something long, and many at once.
         let turn = self.verified.turn(digest);
         spawn(async move {
             let _turn = turn.lock().await;
@@ -201,14 +220,29 @@ fn check(blobs: &Blobs, span: Span) -> Result<Fetched, Error> {
     let file = blobs.read_through(&span.blob, |_| ())?;
     Ok(Fetched {
         ready: Bytes::new(),
-        open: Some(Open { file, span }),
+        open: Some(Open::trusted(file, span)),
     })
+}
+
+/// Begins to send a blob that is checked by what is sent. To read it through before would let the
+/// client wait as long as the reading takes; wrong bytes end in a broken connection either way.
+fn check_on_the_way(blobs: &Blobs, span: Span, verified: Arc<Verified>) -> Result<Fetched, Error> {
+    let open = Open {
+        file: blobs.open(&span.blob)?,
+        span,
+        check: Some(Check {
+            hasher: Hasher::default(),
+            verified,
+        }),
+    };
+    read_on(blobs, open, None)
 }
 
 /// Reads the next frame from disk, and lets the system read the rest and the next blob meanwhile.
 fn read_on(blobs: &Blobs, mut open: Open, next: Option<ChunkRef>) -> Result<Fetched, Error> {
     open.file.will_be_read();
     let ready = open.read()?;
+    open.check(blobs, &ready)?;
     if let Some(next) = next.and_then(|next| blobs.open_cached(&next)) {
         next.will_be_read();
     }
@@ -219,6 +253,32 @@ fn read_on(blobs: &Blobs, mut open: Open, next: Option<ChunkRef>) -> Result<Fetc
 }
 
 impl Open {
+    fn trusted(file: Box<dyn BlobFile>, span: Span) -> Self {
+        Self {
+            file,
+            span,
+            check: None,
+        }
+    }
+
+    /// Takes a frame into account that was just read, before it leaves: with the last one all
+    /// bytes must be right.
+    fn check(&mut self, blobs: &Blobs, frame: &[u8]) -> Result<(), Error> {
+        let Some(Check { hasher, verified }) = &mut self.check else {
+            return Ok(());
+        };
+        hasher.update(frame);
+        if self.span.start < self.span.end {
+            return Ok(());
+        }
+        let digest = self.span.blob.digest;
+        if hasher.finish() != digest {
+            return Err(blobs.wrong(&digest, &*self.file));
+        }
+        verified.mark(digest);
+        Ok(())
+    }
+
     fn read_cached(&mut self) -> Result<Option<Bytes>, Error> {
         let mut frame = Frame::for_bytes(self.span.end - self.span.start);
         match self.file.read_cached(frame.buffer(), self.span.start)? {

@@ -128,6 +128,51 @@ async fn every_read_is_checked_when_so_configured() {
     assert!(matches!(error, Some(Error::Corrupt { .. })));
 }
 
+/// A long content as one blob, as it is published.
+async fn publish(rig: &Rig, data: &[u8]) -> Content {
+    let (blobs, announce) = (rig.blobs.clone(), rig.announce());
+    let mut writer = ContentWriter::one_blob(blobs, &rig.pool, None, announce).await;
+    for frame in data.chunks(1 << 20) {
+        writer.write(Bytes::copy_from_slice(frame)).await.unwrap();
+    }
+    writer.finish().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_long_blob_is_checked_while_it_is_sent() {
+    let rig = Rig::with(Cutting::LOCAL, MemoryPool::BYTES);
+    let data = noise(27, 5 << 20);
+    let content = publish(&rig, &data).await;
+    let ContentBody::Blob(blob) = content.body else {
+        panic!("{content:?}");
+    };
+    let verified = Arc::new(Verified::new(VerifyReads::Daily));
+    let (read, error) = drain(rig.reader(&content, &verified)).await;
+    assert!(read == data && error.is_none());
+    assert!(verified.is_trusted(&blob.digest));
+
+    damage(&rig, &blob, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let verified = Arc::new(Verified::new(VerifyReads::Daily));
+    let range = 1..content.size_bytes;
+    let part = ContentReader::new(
+        rig.blobs.clone(),
+        content.body.clone(),
+        range,
+        Arc::clone(&verified),
+    );
+    let mut whole = rig.reader(&content, &verified);
+    let first = whole.next().await.unwrap().unwrap();
+    let (read, error) = drain(part).await;
+    assert!(read.is_empty(), "of a part nothing leaves unchecked");
+    assert!(matches!(error, Some(Error::Corrupt { digest }) if digest == blob.digest));
+    let (rest, error) = drain(whole).await;
+    assert!(first.len() + rest.len() < data.len());
+    assert!(matches!(error, Some(Error::Corrupt { digest }) if digest == blob.digest));
+    assert!(!verified.is_trusted(&blob.digest));
+    assert_eq!(publish(&rig, &data).await, content);
+    assert!(drain(rig.reader(&content, &verified)).await.0 == data);
+}
+
 #[tokio::test]
 async fn a_range_beyond_the_content_is_an_error_not_a_short_body() {
     let rig = Rig::new();
