@@ -43,6 +43,20 @@ impl Promised {
         Ok(promised)
     }
 
+    /// The one SHA-256 among them.
+    ///
+    /// # Errors
+    /// 400 when two differ.
+    pub fn sha256(&self) -> Result<Option<Digest>, Failure> {
+        match self.sha256.as_slice() {
+            [] => Ok(None),
+            [first, more @ ..] if more.iter().all(|other| other == first) => {
+                Ok(Some(Digest::from(*first)))
+            }
+            _ => Err(mismatch()),
+        }
+    }
+
     /// Reads the field that speaks of a part of a file, alone.
     ///
     /// # Errors

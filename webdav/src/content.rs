@@ -4,14 +4,15 @@
 use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::request::Parts;
-use http::{Response, StatusCode};
-use store::{Caller, Condition, Located, Path, Written};
+use http::{HeaderMap, Response, StatusCode};
+use store::{Caller, Condition, Digest, Located, Path, Written};
 
 use crate::body::Body;
+use crate::checksum::Promised;
 use crate::dispatch::Dav;
 use crate::method::{get, put};
 use crate::request::{Call, Target};
-use crate::status::{Refusal, refused};
+use crate::status::{Failure, Refusal, refused};
 
 impl Dav {
     /// Answers GET and HEAD (by the method in `head`) with the content of a file: conditions,
@@ -54,11 +55,7 @@ impl Dav {
         B: http_body::Body<Data = Bytes> + Unpin + Send,
         B::Error: std::fmt::Display,
     {
-        put::require_identity(&head.headers)?;
-        if head.headers.contains_key(CONTENT_RANGE) {
-            let text = "a part of a content cannot be stored here";
-            return Err(refused(StatusCode::BAD_REQUEST, text).into());
-        }
+        require_whole(&head.headers)?;
         let size_bytes = put::announced_bytes(&head.headers, body)?;
         let call = self.call(caller, head, path);
         let written = put::write(&call, body, size_bytes, modified_ns, true);
@@ -86,4 +83,24 @@ impl Dav {
             },
         }
     }
+}
+
+/// What the head of a request with a whole content for its body says that its SHA-256 is (RFC 9530).
+///
+/// # Errors
+/// What is malformed or contradicts itself, a part of a content and one in an encoding among it.
+pub fn announced_digest(headers: &HeaderMap) -> Result<Option<Digest>, Refusal> {
+    require_whole(headers)?;
+    let promised = Promised::of_whole(headers).map_err(Failure::from)?;
+    Ok(promised.sha256()?)
+}
+
+/// Refuses a body that is not a content as it is to be stored.
+fn require_whole(headers: &HeaderMap) -> Result<(), Failure> {
+    put::require_identity(headers)?;
+    if headers.contains_key(CONTENT_RANGE) {
+        let text = "a part of a content cannot be stored here";
+        return Err(refused(StatusCode::BAD_REQUEST, text));
+    }
+    Ok(())
 }

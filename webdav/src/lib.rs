@@ -45,6 +45,8 @@ mod testing;
 #[cfg(feature = "server")]
 pub use self::body::Body;
 #[cfg(feature = "server")]
+pub use self::content::announced_digest;
+#[cfg(feature = "server")]
 pub use self::dispatch::{Dav, DavOptions};
 #[cfg(feature = "server")]
 pub use self::method::get::attachment;

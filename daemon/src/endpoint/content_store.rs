@@ -13,7 +13,7 @@ use http_body::Body as _;
 use store::{Caller, Digest, Error, Publishing, Store};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use webdav::grammar::{BadHeader, content_range, digest_field};
+use webdav::grammar::content_range;
 
 use super::openapi::{Content, Form};
 use super::page::{Asked, Part, PartQuery};
@@ -171,8 +171,7 @@ async fn take_body(
     headers: &HeaderMap,
     mut body: Body,
 ) -> Result<Published, Problem> {
-    require_whole(headers)?;
-    let expected = expected(headers)?;
+    let expected = webdav::announced_digest(headers)?;
     let mut publishing = store.publish(caller, body.size_hint().exact()).await?;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| {
@@ -220,38 +219,6 @@ fn is_form(headers: &HeaderMap) -> bool {
     let value = value.and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = value.split(';').next().unwrap_or_default().trim();
     media_type.eq_ignore_ascii_case("multipart/form-data")
-}
-
-/// Refuses a body that is not what is to be published.
-fn require_whole(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key(header::CONTENT_RANGE) {
-        return Err(bad_request("A part of a content cannot be published."));
-    }
-    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    if encodings.all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity")) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        code::UNSUPPORTED_MEDIA_TYPE,
-        "A Content-Encoding is not taken off.",
-    ))
-}
-
-/// The digest that the client says the body has (RFC 9530).
-fn expected(headers: &HeaderMap) -> Result<Option<Digest>, Problem> {
-    let read = |field| {
-        let digest = digest_field::sha256(headers, field);
-        digest.map_err(|bad: BadHeader| bad_request(bad.to_string()))
-    };
-    let whole = read(digest_field::REPR_DIGEST)?;
-    let sent = read(digest_field::CONTENT_DIGEST)?;
-    if let (Some(whole), Some(sent)) = (whole, sent)
-        && whole != sent
-    {
-        return Err(Error::ContentMismatch("digest").into());
-    }
-    Ok(whole.or(sent).map(Digest::from))
 }
 
 fn bad_request(detail: impl Into<String>) -> Problem {
