@@ -274,6 +274,9 @@ fn common(path: &str, method: &str, operation: &Value) -> Vec<(u16, String)> {
     if path.contains('{') {
         found.push((404, code::NOT_FOUND));
     }
+    if !operation["requestBody"].is_null() {
+        found.push((408, code::REQUEST_TIMEOUT));
+    }
     if !operation["requestBody"]["content"]["application/json"].is_null() {
         found.extend([
             (400, code::INVALID_JSON),

@@ -165,7 +165,12 @@ impl Body for RequestBody {
                 self.has_ended = true;
                 Poll::Ready(None)
             }
-            Poll::Pending if self.stalled(cx) => Poll::Ready(Some(Err(BodyError::Stalled))),
+            Poll::Pending if self.stalled(cx) => {
+                self.stats.stalled.store(true, Ordering::Relaxed);
+                // What still comes is not waited for.
+                self.stats.body_left.store(true, Ordering::Relaxed);
+                Poll::Ready(Some(Err(BodyError::Stalled)))
+            }
             Poll::Pending => Poll::Pending,
         }
     }

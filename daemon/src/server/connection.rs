@@ -255,6 +255,12 @@ async fn answer(
             Problem::internal().into_response()
         })
     };
+    let response = if noted.stalled.load(Ordering::Relaxed) && response.status() == 400 {
+        // To a handler it is a body that broke off; the door knows why.
+        Problem::stalled().into_response()
+    } else {
+        response
+    };
     record.set_status(response.status());
     let (mut parts, body) = response.into_parts();
     if (parts.status.is_client_error() || parts.status.is_server_error())

@@ -32,6 +32,8 @@ codes! {
     pub const NOT_FOUND: &str = "not_found";
     /// The address does not know the method; `Allow` names those it knows.
     pub const METHOD_NOT_ALLOWED: &str = "method_not_allowed";
+    /// The body came too slowly; the rest of it is not waited for.
+    pub const REQUEST_TIMEOUT: &str = "request_timeout";
     /// The body is longer than the limit.
     pub const BODY_TOO_LARGE: &str = "body_too_large";
     /// The body is not of a type, or not in an encoding, that is taken here.
@@ -154,6 +156,15 @@ impl Problem {
             ..Self::over_limit(what, limit)
         }
         .retry_after(1)
+    }
+
+    /// The client stopped sending the body.
+    pub fn stalled() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            code::REQUEST_TIMEOUT,
+            "The body came too slowly; the rest of it is not waited for.",
+        )
     }
 
     /// No part of the range that was asked for is there.

@@ -57,6 +57,8 @@ pub struct RequestStats {
     pub bytes_in: AtomicU64,
     /// Whether the answer was given without all of the request's body, and there is much of it.
     pub body_left: AtomicBool,
+    /// Whether the client has stopped sending the request's body.
+    pub stalled: AtomicBool,
     /// Bytes of the answer's body that were handed out.
     pub bytes_out: AtomicU64,
     /// Statements run on the database.
@@ -71,6 +73,7 @@ impl RequestStats {
             route: OnceLock::new(),
             bytes_in: AtomicU64::new(0),
             body_left: AtomicBool::new(false),
+            stalled: AtomicBool::new(false),
             bytes_out: AtomicU64::new(0),
             statements: Arc::default(),
         }

@@ -1,9 +1,11 @@
 //! `multipart/form-data`: what browsers and `curl -F` send.
 
-use harness::{Answer, Dav, World, noise, sha256_hex};
+use std::time::Duration;
+
+use harness::{Answer, Dav, Setup, Wire, World, noise, sha256_hex};
 use serde_json::json;
 
-use crate::phrase::{by_path, store};
+use crate::phrase::{ask, by_path, store};
 
 const BOUNDARY: &str = "------------------------d74496d66958873e";
 
@@ -104,4 +106,42 @@ async fn the_files_before_one_that_is_refused_stay_and_are_counted() {
         "{detail}"
     );
     assert_eq!(alice.names("/in").await, ["folder", "one"]);
+}
+
+/// A client that goes quiet is told why it is given up, by every door alike.
+#[tokio::test]
+async fn an_upload_that_stalls_is_408_and_leaves_nothing() {
+    let setup = Setup::default().env("COFFER_SERVER_STALL_TIMEOUT", "1s");
+    let world = setup.start().await;
+    let alice = World::alice_user();
+    let authorization = Wire::basic(&alice.name, &alice.password);
+    let stalled = async |method: &str, target: &str, kind: &str| {
+        let mut wire = world.wire().await;
+        let head = [
+            &format!("{method} {target} HTTP/1.1"),
+            "Host: localhost",
+            &format!("Authorization: {authorization}"),
+            &format!("Content-Type: {kind}"),
+            "Content-Length: 50000",
+        ];
+        assert!(wire.send_head(&head).await);
+        assert!(wire.send("--limit\r\nsome of it").await);
+        let answer = wire.answer().await.expect("an answer").must_be(408);
+        assert_eq!(answer.json()["code"], "request_timeout");
+        assert_eq!(answer.header("connection"), "close");
+        assert!(wire.closed_within(Duration::from_secs(30)).await);
+    };
+    let (form, bytes) = ("multipart/form-data; boundary=limit", "text/plain");
+    tokio::join!(
+        stalled("PUT", "/dav/a.txt", bytes),
+        stalled("PUT", "/api/v1/files/content?path=/a.txt", bytes),
+        stalled("POST", "/api/v1/files?dir=/", form),
+        stalled("POST", "/api/v1/store", bytes),
+        stalled("POST", "/api/v1/store", form),
+        stalled("POST", "/api/v1/dirs", "application/json"),
+        stalled("PROPFIND", "/dav/", "application/xml"),
+    );
+    assert!(world.alice().names("/").await.is_empty());
+    let usage = ask(&world.alice(), "GET", "/me/usage").await.must_be(200);
+    assert_eq!(usage.json()["used_bytes"], 0);
 }
