@@ -61,6 +61,61 @@ async fn a_large_file_goes_up_and_down_whole_in_little_memory() {
     assert!(more < 32 * MIB, "{more} bytes more are stored");
 }
 
+/// "On the local disk it lies, as one file whatever its size, at `store/ab/abcdef…`."
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_content_is_published_as_one_file_in_little_memory() {
+    let size_mib = scale("COFFER_STORE_MIB", 20);
+    let mut world = World::start().await;
+    let up = world.scratch().join("up.bin");
+    let down = world.scratch().join("down.bin");
+    write_noise(&up, size_mib);
+    let digest = digest_of(&up);
+    let warm = world.alice().request_at("POST", "/api/v1/store");
+    warm.body(noise(1, 1 << 20)).send().await.must_be(201);
+
+    world.daemon().forget_peak();
+    let before = world.daemon().resident_bytes();
+    let began = Instant::now();
+    let store = format!("{}/api/v1/store", world.address());
+    let post = curl().args(["-X", "POST", "-T"]).arg(&up).arg(&store);
+    let answer = post.run().await.success().stdout;
+    let up_s = began.elapsed().as_secs_f64();
+    assert!(
+        answer.contains(&format!("\"sha256\":\"{digest}\"")),
+        "{answer}"
+    );
+    let grown = world.daemon().peak_bytes().saturating_sub(before);
+    assert!(grown < 64 * MIB, "memory grew by {} MiB", grown / MIB);
+    let file = world
+        .data_dir()
+        .join("store")
+        .join(&digest[..2])
+        .join(&digest);
+    let sum = Program::new("sha256sum").arg(&file).run().await.success();
+    assert_eq!(sum.stdout.split(' ').next(), Some(digest.as_str()));
+
+    // The first reader after a start does not wait until all of it was looked at.
+    world.restart().await;
+    world.daemon().forget_peak();
+    let before = world.daemon().resident_bytes();
+    let url = format!("{}/api/v1/store/{digest}", world.address());
+    let get = curl().args(["-w", "%{time_starttransfer} %{time_total}", "-o"]);
+    let times = get.arg(&down).arg(&url).run().await.success().stdout;
+    assert_eq!(digest_of(&down), digest);
+    let grown_down = world.daemon().peak_bytes().saturating_sub(before);
+    assert!(
+        grown_down < 64 * MIB,
+        "memory grew by {} MiB",
+        grown_down / MIB
+    );
+    eprintln!(
+        "published: {size_mib} MiB up in {up_s:.1} s, memory grew by {} MiB; down after a start in \
+         {times} s to the first byte and to the last, memory grew by {} MiB",
+        grown / MIB,
+        grown_down / MIB
+    );
+}
+
 fn curl() -> Program {
     let alice = World::alice_user();
     Program::new("curl")

@@ -9,13 +9,15 @@
 //! COFFER_MODEL_OPERATIONS=50000 cargo test -p coffer-tests --test faults -- --nocapture model::
 //! COFFER_TREE_FILES=100000   cargo test -p coffer-tests --test faults -- --nocapture big_tree::
 //! COFFER_LISTING_FILES=100000 cargo test -p coffer-tests --test faults -- --nocapture listing::
-//! COFFER_LARGE_FILE_MIB=5120 cargo test -p coffer-tests --test faults -- --nocapture large_file::
+//! COFFER_LARGE_FILE_MIB=5120 COFFER_STORE_MIB=1024 \
+//!     cargo test -p coffer-tests --test faults -- --nocapture large_file::
 //! ```
 //!
 //! `COFFER_SEED` repeats a run of the random tests; each prints its seed.
 
 use std::hash::{BuildHasher, RandomState};
 
+mod archive;
 mod basic_auth;
 mod big_tree;
 mod control;
