@@ -4,6 +4,7 @@
 
 mod admin;
 mod app_password;
+mod event;
 mod file;
 mod login;
 mod page;
@@ -17,6 +18,7 @@ pub use self::admin::{
     UserUsage,
 };
 pub use self::app_password::{AppPassword, AppPasswordMade, NewAppPassword};
+pub use self::event::{Change, ChangeKind, EndReason, Event};
 pub use self::file::{File, FileChange, FileCopy, FileList, NewFolder, Uploaded};
 pub use self::login::{Login, LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};
 pub use self::page::Page;

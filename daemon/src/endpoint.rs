@@ -22,6 +22,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use webdav::Dav;
 
+use self::events::Sockets;
 use self::files::archive::Archives;
 use crate::config::Config;
 use crate::jobs::Board;
@@ -35,6 +36,7 @@ use crate::server::trace::RequestStats;
 mod admin;
 mod auth;
 mod content_store;
+mod events;
 mod files;
 mod invitations;
 mod me;
@@ -54,6 +56,7 @@ pub struct AppState {
     /// What is known of the background jobs.
     jobs: Arc<Board>,
     registrations: Arc<RateLimit>,
+    sockets: Arc<Sockets>,
 }
 
 impl AppState {
@@ -65,6 +68,7 @@ impl AppState {
             auth,
             jobs,
             registrations: Arc::new(RateLimit::new(most, World::default())),
+            sockets: Arc::new(Sockets::new(config)),
         }
     }
 
@@ -79,6 +83,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(admin::routes())
         .merge(auth::routes())
         .merge(content_store::routes())
+        .merge(events::routes())
         .merge(files::routes())
         .merge(invitations::routes())
         .merge(me::routes())
@@ -167,6 +172,25 @@ async fn admit(parts: &Parts, state: &AppState) -> Result<Authenticated, Denied>
         caller: admitted.caller,
         token: admitted.token,
     })
+}
+
+/// The caller who opens a WebSocket.
+pub struct SocketCaller(pub Caller);
+
+impl FromRequestParts<AppState> for SocketCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Problem> {
+        let (uri, headers) = (&parts.uri, &parts.headers);
+        let admitted = state
+            .auth
+            .admit_socket(uri, headers, peer_of(parts))
+            .await?;
+        if let Some(stats) = parts.extensions.get::<Arc<RequestStats>>() {
+            stats.set_user(&admitted.caller.username);
+        }
+        Ok(Self(admitted.caller))
+    }
 }
 
 /// The client of a request.

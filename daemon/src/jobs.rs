@@ -38,6 +38,7 @@ macro_rules! jobs {
 const JOBS: &[Kind] = jobs! {
     "extend-reservations" every 10 s => |store| store.extend_reservations();
     "expire-reservations" every 10 s => |store| store.expire_reservations();
+    "look-after-sockets" every 5 s => |store| store.look_after_watchers();
     "remove-abandoned" every 5 s => |store| store.remove_abandoned();
     "make-room" every 10 s => |store| store.sweep_if_short();
     "purge-trees" every 5 s => |store| purge_trees(&store);

@@ -31,6 +31,7 @@ pub mod rate_limit;
 pub mod tls;
 pub mod token;
 pub mod trace;
+pub mod websocket;
 mod wire;
 
 use self::accept::{Listener, Seats};
@@ -196,15 +197,14 @@ impl Server {
     pub async fn stop(mut self, hurry: impl Future<Output = ()>) {
         self.phase.send_replace(Phase::Draining);
         while self.accepting.join_next().await.is_some() {}
-        // Every connection holds a receiver, so this ends with the last of them.
+        // Every connection and every WebSocket holds a receiver, so this ends with the last of them.
         let drained = tokio::select! {
             () = self.phase.closed() => true,
             () = tokio::time::sleep(self.drain) => false,
             () = hurry => false,
         };
         if !drained {
-            let left = self.phase.receiver_count();
-            tracing::warn!(connections = left, "requests under way are broken off");
+            tracing::warn!("requests under way are broken off");
             self.phase.send_replace(Phase::Closing);
             self.phase.closed().await;
         }

@@ -74,6 +74,8 @@ pub struct Caller {
     pub app_password: Option<AppPasswordId>,
     /// What leads to the drive.
     pub via: Via,
+    /// The version of the account's credentials, when the credential is its password.
+    pub password_version: Option<i64>,
 }
 
 impl Caller {

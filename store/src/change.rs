@@ -312,7 +312,7 @@ fn latest_by_path(lines: Vec<Line>, prefix: &str) -> Result<Vec<Line>> {
 }
 
 /// Whether `path` is `folder` or lies below it.
-fn is_within(path: &str, folder: &str) -> bool {
+pub(crate) fn is_within(path: &str, folder: &str) -> bool {
     path.strip_prefix(folder)
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

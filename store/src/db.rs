@@ -22,6 +22,7 @@ pub(crate) use self::value::{Row, Value};
 use crate::cache::Effect;
 use crate::error::{Error, Result};
 
+pub(crate) use self::postgres::Channel;
 pub use self::postgres::PoolOptions;
 
 /// Which database holds the metadata.
@@ -145,6 +146,28 @@ impl Db {
         };
         counted(statements);
         result
+    }
+
+    /// Where daemons on this database hear from each other; none where there can be no others.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn channel(&self) -> Result<Option<Channel>> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(engine) => engine.channel().await.map(Some),
+        }
+    }
+
+    /// Tells other daemons on this database something, once.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn say(&self, texts: &[String]) -> Result<()> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(()),
+            Engine::Postgres(engine) => engine.say(texts).await,
+        }
     }
 
     /// Closes connections; waits for the writer to finish what it has begun.

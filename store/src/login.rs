@@ -362,7 +362,7 @@ impl Store {
             .await
     }
 
-    fn idle_ms(&self) -> i64 {
+    pub(crate) fn idle_ms(&self) -> i64 {
         i64::try_from(self.options().accounts.login_idle.as_millis()).unwrap_or(i64::MAX)
     }
 

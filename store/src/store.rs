@@ -30,6 +30,7 @@ use crate::pin::Pins;
 use crate::quota;
 use crate::setting::Registration;
 use crate::upload::UploadPlace;
+use crate::wake::Wakes;
 
 /// Memory for what warm requests read instead of the database.
 const NODE_CACHE_BYTES: u64 = 64 << 20;
@@ -170,6 +171,7 @@ struct Inner {
     is_disk_short: AtomicBool,
     runtime: Handle,
     credentials: Credentials,
+    wakes: Arc<Wakes>,
 }
 
 /// What a path led to when it was last read.
@@ -187,8 +189,14 @@ impl Store {
     /// [`Error::Unusable`] with a sentence for people when it cannot be opened.
     pub async fn open(options: Options) -> Result<Self> {
         let generations = Generations::new();
-        let raise = Arc::clone(&generations);
-        let on_commit = Arc::new(move |effects: &[Effect]| raise.raise(effects));
+        let is_shared = matches!(options.database, Database::Postgres { .. });
+        let wakes = Arc::new(Wakes::new(is_shared));
+        let (raise, wake) = (Arc::clone(&generations), Arc::clone(&wakes));
+        let on_commit = Arc::new(move |effects: &[Effect]| {
+            // Whoever is woken must not find what was remembered before.
+            raise.raise(effects);
+            wake.committed(effects);
+        });
         let db = Db::open(&options.database, on_commit, options.world.now_ms()).await?;
         let root = options.blobs.as_ref().unwrap_or(&options.data).clone();
         let blobs = Blobs::new(LocalBlobs::open(&options.data, &root)?);
@@ -228,6 +236,7 @@ impl Store {
                 is_disk_short: AtomicBool::new(false),
                 runtime: Handle::current(),
                 credentials,
+                wakes,
             }),
         };
         store.drop_left_reservations().await?;
@@ -261,6 +270,10 @@ impl Store {
 
     pub(crate) fn generations(&self) -> &Generations {
         &self.inner.generations
+    }
+
+    pub(crate) fn wakes(&self) -> &Arc<Wakes> {
+        &self.inner.wakes
     }
 
     pub(crate) fn blobs(&self) -> &Blobs {
@@ -419,6 +432,7 @@ impl Store {
         if let Err(error) = self.flush_uses().await {
             tracing::warn!(%error, "the times log-ins were last used are not kept");
         }
+        self.send_last_wakes().await;
         self.db().close().await;
     }
 }

@@ -53,6 +53,7 @@ pub(crate) async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller 
         login: None,
         app_password: None,
         via: Via::Own,
+        password_version: Some(1),
     }
 }
 

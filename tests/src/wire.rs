@@ -83,6 +83,11 @@ impl Wire {
         self.send(head).await
     }
 
+    /// The stream, to go on in another protocol, and what was read of it too far.
+    pub(crate) fn into_parts(self) -> (TcpStream, Vec<u8>) {
+        (self.stream, self.read)
+    }
+
     /// Ends our direction of the connection.
     pub async fn finish(&mut self) {
         let _ = self.stream.shutdown().await;

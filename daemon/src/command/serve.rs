@@ -120,6 +120,10 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
         }))
     };
     let jobs = Jobs::start(&store, &board);
+    let relay = {
+        let store = store.clone();
+        tokio::spawn(async move { store.relay_wakes().await })
+    };
     let server = Server::start(&state, listeners, certificate.as_ref())?;
     let first = bound
         .first()
@@ -152,6 +156,9 @@ async fn serve_in_runtime(config: Config, ready: &mut Ready) -> anyhow::Result<(
     process::notify_stopping();
     commands.abort();
     server.stop(signals.until_hurried()).await;
+    relay.abort();
+    // Cancelled, or it had nothing to do.
+    let _ = relay.await;
     jobs.stop().await;
     store.close().await;
     tracing::info!("ended");

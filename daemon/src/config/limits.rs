@@ -35,6 +35,10 @@ pub struct Limits {
     pub lock_max_age: Age,
     /// Uploads that one user may have under way.
     pub uploads_per_user: u32,
+    /// WebSockets that all users together may have open.
+    pub sockets: u32,
+    /// WebSockets that one user may have open.
+    pub sockets_per_user: u32,
     /// How far back a client may ask what has changed.
     pub change_retention: Age,
 }
@@ -55,6 +59,8 @@ impl Default for Limits {
             locks_per_user: 1000,
             lock_max_age: Age::hours(1),
             uploads_per_user: 64,
+            sockets: 8192,
+            sockets_per_user: 64,
             change_retention: Age::hours(30 * 24),
         }
     }
@@ -86,6 +92,8 @@ impl Limits {
             ("ranges", self.ranges.into(), 1, 1024),
             ("locks_per_user", self.locks_per_user.into(), 1, 1_000_000),
             ("uploads_per_user", self.uploads_per_user.into(), 1, 65_536),
+            ("sockets", self.sockets.into(), 1, 1_000_000),
+            ("sockets_per_user", self.sockets_per_user.into(), 1, 65_536),
         ];
         for (key, value, least, most) in within {
             if !(least..=most).contains(&value) {

@@ -99,6 +99,7 @@ fn bind_unix(path: &Path, mode: u32) -> io::Result<UnixListener> {
 }
 
 /// Counts connections, in all and by address.
+#[derive(Debug)]
 pub struct Seats {
     all: Arc<Semaphore>,
     per_address: u32,
@@ -106,6 +107,7 @@ pub struct Seats {
 }
 
 /// A connection's place; given back when dropped.
+#[derive(Debug)]
 pub struct Seat {
     _permit: OwnedSemaphorePermit,
     counted: Option<(Arc<Seats>, IpAddr)>,
@@ -223,9 +225,8 @@ async fn accept_tcp(
         };
         let (state, phase, acceptor) = (Arc::clone(state), phase.clone(), acceptor.clone());
         tokio::spawn(async move {
-            let _seat = seat;
             if let Some(acceptor) = acceptor {
-                serve_tls(stream, &acceptor, peer, trusted, state, phase).await;
+                serve_tls(stream, seat, &acceptor, peer, trusted, state, phase).await;
             } else {
                 let protocol = plain_protocol(&state);
                 let origin = Origin {
@@ -233,7 +234,7 @@ async fn accept_tcp(
                     trusted,
                     protocol,
                 };
-                serve(stream, origin, state, phase).await;
+                serve(stream, Some(seat), origin, state, phase).await;
             }
         });
     }
@@ -249,6 +250,7 @@ fn plain_protocol(state: &State) -> Protocol {
 
 async fn serve_tls(
     stream: TcpStream,
+    seat: Seat,
     acceptor: &TlsAcceptor,
     peer: Peer,
     trusted: bool,
@@ -273,6 +275,7 @@ async fn serve_tls(
     };
     serve(
         stream,
+        Some(seat),
         Origin {
             peer,
             trusted,
@@ -303,10 +306,7 @@ async fn accept_unix(listener: &UnixListener, state: &Arc<State>, phase: &watch:
                     protocol: plain_protocol(state),
                 };
                 let (state, phase) = (Arc::clone(state), phase.clone());
-                tokio::spawn(async move {
-                    let _seat = seat;
-                    serve(stream, origin, state, phase).await;
-                });
+                tokio::spawn(serve(stream, Some(seat), origin, state, phase));
             }
             Err(error) => pause(&error).await,
         }

@@ -27,6 +27,10 @@ pub const BASIC_CHALLENGE: &str = "Basic realm=\"Coffer\", charset=\"UTF-8\"";
 /// What clients of the API are asked for; Basic is taken too, but would make browsers ask.
 pub const BEARER_CHALLENGE: &str = "Bearer realm=\"Coffer\"";
 
+/// Begins the offered protocol of a WebSocket that is an access token: a page's script can set no
+/// other header.
+const PROTOCOL_TOKEN: &str = "bearer.";
+
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Some clients leave the padding out.
@@ -112,6 +116,37 @@ impl Auth {
             Some(credential) => credential,
             None => Credential::Token(self.cookie_token(method, uri, headers, peer)?),
         };
+        self.verify(credential, peer).await
+    }
+
+    /// The caller who opens a WebSocket.
+    ///
+    /// Browsers let pages of any site open one, with our cookie, and read what comes; so whoever
+    /// says where they come from must come from here, and who shows the cookie must say it.
+    pub async fn admit_socket(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        peer: Peer,
+    ) -> Result<Admitted, Denied> {
+        let credential = match (from_header(headers)?, from_protocols(headers)?) {
+            (Some(_), Some(_)) => return Err(Denied::Malformed),
+            (Some(credential), None) | (None, Some(credential)) => credential,
+            (None, None) => {
+                let token = from_cookie(headers, peer)?.to_owned();
+                if !headers.contains_key(header::ORIGIN) {
+                    return Err(Denied::CrossSite);
+                }
+                Credential::Token(token)
+            }
+        };
+        if !self.is_same_site(uri, headers) {
+            return Err(Denied::CrossSite);
+        }
+        self.verify(credential, peer).await
+    }
+
+    async fn verify(&self, credential: Credential, peer: Peer) -> Result<Admitted, Denied> {
         match credential {
             Credential::Basic(pair) => {
                 let (name, secret) = pair.split_once(':').ok_or(Denied::Malformed)?;
@@ -186,6 +221,21 @@ fn from_cookie(headers: &HeaderMap, peer: Peer) -> Result<&str, Denied> {
     let token = found.next().ok_or(Denied::Missing)?;
     match found.next() {
         None => Ok(token),
+        Some(_) => Err(Denied::Malformed),
+    }
+}
+
+/// The one token among the protocols that are offered for a WebSocket.
+fn from_protocols(headers: &HeaderMap) -> Result<Option<Credential>, Denied> {
+    let mut found = headers
+        .get_all(header::SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|protocol| protocol.trim().strip_prefix(PROTOCOL_TOKEN));
+    let token = found.next();
+    match found.next() {
+        None => Ok(token.map(|token| Credential::Token(token.to_owned()))),
         Some(_) => Err(Denied::Malformed),
     }
 }
@@ -292,6 +342,29 @@ mod tests {
         let twice = headers(&[("cookie", "coffer_token=a"), ("cookie", "coffer_token=b")]);
         let malformed = from_cookie(&twice, peer(false));
         assert!(matches!(malformed, Err(Denied::Malformed)));
+    }
+
+    #[test]
+    fn a_token_may_be_offered_as_a_protocol() {
+        let token = |offers: &[&str]| {
+            let pairs: Vec<_> = offers
+                .iter()
+                .map(|offer| ("sec-websocket-protocol", *offer))
+                .collect();
+            match from_protocols(&headers(&pairs)) {
+                Ok(Some(Credential::Token(token))) => Ok(Some(token)),
+                Ok(_) => Ok(None),
+                Err(_) => Err(()),
+            }
+        };
+        assert_eq!(
+            token(&["coffer.v1, bearer.x.y.z"]),
+            Ok(Some("x.y.z".into()))
+        );
+        assert_eq!(token(&["coffer.v1", "bearer.x"]), Ok(Some("x".into())));
+        assert_eq!(token(&["coffer.v1"]), Ok(None));
+        assert_eq!(token(&["bearer.x, bearer.y"]), Err(()));
+        assert_eq!(token(&["bearer.x", "bearer.y"]), Err(()));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
+use super::accept::Seat;
 use super::body::{LEAST_PROGRESS_BYTES, Recorded, RequestBody};
 use super::guard::Guard;
 use super::head::Verdict;
@@ -45,11 +46,7 @@ pub enum Protocol {
 }
 
 /// hyper's settings, made once.
-pub struct Builders {
-    detect: Builder<TokioExecutor>,
-    http1: Builder<TokioExecutor>,
-    http2: Builder<TokioExecutor>,
-}
+pub struct Builders(Builder<TokioExecutor>);
 
 impl Builders {
     pub fn new(config: &Config) -> Self {
@@ -75,25 +72,14 @@ impl Builders {
             .max_local_error_reset_streams(128)
             .keep_alive_interval(Duration::from_secs(30))
             .keep_alive_timeout(Duration::from_secs(20));
-        Self {
-            http1: builder.clone().http1_only(),
-            http2: builder.clone().http2_only(),
-            detect: builder,
-        }
-    }
-
-    fn of(&self, protocol: Protocol) -> &Builder<TokioExecutor> {
-        match protocol {
-            Protocol::Detect => &self.detect,
-            Protocol::Http1 => &self.http1,
-            Protocol::Http2 => &self.http2,
-        }
+        Self(builder)
     }
 }
 
-/// Serves a connection until either side ends it.
+/// Serves a connection until either side ends it, or it goes on in another protocol.
 pub async fn serve<S>(
     stream: S,
+    seat: Option<Seat>,
     origin: Origin,
     state: Arc<State>,
     mut phase: watch::Receiver<Phase>,
@@ -102,20 +88,22 @@ pub async fn serve<S>(
 {
     let wire = Arc::new(Wire::default());
     let head_limit = usize::try_from(state.config.limits.header_bytes.0).unwrap_or(usize::MAX);
-    let http2 = origin.protocol == Protocol::Http2;
-    let io = TokioIo::new(Guard::new(stream, Arc::clone(&wire), head_limit, http2));
-    let service = service_fn(|request: Request<Incoming>| {
+    let guard = Guard::new(stream, Arc::clone(&wire), head_limit, origin.protocol, seat);
+    let io = TokioIo::new(guard);
+    let phase_of_upgraded = phase.clone();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        if request.headers().contains_key(header::UPGRADE) {
+            // What outlives HTTP on this connection has to hear of the end of the server too.
+            request.extensions_mut().insert(phase_of_upgraded.clone());
+        }
         // Now, not when the answer is first polled: the stream waits for the framing.
         let verdict = wire.admit(request.body());
         let record_wire = Arc::clone(&wire);
         answer(Arc::clone(&state), origin, record_wire, verdict, request).map(Ok::<_, Infallible>)
     });
-    let mut connection = pin!(
-        state
-            .builders
-            .of(origin.protocol)
-            .serve_connection(io, service)
-    );
+    // With upgrades hyper tells the protocol by the first bytes, whatever was agreed on; the guard
+    // lets no HTTP/2 through where it is not served.
+    let mut connection = pin!(state.builders.0.serve_connection_with_upgrades(io, service));
     let mut watch = Watch::new(&state.config);
     let mut ticks = interval_at(Instant::now() + watch.period, watch.period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -235,7 +223,7 @@ async fn answer(
         .peer
         .of_request(origin.trusted, request.headers(), proxies);
     let is_http1 = request.version() < Version::HTTP_2;
-    let mut record = Record::begin(request.method(), peer, wire);
+    let mut record = Record::begin(request.method(), peer, Arc::clone(&wire));
     let noted = Arc::clone(&record.stats);
     let response = if let Some(problem) = refusal(verdict, &request) {
         let mut response = problem.into_response();
@@ -262,6 +250,9 @@ async fn answer(
         response
     };
     record.set_status(response.status());
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        wire.upgraded.store(true, Ordering::Relaxed);
+    }
     let (mut parts, body) = response.into_parts();
     if (parts.status.is_client_error() || parts.status.is_server_error())
         && let Ok(id) = HeaderValue::try_from(noted.id.to_string())

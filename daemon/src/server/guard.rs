@@ -19,7 +19,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::accept::Seat;
 use super::chunked;
+use super::connection::Protocol;
 use super::head::{self, Verdict};
 use super::wire::{Framing, Wire};
 
@@ -31,7 +33,7 @@ enum Part {
     Undecided,
     Body(u64),
     Chunked(chunked::Place),
-    /// HTTP/2, or a head beyond all limits: not looked at.
+    /// HTTP/2, another protocol, or a head beyond all limits: not looked at.
     Opaque,
 }
 
@@ -49,12 +51,26 @@ pub struct Guard<S> {
     /// Bytes read beyond the part that hyper is given.
     held: Bytes,
     head_limit: usize,
+    /// Whether HTTP/2 is out of the question.
+    is_http1: bool,
+    /// The connection's place. It is kept here since a stream that goes on in another protocol
+    /// outlives what HTTP knows of the connection.
+    _seat: Option<Seat>,
 }
 
 impl<S> Guard<S> {
     /// Watches `stream`, unless it is known to be HTTP/2.
-    pub fn new(stream: S, wire: Arc<Wire>, head_limit: usize, http2: bool) -> Self {
-        let part = if http2 { Part::Opaque } else { Part::Head };
+    pub fn new(
+        stream: S,
+        wire: Arc<Wire>,
+        head_limit: usize,
+        protocol: Protocol,
+        seat: Option<Seat>,
+    ) -> Self {
+        let part = match protocol {
+            Protocol::Http2 => Part::Opaque,
+            Protocol::Detect | Protocol::Http1 => Part::Head,
+        };
         Self {
             stream,
             wire,
@@ -62,11 +78,18 @@ impl<S> Guard<S> {
             head: Vec::new(),
             held: Bytes::new(),
             head_limit,
+            is_http1: protocol == Protocol::Http1,
+            _seat: seat,
         }
     }
 
     /// How many of the fresh bytes belong to the part at hand; at least one.
     fn inspect(&mut self, fresh: &[u8]) -> io::Result<usize> {
+        if matches!(self.part, Part::Head | Part::Undecided)
+            && self.wire.upgraded.load(Ordering::Relaxed)
+        {
+            self.part = Part::Opaque;
+        }
         if matches!(self.part, Part::Undecided) {
             self.part = match self.wire.take_framing() {
                 Framing::Length(0) => Part::Head,
@@ -79,7 +102,7 @@ impl<S> Guard<S> {
             };
         }
         Ok(match &mut self.part {
-            Part::Head => self.inspect_head(fresh),
+            Part::Head => self.inspect_head(fresh)?,
             Part::Body(left) => {
                 let step = usize::try_from(*left)
                     .unwrap_or(usize::MAX)
@@ -101,7 +124,7 @@ impl<S> Guard<S> {
         })
     }
 
-    fn inspect_head(&mut self, fresh: &[u8]) -> usize {
+    fn inspect_head(&mut self, fresh: &[u8]) -> io::Result<usize> {
         if self.head.is_empty()
             && let Some(end) = head::end(fresh, 0)
         {
@@ -111,8 +134,8 @@ impl<S> Guard<S> {
         self.head.extend_from_slice(fresh);
         let bytes = std::mem::take(&mut self.head);
         if bytes.starts_with(HTTP2_PREFACE) {
-            self.part = Part::Opaque;
-            return fresh.len();
+            self.begin_http2()?;
+            return Ok(fresh.len());
         }
         match head::end(&bytes, seen) {
             Some(end) => self.finish_head(Some(seen), &bytes, end),
@@ -120,25 +143,37 @@ impl<S> Guard<S> {
                 // hyper gives up on such a head by itself; should it not, the request is refused.
                 self.wire.head_passed(Verdict::TooLong);
                 self.part = Part::Opaque;
-                fresh.len()
+                Ok(fresh.len())
             }
             None => {
                 self.head = bytes;
-                fresh.len()
+                Ok(fresh.len())
             }
         }
     }
 
+    /// hyper takes HTTP/2 wherever it sees it begin.
+    fn begin_http2(&mut self) -> io::Result<()> {
+        if self.is_http1 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "HTTP/2 is not served here",
+            ));
+        }
+        self.part = Part::Opaque;
+        Ok(())
+    }
+
     /// Settles the head `bytes[..end]`, of which `seen` bytes were passed on before.
-    fn finish_head(&mut self, seen: Option<usize>, bytes: &[u8], end: usize) -> usize {
+    fn finish_head(&mut self, seen: Option<usize>, bytes: &[u8], end: usize) -> io::Result<usize> {
         if bytes.starts_with(HTTP2_PREFACE) {
-            self.part = Part::Opaque;
-            return bytes.len() - seen.unwrap_or(0);
+            self.begin_http2()?;
+            return Ok(bytes.len() - seen.unwrap_or(0));
         }
         self.wire
             .head_passed(head::judge(&bytes[..end], self.head_limit));
         self.part = Part::Undecided;
-        end - seen.unwrap_or(0)
+        Ok(end - seen.unwrap_or(0))
     }
 }
 

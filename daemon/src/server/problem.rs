@@ -100,6 +100,8 @@ codes! {
     pub const RANGE_NOT_SATISFIABLE: &str = "range_not_satisfiable";
     /// What the cursor stands for is not known any more: begin anew.
     pub const CURSOR_EXPIRED: &str = "cursor_expired";
+    /// The address is a WebSocket, version 13, over HTTP/1.1.
+    pub const UPGRADE_REQUIRED: &str = "upgrade_required";
 }
 
 /// A failure as the client sees it. Its text holds no SQL, path or secret.
@@ -110,6 +112,8 @@ pub struct Problem {
     detail: String,
     retry_after_s: Option<u64>,
     challenge: Option<&'static str>,
+    /// The protocol that is needed instead, and its version.
+    upgrade: Option<(&'static str, &'static str)>,
 }
 
 impl Problem {
@@ -120,6 +124,7 @@ impl Problem {
             detail: detail.into(),
             retry_after_s: None,
             challenge: None,
+            upgrade: None,
         }
     }
 
@@ -174,6 +179,15 @@ impl Problem {
             code::RANGE_NOT_SATISFIABLE,
             "The range lies outside the content.",
         )
+    }
+
+    /// This is no request, but the beginning of a WebSocket (RFC 9110 §15.5.22, RFC 6455 §4.4).
+    pub fn websocket_needed() -> Self {
+        let detail = "This address is a WebSocket, version 13, over HTTP/1.1.";
+        Self {
+            upgrade: Some(("websocket", "13")),
+            ..Self::new(StatusCode::UPGRADE_REQUIRED, code::UPGRADE_REQUIRED, detail)
+        }
     }
 
     /// Says which file of a form it is about.
@@ -232,6 +246,14 @@ impl Problem {
             headers.insert(
                 header::WWW_AUTHENTICATE,
                 HeaderValue::from_static(challenge),
+            );
+        }
+        if let Some((protocol, version)) = self.upgrade {
+            headers.insert(header::UPGRADE, HeaderValue::from_static(protocol));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(
+                header::SEC_WEBSOCKET_VERSION,
+                HeaderValue::from_static(version),
             );
         }
         (self.status, headers, json.into())

@@ -34,6 +34,8 @@ pub struct Wire {
     pub written: AtomicU64,
     /// Whether the socket took no more at the last try.
     pub blocked: AtomicBool,
+    /// Whether the connection goes on in another protocol than HTTP.
+    pub upgraded: AtomicBool,
 }
 
 impl Default for Wire {
@@ -46,6 +48,7 @@ impl Default for Wire {
             waiting: AtomicU32::new(0),
             written: AtomicU64::new(0),
             blocked: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
         }
     }
 }

@@ -45,6 +45,17 @@ pub(crate) fn since(tx: &mut Tx<'_>, drive: DriveId, cursor: i64, limit: u32) ->
     )
 }
 
+/// Whether after this line the folder at `path`, or one above it, went away or came there.
+pub(crate) fn has_moved(tx: &mut Tx<'_>, drive: DriveId, after: i64, path: &str) -> Result<bool> {
+    let found = tx.first(
+        "SELECT 1 FROM change WHERE drive_id = $1 AND number > $2 AND kind <> $3 \
+             AND (path = $4 OR SUBSTR($4, 1, LENGTH(path) + 1) = path || '/') LIMIT 1",
+        args![drive, after, ChangeKind::Changed.code(), path],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Looks for the oldest lines in the order of time, which is what the index knows.
 const OLDEST_BY_DRIVE: &str = "SELECT drive_id, MAX(number) FROM ( \
          SELECT drive_id, number FROM change WHERE at < $1 ORDER BY at LIMIT $2) oldest \

@@ -1,5 +1,7 @@
 //! PostgreSQL: a pool, one transaction per mutation, repeated on conflict.
 
+mod channel;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+pub(crate) use self::channel::Channel;
 use super::{Connection as TxConnection, OnCommit, Tx, migrate, panicked};
 use crate::clock::{Random as _, SystemRandom};
 use crate::error::{DatabaseError, Error, Result};
@@ -54,6 +57,7 @@ pub(super) struct Postgres {
     places: Arc<Semaphore>,
     acquire_timeout: Duration,
     on_commit: OnCommit,
+    connect: Box<PgConnectOptions>,
 }
 
 /// Whether the server is there, lets us in and is new enough. A pool would only say that it timed
@@ -121,7 +125,7 @@ impl Postgres {
                     Ok(())
                 })
             })
-            .connect_with(connect)
+            .connect_with(connect.clone())
             .await
             .map_err(|error| unreachable(&error.to_string()))?;
         let engine = Self {
@@ -129,6 +133,7 @@ impl Postgres {
             acquire_timeout: options.acquire_timeout,
             places: Arc::new(Semaphore::new(options.size as usize)),
             on_commit,
+            connect: Box::new(connect),
         };
         engine
             .on_connection(move |connection, runtime| {
@@ -214,6 +219,15 @@ impl Postgres {
             unreachable!("the last attempt returns")
         })
         .await
+    }
+
+    /// A connection of its own, beside the pool.
+    pub async fn channel(&self) -> Result<Channel> {
+        Channel::open(&self.connect).await
+    }
+
+    pub async fn say(&self, texts: &[String]) -> Result<()> {
+        channel::say(&self.pool, texts).await
     }
 
     pub async fn close(&self) {

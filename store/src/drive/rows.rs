@@ -2,7 +2,7 @@
 
 use super::{Drive, Usage};
 use crate::cache::Effect;
-use crate::db::{Row, Tx, args};
+use crate::db::{Row, Tx, Value, args};
 use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId, UserId};
 
@@ -45,6 +45,19 @@ pub(crate) fn lock(tx: &mut Tx<'_>, id: DriveId) -> Result<Drive> {
         COLUMNS_FROM
     };
     tx.first(sql, args![id], read)?.ok_or(Error::NotFound)
+}
+
+/// Those of many drives that are there.
+pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[DriveId]) -> Result<Vec<Drive>> {
+    let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
+    tx.all_of(
+        COLUMNS_FROM,
+        "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
+             lock_count, change_number, change_floor, node_count, property_bytes, \
+             publication_count, published_bytes FROM drive WHERE id = ANY($1)",
+        &keys,
+        read,
+    )
 }
 
 pub(crate) fn insert(

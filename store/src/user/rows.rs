@@ -130,6 +130,7 @@ pub(crate) fn read_caller(row: &Row<'_>) -> Result<Caller> {
         login: None,
         app_password: None,
         via: Via::Own,
+        password_version: None,
     })
 }
 
@@ -141,7 +142,12 @@ pub(crate) fn caller(tx: &mut Tx<'_>, user: UserId, version: i64) -> Result<Opti
          FROM account a JOIN drive d ON d.owner_id = a.id \
          WHERE a.id = $1 AND a.credential_version = $2 AND a.disabled_at IS NULL",
         args![user, version],
-        read_caller,
+        |row| {
+            Ok(Caller {
+                password_version: Some(version),
+                ..read_caller(row)?
+            })
+        },
     )
 }
 

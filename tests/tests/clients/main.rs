@@ -16,6 +16,7 @@ mod kioclient;
 mod litmus;
 mod local;
 mod npm_webdav;
+mod npm_ws;
 mod python;
 mod rclone;
 mod restic;

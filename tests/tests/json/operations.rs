@@ -198,6 +198,7 @@ pub const OPERATIONS: &[Operation] = &[
     op!("GET /files/{id}/zip", "/api/v1/files/{folder}/zip"),
     op!("POST /dirs", "/api/v1/dirs").json(r#"{"path": "{folder_path}/{new}"}"#),
     op!("GET /search", "/api/v1/search?q=content"),
+    op!("GET /events", "/api/v1/events"),
     // The store by hash
     op!("GET /store", "/api/v1/store"),
     op!("POST /store", "/api/v1/store").text("{new}"),

@@ -37,10 +37,9 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 11] = [
+const IN_THE_MAKING: [&str; 10] = [
     "/assets",
     "/docs",
-    "/events",
     "/grants",
     "/links",
     "/s/{",

@@ -31,7 +31,7 @@ fn connect(change: impl FnOnce(&mut Config)) -> (DuplexStream, watch::Sender<Pha
         trusted: false,
         protocol: Protocol::Detect,
     };
-    tokio::spawn(serve(server, origin, state, watcher));
+    tokio::spawn(serve(server, None, origin, state, watcher));
     (client, phase)
 }
 

@@ -27,7 +27,7 @@ impl AsyncRead for Script {
 fn parts(pieces: &[&[u8]], framings: &[Framing]) -> Vec<(String, Option<Verdict>)> {
     let wire = Arc::new(Wire::default());
     let script = Script(pieces.iter().map(|piece| piece.to_vec()).collect());
-    let mut guard = Guard::new(script, Arc::clone(&wire), 1000, false);
+    let mut guard = Guard::new(script, Arc::clone(&wire), 1000, Protocol::Detect, None);
     let mut context = Context::from_waker(std::task::Waker::noop());
     let mut framings = framings.iter();
     let (mut parts, mut part) = (Vec::new(), Vec::new());
@@ -127,7 +127,7 @@ fn http2_passes_unseen() {
     for cut in 1..24 {
         let bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04#";
         let script = Script([bytes[..cut].to_vec(), bytes[cut..].to_vec()].into());
-        let mut guard = Guard::new(script, Arc::clone(&wire), 1000, false);
+        let mut guard = Guard::new(script, Arc::clone(&wire), 1000, Protocol::Detect, None);
         let mut context = Context::from_waker(std::task::Waker::noop());
         let mut space = [0; 64];
         let mut buffer = ReadBuf::new(&mut space);
@@ -148,6 +148,54 @@ fn vectored_writes_are_passed_on() {
         .unwrap();
     runtime.block_on(async {
         let (one, _other) = tokio::net::UnixStream::pair().unwrap();
-        assert!(Guard::new(one, wire, 1000, false).is_write_vectored());
+        assert!(Guard::new(one, wire, 1000, Protocol::Detect, None).is_write_vectored());
     });
+}
+
+#[test]
+fn http2_is_cut_off_where_only_http1_is_served() {
+    for cut in [0, 3, 14, 16] {
+        let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for (protocol, is_served) in [(Protocol::Detect, true), (Protocol::Http1, false)] {
+            let (one, other) = preface.split_at(cut);
+            let pieces = [one, other].into_iter().filter(|piece| !piece.is_empty());
+            let script = Script(pieces.map(<[u8]>::to_vec).collect());
+            let mut guard = Guard::new(script, Arc::default(), 1000, protocol, None);
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            let mut space = [0; 64];
+            let mut buffer = ReadBuf::new(&mut space);
+            let mut outcome = Ok(());
+            while outcome.is_ok() && buffer.filled().len() < preface.len() {
+                let Poll::Ready(read) = Pin::new(&mut guard).poll_read(&mut context, &mut buffer)
+                else {
+                    unreachable!("a script never waits")
+                };
+                outcome = read;
+            }
+            assert_eq!(outcome.is_ok(), is_served, "{protocol:?}, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn what_comes_after_an_upgrade_is_not_looked_at() {
+    let wire = Arc::new(Wire::default());
+    let head = b"GET / HTTP/1.1\r\n\r\n".to_vec();
+    let frames = b"\x81\x84\r\n\r\n1234 # \r\n\r\n".to_vec();
+    let script = Script(VecDeque::from([head, frames.clone(), frames.clone()]));
+    let mut guard = Guard::new(script, Arc::clone(&wire), 1000, Protocol::Http1, None);
+    let mut context = Context::from_waker(std::task::Waker::noop());
+    let mut read = || {
+        let mut space = [0; 64];
+        let mut buffer = ReadBuf::new(&mut space);
+        let read = Pin::new(&mut guard).poll_read(&mut context, &mut buffer);
+        assert!(matches!(read, Poll::Ready(Ok(()))), "{read:?}");
+        buffer.filled().to_vec()
+    };
+    read();
+    wire.set_framing(Framing::Length(0));
+    wire.upgraded.store(true, Ordering::Relaxed);
+    assert_eq!(read(), frames);
+    assert_eq!(read(), frames);
+    assert_eq!(wire.take_verdict(), Verdict::Fine);
 }
