@@ -1,6 +1,8 @@
 //! The JSON API: one file per noun of the paths, each with its handlers and its `routes()`.
 
 use std::convert::Infallible;
+use std::fmt;
+use std::marker::PhantomData;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
@@ -15,8 +17,9 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, header};
 use http_body::Body as _;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 use store::{Caller, Store, World};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,6 +39,7 @@ use crate::server::trace::RequestStats;
 mod admin;
 mod auth;
 mod content_store;
+mod docs;
 mod events;
 mod files;
 mod invitations;
@@ -107,6 +111,9 @@ pub fn router(config: &Config, state: AppState) -> Router {
     let (routes, said) = routes().split_for_parts();
     let document = Bytes::from(openapi::document(said).to_string());
     routes
+        .route("/api/docs", get(docs::show))
+        .route("/api/docs/", get(docs::without_slash))
+        .route("/api/docs/{file}", get(docs::file))
         .route(
             "/api/openapi.json",
             get(move || async { show_document(document) }),
@@ -262,7 +269,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let axum::Json(body) = axum::Json::from_request(request, state).await?;
+        let axum::Json(Object(body)) = axum::Json::from_request(request, state).await?;
         Ok(Self(body))
     }
 }
@@ -271,6 +278,29 @@ impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
         let no_store = HeaderValue::from_static("no-store");
         ([(header::CACHE_CONTROL, no_store)], axum::Json(self.0)).into_response()
+    }
+}
+
+/// Reads a JSON object and nothing else: serde takes a list as well, for the fields in their order.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = Object<T>;
+
+    fn expecting(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        text.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
     }
 }
 

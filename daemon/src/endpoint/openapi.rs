@@ -18,6 +18,8 @@ use utoipa_axum::router::UtoipaMethodRouter;
 use super::AppState;
 use crate::server::problem::code;
 
+mod links;
+
 const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
 
 /// Bytes of any kind, as the body of a request or an answer.
@@ -85,6 +87,7 @@ fn name_by_path(operation: &mut Operation) {
 /// The whole document, of what the handlers said.
 pub fn document(collected: OpenApi) -> Value {
     let mut document = serde_json::to_value(collected).expect("a document has keys that are texts");
+    name_rests(&mut document["paths"]);
     document["info"] = json!({
         "title": "Coffer",
         "version": env!("CARGO_PKG_VERSION"),
@@ -101,14 +104,24 @@ pub fn document(collected: OpenApi) -> Value {
             }
         }
     }
+    links::add(&mut document);
     let components = &mut document["components"];
     components["schemas"]["Problem"] = problem_schema();
+    constrain(&mut components["schemas"]);
     for (_, schema) in members(&mut components["schemas"]) {
         say_formats(schema);
     }
     components["responses"] = problems.into_iter().collect::<Map<_, _>>().into();
     components["securitySchemes"] = security_schemes();
     document
+}
+
+/// A parameter that takes the rest of the path is one like others here: `{*path}` as `{path}`.
+fn name_rests(paths: &mut Value) {
+    if let Value::Object(paths) = paths {
+        let named = std::mem::take(paths).into_iter();
+        paths.extend(named.map(|(path, item)| (path.replace("{*", "{"), item)));
+    }
 }
 
 fn members(object: &mut Value) -> impl Iterator<Item = (&String, &mut Value)> {
@@ -235,8 +248,11 @@ fn add_ids(path: &str, operation: &mut Value) {
     }
 }
 
-/// A body that may be left out is not one that may be `null`.
+/// A body that may be left out is not one that may be `null`; no bytes are an empty content.
 fn allow_no_body(body: &mut Value) {
+    if !body["content"]["application/octet-stream"].is_null() {
+        body["required"] = false.into();
+    }
     let Some(schema) = body.pointer_mut("/content/application~1json/schema") else {
         return;
     };
@@ -317,6 +333,22 @@ fn problem_answer(status: u16, codes: &[&str]) -> Value {
     })
 }
 
+/// Says which fields need or exclude each other.
+fn constrain(schemas: &mut Value) {
+    let given =
+        |field: &str| json!({"required": [field], "properties": {field: {"type": "string"}}});
+    schemas["NewUser"]["anyOf"] = json!([given("username"), given("email")]);
+    let not_path = json!({"properties": {"path": {"type": "null"}}});
+    let path_alone =
+        json!({"properties": {"name": {"type": "null"}, "parent_id": {"type": "null"}}});
+    schemas["FileChange"]["anyOf"] = json!([not_path, path_alone]);
+    schemas["FileCopy"]["anyOf"] = json!([
+        {"allOf": [given("path"), path_alone]},
+        {"allOf": [given("name"), not_path]},
+        {"allOf": [given("parent_id"), not_path]},
+    ]);
+}
+
 /// Gives the fields below a schema the formats that their names say.
 fn say_formats(schema: &mut Value) {
     match schema {
@@ -351,6 +383,9 @@ fn say_format(name: &str, schema: &mut Value) {
     } else if is_number && name.ends_with("_bytes") {
         // Sizes are exact in every language with JSON numbers.
         schema["maximum"] = (1_u64 << 53).into();
+        if schema["example"].is_null() {
+            schema["example"] = 4096.into();
+        }
     }
 }
 

@@ -20,3 +20,5 @@ mod npm_ws;
 mod python;
 mod rclone;
 mod restic;
+mod schemathesis;
+mod swagger;

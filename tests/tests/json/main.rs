@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod administration;
 mod archives;
+mod document;
 mod doors;
 mod events;
 mod file_rules;

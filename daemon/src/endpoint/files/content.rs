@@ -27,11 +27,8 @@ const MOST_FILES: u64 = 1000;
     tag = "files",
     operation_id = "download_file",
     responses(
-        (status = 200, body = Content, content_type = "application/octet-stream"),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 200, body = Content, content_type = "*/*"),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder"),

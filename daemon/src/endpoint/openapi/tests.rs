@@ -86,6 +86,28 @@ fn references_lead_somewhere() {
 }
 
 #[test]
+fn links_lead_to_operations() {
+    let document = crate::endpoint::document();
+    let operations = all_operations(&document);
+    let ids = operations
+        .iter()
+        .map(|(_, _, one)| one["operationId"].clone());
+    let ids: Vec<_> = ids.collect();
+    let mut linking = BTreeSet::new();
+    for (_, _, operation) in &operations {
+        for answer in operation["responses"].as_object().unwrap().values() {
+            for link in answer["links"].as_object().into_iter().flatten() {
+                assert!(ids.contains(&link.1["operationId"]), "{}", link.0);
+                linking.insert(operation["operationId"].as_str().unwrap());
+            }
+        }
+    }
+    for (from, _, below) in links::TO_ADDRESSES {
+        assert!(linking.contains(from), "{from} links nowhere below {below}");
+    }
+}
+
+#[test]
 fn every_problem_is_documented() {
     let document = crate::endpoint::document();
     let known: BTreeSet<_> = code::ALL.iter().map(|(code, _)| *code).collect();
