@@ -36,7 +36,7 @@ pub(crate) struct Drive {
     pub dav: Dav,
     pub caller: Caller,
     pub clock: Arc<TestClock>,
-    _folder: TempDir,
+    pub data: TempDir,
 }
 
 /// What came back.
@@ -66,17 +66,25 @@ impl Drive {
         Self::with(|_| ()).await
     }
 
-    /// With options changed by the test.
+    /// With options of the store changed by the test.
     pub async fn with(change: impl FnOnce(&mut Options)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::with_both(change, |_| ()).await
+    }
+
+    /// With options of both changed by the test.
+    pub async fn with_both(
+        change: impl FnOnce(&mut Options),
+        change_dav: impl FnOnce(&mut DavOptions),
+    ) -> Self {
+        let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_700_000_000_000_000_000)));
         let world = World {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             random: Arc::new(SystemRandom::default()),
         };
         let mut options = Options {
-            database: Database::Sqlite(folder.path().join("coffer.db")),
-            data: folder.path().to_owned(),
+            database: Database::Sqlite(data.path().join("coffer.db")),
+            data: data.path().to_owned(),
             blobs: None,
             small_limit_bytes: 16 << 10,
             verify_reads: VerifyReads::Daily,
@@ -103,12 +111,14 @@ impl Drive {
             .await
             .unwrap();
         let caller = store.authenticate_basic("alice", password, None).await;
+        let mut options = DavOptions::new(world);
+        change_dav(&mut options);
         Self {
-            dav: Dav::new(store.clone(), DavOptions::new(world)),
+            dav: Dav::new(store.clone(), options),
             store,
             caller: caller.unwrap(),
             clock,
-            _folder: folder,
+            data,
         }
     }
 

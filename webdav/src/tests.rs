@@ -10,27 +10,31 @@ mod get;
 mod propfind;
 mod put;
 
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use store::{
-    Access, AccountOptions, Admission, Caller, Database, Limits, NewUser, Options, Password, Store,
-    VerifyReads, World,
-};
-use tempfile::TempDir;
 
-use crate::{Dav, DavOptions};
+use crate::{DavOptions, testing};
 
-/// A drive of one user behind the door.
-struct Drive {
-    dav: Dav,
-    store: Store,
-    caller: Caller,
-    data: TempDir,
+/// A drive of one user behind the door, which is asked in bytes and counts statements.
+struct Drive(testing::Drive);
+
+impl Deref for Drive {
+    type Target = testing::Drive;
+
+    fn deref(&self) -> &testing::Drive {
+        &self.0
+    }
+}
+
+impl DerefMut for Drive {
+    fn deref_mut(&mut self) -> &mut testing::Drive {
+        &mut self.0
+    }
 }
 
 /// An answer, its body read.
@@ -48,36 +52,10 @@ impl Drive {
     }
 
     async fn with(change: impl FnOnce(&mut DavOptions)) -> Self {
-        let data = TempDir::new().unwrap();
-        let world = World::default();
-        let store = Store::open(Options {
-            database: Database::Sqlite(data.path().join("coffer.db")),
-            data: data.path().to_owned(),
-            blobs: None,
-            small_limit_bytes: 16 << 10,
-            verify_reads: VerifyReads::Daily,
-            limits: Limits::default(),
-            accounts: AccountOptions {
-                default_quota_bytes: 100_000_000,
-                ..AccountOptions::default()
-            },
-            capacity_bytes: None,
-            overcommit: true,
-            reserve_bytes: 0,
-            sweep_grace: Duration::ZERO,
-            world: world.clone(),
-        })
-        .await
-        .unwrap();
-        let caller = alice(&store).await;
-        let mut options = DavOptions::new(world);
-        change(&mut options);
-        Self {
-            dav: Dav::new(store.clone(), options),
-            store,
-            caller,
-            data,
-        }
+        let quota = |options: &mut store::Options| {
+            options.accounts.default_quota_bytes = 100_000_000;
+        };
+        Self(testing::Drive::with_both(quota, change).await)
     }
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
@@ -116,13 +94,6 @@ impl Drive {
         assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
         answer.body
     }
-
-    async fn folder(&self, path: &str) {
-        let path = store::Path::parse(path).unwrap();
-        let condition = store::Condition::default();
-        let made = self.store.make_folder(&self.caller, &path, condition);
-        made.await.unwrap();
-    }
 }
 
 impl Answer {
@@ -135,22 +106,4 @@ impl Answer {
     fn text(&self) -> &str {
         str::from_utf8(&self.body).unwrap()
     }
-}
-
-/// Makes an account and logs in.
-async fn alice(store: &Store) -> Caller {
-    let password = "correct horse battery";
-    let new = NewUser {
-        username: Some("alice".to_owned()),
-        email: None,
-        password: Password::new(password),
-        access: Access::User,
-        quota_bytes: None,
-    };
-    store
-        .register(new, Admission::Own(None), None)
-        .await
-        .unwrap();
-    let authenticated = store.authenticate_basic("alice", password, None);
-    authenticated.await.unwrap()
 }
