@@ -227,6 +227,42 @@ async fn a11_an_account_ends_with_everything_in_it() {
     assert!(heir.names("/").await.is_empty());
 }
 
+/// "Blobs with no other reference are swept", whoever ends the account.
+#[tokio::test]
+async fn a11_the_bytes_of_an_account_that_ended_go_and_those_of_others_stay() {
+    let setup = Setup::default().env("COFFER_BLOBS_SWEEP_GRACE", "1ms");
+    let world = setup.start().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    let (hers, common) = (harness::noise(71, 100_000), harness::noise(72, 100_000));
+    alice.put("/hers.bin", hers.clone()).await.must_be(201);
+    alice.put("/common.bin", common.clone()).await.must_be(201);
+    bob.put("/common.bin", common.clone()).await.must_be(201);
+    let lock = alice.lock("/common.bin").await.must_be(200);
+    assert!(!lock.header("lock-token").is_empty());
+    assert_eq!(world.blobs().len(), 2);
+    let me = ask(&alice, "GET", "/me").await.must_be(200).json();
+    let root = world.as_user(&World::admin_user());
+    let path = format!("/users/{}", me["id"].as_str().unwrap());
+    ask(&root, "DELETE", &path).await.must_be(204);
+    ask(&alice, "GET", "/me").await.must_be(401);
+    alice.propfind("/", "0").await.must_be(401);
+    let left = vec![(harness::sha256_hex(&common), 100_000)];
+    let minute = std::time::Duration::from_mins(1);
+    harness::until("only what bob has is left", minute, async || {
+        ask(&root, "POST", "/admin/jobs/sweep/run")
+            .await
+            .must_be(202);
+        world.blobs() == left
+    })
+    .await;
+    assert_eq!(bob.get("/common.bin").await, common);
+    assert_eq!(world.query("SELECT COUNT(*) FROM dav_lock"), "0");
+    let usage = ask(&root, "GET", "/admin/usage").await.must_be(200).json();
+    assert_eq!(usage["capacity"]["used_bytes"], 100_000);
+    let checked = world.cli(&["check", "--contents"], "").await;
+    assert!(checked.status.success(), "{checked:?}");
+}
+
 #[tokio::test]
 async fn an_app_password_allows_what_it_says_and_no_more() {
     let world = World::start().await;

@@ -8,6 +8,42 @@ use serde_json::{Value, json};
 
 use crate::phrase::{ask, basic, bearer, login, send, store, tokens};
 
+/// "Password, stored only as an Argon2id hash; … rate-limited."
+#[tokio::test]
+async fn a1_registrations_are_counted_and_passwords_kept_as_hashes() {
+    let setup = Setup::default().env("COFFER_ACCOUNTS_REGISTRATIONS_PER_ADDRESS", "2");
+    let mut world = setup.start().await;
+    let anyone = world.anonymous();
+    let password = "nobody must ever read this";
+    let new = |name: &str| json!({ "username": name, "password": password });
+    send(&anyone, "POST", "/users", new("carol"))
+        .await
+        .must_be(201);
+    // A name that is taken counts like one that is not.
+    send(&anyone, "POST", "/users", new("carol"))
+        .await
+        .must_be(409);
+    for name in ["carol", "dave"] {
+        let slowed = send(&anyone, "POST", "/users", new(name)).await;
+        let slowed = slowed.must_be(429);
+        assert_eq!(slowed.json()["code"], "too_many_attempts");
+        assert!(slowed.header("retry-after").parse::<u64>().unwrap() >= 1);
+    }
+    let kept = "SELECT password FROM accounts WHERE username = 'carol'";
+    assert!(world.query(kept).starts_with("$argon2id$"));
+    world.kill().await;
+    let holds = |path: &std::path::Path| {
+        let bytes = std::fs::read(path).unwrap_or_default();
+        let mut windows = bytes.windows(password.len());
+        windows.any(|window| window == password.as_bytes())
+    };
+    for file in std::fs::read_dir(world.data_dir()).expect("our own folder") {
+        let path = file.expect("our own folder").path();
+        assert!(!holds(&path), "{} holds a password", path.display());
+    }
+    assert!(!world.log().contains(password), "the log holds a password");
+}
+
 /// Moves the last use of alice's log-ins back by so many hours.
 fn unused_for(world: &World, hours: u64) {
     let ms = hours * 3_600_000;
