@@ -6,6 +6,7 @@
 //! cargo build --release -p cofferd
 //! export COFFER_TEST_BIN_DIR=target/release COFFER_TEST_ENGINE=sqlite     # or postgres
 //! COFFER_CRASH_CYCLES=50     cargo test -p coffer-tests --test faults -- --nocapture crash::
+//! COFFER_COUNTED_OPERATIONS=2000 cargo test -p coffer-tests --test faults -- --nocapture counters::
 //! COFFER_MODEL_OPERATIONS=50000 cargo test -p coffer-tests --test faults -- --nocapture model::
 //! COFFER_TREE_FILES=100000   cargo test -p coffer-tests --test faults -- --nocapture big_tree::
 //! COFFER_LISTING_FILES=100000 cargo test -p coffer-tests --test faults -- --nocapture listing::
@@ -21,6 +22,7 @@ mod archive;
 mod basic_auth;
 mod big_tree;
 mod control;
+mod counters;
 mod crash;
 mod damage;
 mod database_gone;

@@ -18,10 +18,11 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use harness::{Answer, Dav, Request, Setup, World, noise, sha256_hex};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::operations::{OPERATIONS, Operation, Words};
-use crate::phrase::{ask, basic, login, send};
+use crate::phrase::{ask, basic};
+use crate::things::{IDS, Things, text};
 
 const PRIVATE: &str = "dave's content";
 
@@ -126,26 +127,11 @@ fn is_like(text: &str, pattern: &str) -> bool {
         })
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
-}
-
 /// Ids that nothing has.
 fn nothing() -> Words {
+    let numbered = IDS.into_iter().enumerate();
     let id = |number: usize| format!("01890000-0000-7000-8000-{number:012}");
-    let ids = [
-        "file",
-        "folder",
-        "user",
-        "login",
-        "app_password",
-        "invitation",
-    ];
-    let mut words: Words = ids
-        .into_iter()
-        .enumerate()
-        .map(|(number, word)| (word, id(number)))
-        .collect();
+    let mut words: Words = numbered.map(|(number, word)| (word, id(number))).collect();
     words.insert("lock", "coffer-lock:nobody-has-this-token0".to_owned());
     words.insert("folder_path", "/daves".to_owned());
     words.insert("path", "/daves/plans.txt".to_owned());
@@ -155,37 +141,29 @@ fn nothing() -> Words {
 
 /// Gives dave something of everything; the words for it.
 async fn crowd(world: &World) -> Words {
-    let mut words = nothing();
     let user = world.add_user("dave", None).await;
     let dave = world.as_user(&user);
-    dave.mkcol("/daves").await.must_be(201);
+    let things = Things {
+        world,
+        owner: &dave,
+        user: &user,
+    };
+    let mut words = things.make("daves", |_| true).await;
     dave.put("/daves/plans.txt", PRIVATE).await.must_be(201);
-    dave.put("/daves/content.bin", noise(1, 3_000_000))
+    dave.put("/daves/known.bin", noise(1, 3_000_000))
         .await
         .must_be(201);
-    let list = ask(&dave, "GET", "/files?path=/daves").await.must_be(200);
-    let list = list.json();
-    words.insert("folder", text(&list["folder"]["id"]));
-    words.insert("file", text(&list["items"][1]["id"]));
     let me = ask(&dave, "GET", "/me").await.must_be(200).json();
     words.insert("user", text(&me["id"]));
-    login(&dave.anonymous(), "dave", &user.password)
-        .await
-        .must_be(200);
-    let logins = ask(&dave, "GET", "/me/logins").await.must_be(200).json();
-    words.insert("login", text(&logins["items"][0]["id"]));
-    let device = json!({ "name": "device", "current_password": user.password });
-    let made = send(&dave, "POST", "/me/app-passwords", device).await;
-    words.insert("app_password", text(&made.must_be(201).json()["id"]));
-    let root = world.as_user(&World::admin_user());
-    let made = ask(&root, "POST", "/invitations").await.must_be(201);
-    words.insert("invitation", text(&made.json()["id"]));
-    let published = dave.request_at("POST", "/api/v1/store");
-    let published = published.body("dave has published this");
-    published.send().await.must_be(201);
     let lock = dave.lock("/daves/locked.txt").await.must_be(201);
     let token = lock.header("lock-token").trim_matches(['<', '>']);
     words.insert("lock", token.to_owned());
+    // Of these the stranger may think without knowing of dave.
+    for (word, guess) in nothing() {
+        if !IDS.contains(&word) && word != "lock" {
+            words.insert(word, guess);
+        }
+    }
     words
 }
 
@@ -265,9 +243,10 @@ impl Viewer<'_> {
             ["GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT"].contains(&operation.method())
         };
         let needs_others = |operation: &Operation| {
-            ["user", "login", "app_password", "invitation"]
+            let of_others = IDS
                 .iter()
-                .any(|word| operation.needs(word))
+                .filter(|word| !["file", "folder"].contains(*word));
+            of_others.into_iter().any(|word| operation.needs(word))
         };
         for operation in OPERATIONS.iter().filter(is_read) {
             if is_asked(operation) && !needs_others(operation) {

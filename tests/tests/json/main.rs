@@ -19,6 +19,7 @@ mod search;
 mod sockets;
 mod space;
 mod store;
+mod things;
 mod tokens;
 
 /// Words that several modules say.

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use harness::{Dav, Program, Setup, World, binary, sha256_hex};
+use harness::{Dav, Program, Setup, World, binary};
 use serde_json::{Value, json};
 
 use crate::operations::{OPERATIONS, Operation, Words};
-use crate::phrase::{ask, basic, login, send, store};
+use crate::phrase::{basic, login, send};
+use crate::things::{Things, text};
 
 /// The columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,10 +79,6 @@ fn write_row(name: &str, statuses: &[u16]) -> String {
     row
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().expect("a text").to_owned()
-}
-
 /// The server and those who use it.
 struct Scene {
     world: World,
@@ -139,58 +136,18 @@ impl Scene {
     async fn prepare(&mut self, operation: &Operation, role: Role) -> (Dav, Words) {
         let mut words = Words::from([("new", self.new_name())]);
         let asks = self.caller(operation, role, &mut words).await;
-        if ["file", "folder", "path", "folder_path"]
-            .iter()
-            .any(|word| operation.needs(word))
-        {
-            self.make_file(&mut words).await;
-        }
-        let owner = &self.owner;
-        if operation.needs("sha256") {
-            let content = format!("published {}", words["new"]);
-            let request = owner.request_at("POST", "/api/v1/store");
-            words.insert("sha256", sha256_hex(content.as_bytes()));
-            request.body(content).send().await.must_be(201);
-        }
-        if operation.needs("login") {
-            let user = World::alice_user();
-            let body = json!({ "login": user.name, "password": user.password });
-            send(&self.world.anonymous(), "POST", "/auth/login", body)
-                .await
-                .must_be(200);
-            let logins = ask(owner, "GET", "/me/logins").await.must_be(200).json();
-            words.insert("login", text(&logins["items"][0]["id"]));
-        }
-        if operation.needs("app_password") {
-            let new = json!({
-                "name": words["new"], "current_password": World::alice_user().password,
-            });
-            let made = send(owner, "POST", "/me/app-passwords", new).await;
-            words.insert("app_password", text(&made.must_be(201).json()["id"]));
-        }
-        if operation.needs("invitation") {
-            let root = self.world.as_user(&World::admin_user());
-            let made = ask(&root, "POST", "/invitations").await.must_be(201);
-            words.insert("invitation", text(&made.json()["id"]));
-        }
+        let name = self.new_name();
+        let things = Things {
+            world: &self.world,
+            owner: &self.owner,
+            user: &World::alice_user(),
+        };
+        words.extend(things.make(&name, |word| operation.needs(word)).await);
         if operation.needs("user") {
             let (.., id) = self.account("user").await;
             words.insert("user", id);
         }
         (asks, words)
-    }
-
-    /// The owner's folder with a file in it.
-    async fn make_file(&mut self, words: &mut Words) {
-        let name = self.new_name();
-        let (folder_path, path) = (format!("/{name}"), format!("/{name}/content.txt"));
-        let made = store(&self.owner, &path, "content").await.must_be(201);
-        words.insert("file", text(&made.json()["id"]));
-        let folder = format!("/files?path={folder_path}");
-        let list = ask(&self.owner, "GET", &folder).await.must_be(200).json();
-        words.insert("folder", text(&list["folder"]["id"]));
-        words.insert("path", path);
-        words.insert("folder_path", folder_path);
     }
 
     /// Whoever asks; with an account of their own where the request changes that.

@@ -1,0 +1,78 @@
+//! What operations are done to: something of everything, as an owner has it.
+
+use harness::{Dav, User, World, sha256_hex};
+use serde_json::{Value, json};
+
+use crate::operations::Words;
+use crate::phrase::{ask, login, send, store};
+
+/// Words that are ids.
+pub const IDS: [&str; 6] = [
+    "file",
+    "folder",
+    "login",
+    "app_password",
+    "invitation",
+    "user",
+];
+
+/// Makes things of an owner's for one request after the other.
+pub struct Things<'a> {
+    pub world: &'a World,
+    pub owner: &'a Dav,
+    pub user: &'a User,
+}
+
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("a text").to_owned()
+}
+
+impl Things<'_> {
+    /// Makes what is needed of it all under names that begin with `name`; the words for it.
+    pub async fn make(&self, name: &str, needs: impl Fn(&str) -> bool) -> Words {
+        let mut words = Words::new();
+        let of_files = ["file", "folder", "path", "folder_path"];
+        if of_files.into_iter().any(&needs) {
+            self.make_file(name, &mut words).await;
+        }
+        if needs("sha256") {
+            let content = format!("published as {name}");
+            let request = self.owner.request_at("POST", "/api/v1/store");
+            words.insert("sha256", sha256_hex(content.as_bytes()));
+            request.body(content).send().await.must_be(201);
+        }
+        if needs("login") {
+            let anyone = self.owner.anonymous();
+            let tokens = login(&anyone, &self.user.name, &self.user.password).await;
+            tokens.must_be(200);
+            let logins = self.get("/me/logins").await;
+            words.insert("login", text(&logins["items"][0]["id"]));
+        }
+        if needs("app_password") {
+            let new = json!({ "name": name, "current_password": self.user.password });
+            let made = send(self.owner, "POST", "/me/app-passwords", new).await;
+            words.insert("app_password", text(&made.must_be(201).json()["id"]));
+        }
+        if needs("invitation") {
+            let root = self.world.as_user(&World::admin_user());
+            let made = ask(&root, "POST", "/invitations").await.must_be(201);
+            words.insert("invitation", text(&made.json()["id"]));
+        }
+        words
+    }
+
+    /// A folder with a file in it.
+    async fn make_file(&self, name: &str, words: &mut Words) {
+        let (folder_path, path) = (format!("/{name}"), format!("/{name}/content.txt"));
+        let made = store(self.owner, &path, "content").await.must_be(201);
+        words.insert("file", text(&made.json()["id"]));
+        let list = self.get(&format!("/files?path={folder_path}")).await;
+        words.insert("folder", text(&list["folder"]["id"]));
+        words.insert("path", path);
+        words.insert("folder_path", folder_path);
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        ask(self.owner, "GET", path).await.must_be(200).json()
+    }
+}
