@@ -77,6 +77,8 @@ pub struct AuditLine {
 pub struct ServerUsage {
     /// What users together are charged, in logical bytes.
     pub capacity: Capacity,
+    /// The parts of `capacity.used_bytes`.
+    pub parts: UsageParts,
     /// What is stored of it.
     pub stored: Stored,
     /// Free on the disk of the contents.
@@ -100,8 +102,21 @@ pub struct Capacity {
     pub used_bytes: u64,
     /// Promised to running uploads.
     pub reserved_bytes: u64,
-    /// What can still be promised.
+    /// What can still be promised: versions and trash give way to it.
     pub free_bytes: u64,
+}
+
+/// Parts of what users together are charged.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UsageParts {
+    /// Files of their drives.
+    pub live_bytes: u64,
+    /// Contents published in the store by hash.
+    pub published_bytes: u64,
+    /// Contents kept of files that were overwritten.
+    pub versions_bytes: u64,
+    /// Deleted files and folders in the trash.
+    pub trash_bytes: u64,
 }
 
 /// What lies on disk and in the database.

@@ -11,11 +11,12 @@ mod page;
 mod ping;
 mod problem;
 mod publication;
+mod trash;
 mod user;
 
 pub use self::admin::{
     AuditLine, Capacity, ConfiguredSettings, Job, ServerUsage, Settings, SettingsChange, Stored,
-    UserUsage,
+    UsageParts, UserUsage,
 };
 pub use self::app_password::{AppPassword, AppPasswordMade, NewAppPassword};
 pub use self::event::{Change, ChangeKind, EndReason, Event};
@@ -25,6 +26,7 @@ pub use self::page::Page;
 pub use self::ping::Ping;
 pub use self::problem::Problem;
 pub use self::publication::Publication;
+pub use self::trash::{Emptied, Restoration, Trashed, Version};
 pub use self::user::{
     Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,
     Usage, User, UserChange, UserMade,

@@ -89,20 +89,30 @@ pub struct User {
 /// `GET /api/v1/me/usage`: how full a drive is. Sizes are logical bytes.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Usage {
-    /// Charged for what is stored.
+    /// Charged for what is stored: the sum of the parts below.
     pub used_bytes: u64,
     /// Promised to running uploads.
     pub reserved_bytes: u64,
     /// The most that may be charged.
     pub limit_bytes: u64,
-    /// What can still be promised.
+    /// What can still be promised: versions and trash give way to it.
     pub free_bytes: u64,
     /// Files in the drive.
     pub files: u64,
+    /// Their bytes.
+    pub live_bytes: u64,
     /// Contents published in the store by hash.
     pub publications: u64,
-    /// Their bytes, which are part of `used_bytes`.
+    /// Their bytes.
     pub published_bytes: u64,
+    /// Contents kept of files that were overwritten.
+    pub versions: u64,
+    /// Their bytes.
+    pub versions_bytes: u64,
+    /// Deleted files and folders in the trash; a folder with all it held is one.
+    pub trashed: u64,
+    /// Their bytes.
+    pub trash_bytes: u64,
 }
 
 /// `PATCH /api/v1/users/{id}`, by administrators; what is absent stays.

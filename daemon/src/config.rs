@@ -24,6 +24,8 @@ pub mod listen;
 pub mod log;
 pub mod secret;
 pub mod server;
+pub mod trash;
+pub mod versions;
 pub mod webdav;
 
 /// All settings, checked.
@@ -42,6 +44,8 @@ pub struct Config {
     pub capacity: capacity::Capacity,
     pub log: log::Log,
     pub server: server::Server,
+    pub trash: trash::Trash,
+    pub versions: versions::Versions,
     pub webdav: webdav::Webdav,
 }
 
@@ -59,6 +63,8 @@ impl Default for Config {
             capacity: capacity::Capacity::default(),
             log: log::Log::default(),
             server: server::Server::default(),
+            trash: trash::Trash::default(),
+            versions: versions::Versions::default(),
             webdav: webdav::Webdav::default(),
         }
     }
@@ -210,6 +216,8 @@ impl Config {
         self.capacity.validate()?;
         self.log.validate()?;
         self.server.validate()?;
+        self.trash.validate()?;
+        self.versions.validate()?;
         self.webdav.validate()
     }
 

@@ -42,6 +42,7 @@ const JOBS: &[Kind] = jobs! {
     "remove-abandoned" every 5 s => |store| store.remove_abandoned();
     "make-room" every 10 s => |store| store.sweep_if_short();
     "purge-trees" every 5 s => |store| purge_trees(&store);
+    "expire-trash" every 600 s => |store| store.expire_kept();
     "hash-large-files" every 15 s => |store| hash_files(&store);
     "purge-locks" every 300 s => |store| store.purge_locks();
     "purge-logins" every 600 s => |store| store.purge_logins();

@@ -1,7 +1,10 @@
 //! From the configuration to the open store.
 
 use anyhow::Context;
-use store::{AccountOptions, Database, Limits, Options, PoolOptions, Store, World};
+use store::{
+    AccountOptions, Database, Limits, Options, PoolOptions, Store, TrashOptions, VersionOptions,
+    World,
+};
 
 use crate::config::Config;
 use crate::config::accounts::Registration;
@@ -58,6 +61,15 @@ fn options(config: &Config) -> Options {
             failures_per_account: accounts.failures_per_account,
             failures_per_address: accounts.failures_per_address,
             ..AccountOptions::default()
+        },
+        versions: VersionOptions {
+            retention: config.versions.retention.0,
+            most: config.versions.most,
+            interval: config.versions.interval.0,
+        },
+        trash: TrashOptions {
+            retention: config.trash.retention.0,
+            most: config.trash.most,
         },
         capacity_bytes: capacity.limit_bytes.map(|bytes| bytes.0),
         overcommit: capacity.overcommit,

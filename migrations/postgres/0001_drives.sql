@@ -121,6 +121,14 @@ CREATE TABLE drive (
     -- Rows in publication, and their bytes, which are part of used_bytes.
     publication_count BIGINT NOT NULL,
     published_bytes BIGINT NOT NULL,
+    -- Rows in version and in trash that are kept, and their bytes, which are part of used_bytes too;
+    -- files and folders in the trash, and what their dead properties take.
+    version_count BIGINT NOT NULL,
+    versions_bytes BIGINT NOT NULL,
+    trash_count BIGINT NOT NULL,
+    trash_bytes BIGINT NOT NULL,
+    trash_nodes BIGINT NOT NULL,
+    trash_property_bytes BIGINT NOT NULL,
     -- Live and expired locks alike; while it is 0 nobody looks for locks.
     lock_count BIGINT NOT NULL,
     -- Number of the newest row in "change", and of the newest one that was forgotten.
@@ -237,13 +245,46 @@ CREATE INDEX dav_lock_drive ON dav_lock (drive_id);
 CREATE INDEX dav_lock_node ON dav_lock (node_id);
 CREATE INDEX dav_lock_expires ON dav_lock (expires_at);
 
--- Deleted trees: no longer charged nor reachable, purged in the background.
+-- Deleted trees. Those that are kept can be restored and are charged; the others are purged in
+-- the background.
 CREATE TABLE trash (
     node_id BYTEA NOT NULL PRIMARY KEY REFERENCES node (id),
     drive_id BYTEA NOT NULL,
-    deleted_at BIGINT NOT NULL
+    -- Where it was, from the drive's root, as people saw it.
+    path TEXT COLLATE "C" NOT NULL,
+    -- What the tree counted for, its root included.
+    size_bytes BIGINT NOT NULL,
+    file_count BIGINT NOT NULL,
+    node_count BIGINT NOT NULL,
+    property_bytes BIGINT NOT NULL,
+    -- Whoever deleted it.
+    deleted_by BYTEA,
+    deleted_at BIGINT NOT NULL,
+    is_kept BIGINT NOT NULL
 );
-CREATE INDEX trash_deleted ON trash (deleted_at, node_id);
+CREATE INDEX trash_drive ON trash (drive_id, deleted_at, node_id) WHERE is_kept = 1;
+CREATE INDEX trash_deleted ON trash (is_kept, deleted_at, node_id);
+
+-- What files held before they were overwritten. Those that are kept can be restored and are
+-- charged; the others lose their references in the background, also when their file is long gone.
+CREATE TABLE version (
+    id BYTEA NOT NULL PRIMARY KEY,
+    node_id BYTEA NOT NULL,
+    drive_id BYTEA NOT NULL,
+    -- As in node.
+    size_bytes BIGINT NOT NULL,
+    tag BYTEA NOT NULL,
+    sha256 BYTEA,
+    checksums BYTEA,
+    blob_digest BYTEA,
+    manifest_id BYTEA,
+    modified_ns BIGINT NOT NULL,
+    replaced_at BIGINT NOT NULL,
+    is_kept BIGINT NOT NULL
+);
+CREATE INDEX version_node ON version (node_id, replaced_at, id) WHERE is_kept = 1;
+CREATE INDEX version_drive ON version (drive_id, replaced_at, id) WHERE is_kept = 1;
+CREATE INDEX version_replaced ON version (is_kept, replaced_at, id);
 
 -- What happened in a drive, in order. Paths are those at the time, from the drive's root.
 CREATE TABLE change (

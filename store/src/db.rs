@@ -21,6 +21,7 @@ use tokio::runtime::Handle;
 pub(crate) use self::value::{Row, Value};
 use crate::cache::Effect;
 use crate::error::{Error, Result};
+use crate::id::DriveId;
 
 pub(crate) use self::postgres::Channel;
 pub use self::postgres::PoolOptions;
@@ -184,6 +185,14 @@ pub(crate) struct Tx<'c> {
     connection: Connection<'c>,
     statements: u64,
     effects: Vec<Effect>,
+    shortage: Option<Shortage>,
+}
+
+/// What a drive lacks of the server's capacity, after all it could give up itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shortage {
+    pub drive: DriveId,
+    pub bytes: u64,
 }
 
 enum Connection<'c> {
@@ -200,12 +209,23 @@ impl<'c> Tx<'c> {
             connection,
             statements: 0,
             effects: Vec::new(),
+            shortage: None,
         }
     }
 
     /// Notes what caches must forget once this transaction is committed.
     pub fn effect(&mut self, effect: Effect) {
         self.effects.push(effect);
+    }
+
+    /// Notes why the transaction is about to be refused.
+    pub fn is_short(&mut self, shortage: Shortage) {
+        self.shortage = Some(shortage);
+    }
+
+    /// Why it was refused, where that was for want of capacity.
+    pub fn shortage(&self) -> Option<Shortage> {
+        self.shortage
     }
 
     /// Whether the statement needs `FOR UPDATE` to keep other writers away;

@@ -13,7 +13,7 @@ use crate::tree::rows::Totals;
 /// Numbers of a drive; sizes are logical bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Charged for what is stored.
+    /// Charged for what is stored, versions and trash included.
     pub used_bytes: u64,
     /// Promised to running uploads.
     pub reserved_bytes: u64,
@@ -25,14 +25,39 @@ pub struct Usage {
     pub publications: u64,
     /// Their bytes, which are part of `used_bytes`.
     pub published_bytes: u64,
+    /// What files held before they were overwritten, as far as it is kept.
+    pub versions: u64,
+    /// Their bytes, which are part of `used_bytes`.
+    pub versions_bytes: u64,
+    /// Deleted files and folders that can be restored; a folder with all it held is one.
+    pub trashed: u64,
+    /// Their bytes, which are part of `used_bytes`.
+    pub trash_bytes: u64,
 }
 
 impl Usage {
-    /// What can still be promised.
+    /// What does not give way to anything: the files of the drive and what is published.
+    pub fn firm_bytes(&self) -> u64 {
+        self.used_bytes
+            .saturating_sub(self.versions_bytes)
+            .saturating_sub(self.trash_bytes)
+    }
+
+    /// The files of the drive.
+    pub fn live_bytes(&self) -> u64 {
+        self.firm_bytes().saturating_sub(self.published_bytes)
+    }
+
+    /// What can still be promised: versions and trash give way to it.
     pub fn free_bytes(&self) -> u64 {
         self.limit_bytes
-            .saturating_sub(self.used_bytes)
+            .saturating_sub(self.firm_bytes())
             .saturating_sub(self.reserved_bytes)
+    }
+
+    /// By how much all together is over the limit.
+    pub(crate) fn excess_bytes(&self) -> u64 {
+        (self.used_bytes + self.reserved_bytes).saturating_sub(self.limit_bytes)
     }
 }
 
@@ -46,6 +71,10 @@ pub(crate) struct Drive {
     pub nodes: u64,
     /// What the dead properties of all take.
     pub property_bytes: u64,
+    /// Files and folders in the trash.
+    pub trash_nodes: u64,
+    /// What their dead properties take.
+    pub trash_property_bytes: u64,
     pub lock_count: u64,
     pub change_number: i64,
     pub change_floor: i64,
@@ -97,11 +126,50 @@ impl Drive {
         usage.published_bytes = usage.published_bytes.saturating_sub(size_bytes);
     }
 
-    /// Counts a tree out.
+    /// Counts a tree out of what is live; its bytes are uncharged elsewhere.
     pub fn remove(&mut self, totals: &Totals) {
         self.usage.files = self.usage.files.saturating_sub(totals.files);
         self.nodes = self.nodes.saturating_sub(totals.nodes);
         self.property_bytes = self.property_bytes.saturating_sub(totals.property_bytes);
+    }
+
+    /// Counts a tree that was in the trash in again; it is charged all the time.
+    pub fn restore(&mut self, totals: &Totals) {
+        self.usage.files += totals.files;
+        self.nodes += totals.nodes;
+        self.property_bytes += totals.property_bytes;
+    }
+
+    /// Counts a tree into the trash, where it stays charged.
+    pub fn add_trash(&mut self, totals: &Totals) {
+        self.usage.trashed += 1;
+        self.usage.trash_bytes += totals.size_bytes;
+        self.trash_nodes += totals.nodes;
+        self.trash_property_bytes += totals.property_bytes;
+    }
+
+    /// Counts a tree out of the trash.
+    pub fn remove_trash(&mut self, totals: &Totals) {
+        let usage = &mut self.usage;
+        usage.trashed = usage.trashed.saturating_sub(1);
+        usage.trash_bytes = usage.trash_bytes.saturating_sub(totals.size_bytes);
+        self.trash_nodes = self.trash_nodes.saturating_sub(totals.nodes);
+        self.trash_property_bytes = self
+            .trash_property_bytes
+            .saturating_sub(totals.property_bytes);
+    }
+
+    /// Counts a version in.
+    pub fn add_version(&mut self, size_bytes: u64) {
+        self.usage.versions += 1;
+        self.usage.versions_bytes += size_bytes;
+    }
+
+    /// Counts a version out.
+    pub fn remove_version(&mut self, size_bytes: u64) {
+        let usage = &mut self.usage;
+        usage.versions = usage.versions.saturating_sub(1);
+        usage.versions_bytes = usage.versions_bytes.saturating_sub(size_bytes);
     }
 }
 

@@ -94,6 +94,7 @@ fn insert(
     limits: &Limits,
 ) -> Result<NodeId> {
     scene.drive.add_nodes(1, limits)?;
+    scene.fit_trash(tx, limits)?;
     let (id, now_ns) = (NodeId::new(scene.world), scene.now_ns());
     let name = path.name().ok_or(Error::Protected)?;
     node::rows::insert_folder(tx, id, scene.drive.id, now_ns)?;

@@ -89,6 +89,10 @@ id! {
     AuditId
 }
 id! {
+    /// Names what a file held before it was overwritten.
+    VersionId
+}
+id! {
     /// Names an invitation; says nothing about its code.
     InvitationId
 }

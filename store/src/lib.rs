@@ -28,6 +28,7 @@ mod download;
 mod drive;
 mod error;
 mod folder;
+mod give_way;
 mod hashing;
 mod health;
 mod id;
@@ -59,10 +60,12 @@ mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trash;
 mod tree;
 mod upload;
 mod usage;
 mod user;
+mod version;
 mod wake;
 mod walk;
 mod watch;
@@ -85,7 +88,7 @@ pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
     AppPasswordId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
-    NodeId, ReservationId, UserId,
+    NodeId, ReservationId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;
 pub use self::lock::{DriveLocks, Lock, NewLock};
@@ -99,14 +102,16 @@ pub use self::publication::{Publication, Published, Publishing};
 pub use self::relocate::NodeChange;
 pub use self::search::{Hit, Hits};
 pub use self::setting::{Registration, Settings, SettingsChange, SigningKey};
-pub use self::store::{AccountOptions, Limits, Options, Store};
+pub use self::store::{AccountOptions, Limits, Options, Store, TrashOptions, VersionOptions};
 pub use self::sweep::Swept;
 pub use self::target::{Destination, Located, Target};
+pub use self::trash::{Emptied, Trashed};
 pub use self::tree::{TransferOptions, Transferred};
 pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};
-pub use self::usage::{ServerUsage, StoredBytes};
+pub use self::usage::{Parts, ServerUsage, StoredBytes};
 pub use self::user::{
     Admission, FirstAdministrator, NewUser, OwnChange, User, UserChange, UserName,
 };
+pub use self::version::Version;
 pub use self::walk::{Extent, Members, Walk};
 pub use self::watch::Watch;

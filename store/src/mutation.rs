@@ -9,11 +9,13 @@ use crate::condition::{Condition, State};
 use crate::db::Tx;
 use crate::drive::{self, Drive};
 use crate::error::{Error, Result};
+use crate::give_way::{self, Kept};
 use crate::id::{NodeId, ReservationId};
 use crate::lock::Locks;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::quota::Bill;
+use crate::store::Limits;
 
 /// A drive that this transaction holds for the caller's change.
 pub(crate) struct Scene<'a> {
@@ -158,7 +160,13 @@ impl<'a> Scene<'a> {
             .require_tree(self.caller, &condition.lock_tokens, root)
     }
 
-    /// Ends the locks of a tree that goes away.
+    /// Ends what hangs on a tree that is deleted, for good: a tree that comes back from the trash
+    /// comes without it. The one place for all of it.
+    pub fn end_ties(&mut self, tx: &mut Tx<'_>, root: NodeId) -> Result<()> {
+        self.drop_locks(tx, root)
+    }
+
+    /// Ends the locks of a tree that goes away, or elsewhere.
     ///
     /// Rows of locks that expired go first: those in the tree would vanish with their nodes,
     /// uncounted.
@@ -227,13 +235,32 @@ impl<'a> Scene<'a> {
             .charge(tx, &mut self.drive, old_bytes, new_bytes, reservation)
     }
 
+    /// Has the trash give way where it holds more, together with what is live, than a drive may:
+    /// asked after what adds nodes or properties.
+    pub fn fit_trash(&mut self, tx: &mut Tx<'_>, limits: &Limits) -> Result<()> {
+        let given_bytes = give_way::beyond(tx, &mut self.drive, limits)?;
+        self.give_back(given_bytes);
+        Ok(())
+    }
+
+    /// Gives up what the drive has kept.
+    pub fn give_up(&mut self, tx: &mut Tx<'_>, goes: &[Kept]) -> Result<()> {
+        let given_bytes = give_way::give_up(tx, &mut self.drive, goes)?;
+        self.give_back(given_bytes);
+        Ok(())
+    }
+
+    /// Counts bytes for which the drive is no longer charged.
+    pub fn give_back(&mut self, given_bytes: u64) {
+        self.bill.give_back(given_bytes);
+    }
+
     /// Writes the numbers back; the last step of every change.
     ///
     /// # Errors
     /// [`Error::CapacityExceeded`].
     pub fn settle(&self, tx: &mut Tx<'_>) -> Result<()> {
-        drive::rows::settle(tx, &self.drive)?;
-        self.bill.settle(tx)
+        self.bill.settle(tx, &self.drive)
     }
 }
 

@@ -129,6 +129,7 @@ impl Store {
                 scene
                     .drive
                     .change_properties(old_bytes, size_bytes, &limits)?;
+                scene.fit_trash(tx, &limits)?;
                 node::rows::set_property_count(tx, node.id, count)?;
                 if (created_ns, modified_ns) != (node.created_ns, node.modified_ns) {
                     node::rows::set_times(tx, node.id, created_ns, modified_ns)?;

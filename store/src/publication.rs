@@ -203,8 +203,7 @@ impl Publishing {
         let (world, limits) = (store.world().clone(), store.options().limits.clone());
         let (drive, reservation) = (caller.drive, lease.id());
         let done = store
-            .db()
-            .write(move |tx| publish(tx, &world, &limits, drive, blob, reservation))
+            .write_with_room(move |tx| publish(tx, &world, &limits, drive, blob, reservation))
             .await?;
         lease.settled();
         pinned.referred_to();
@@ -238,8 +237,7 @@ fn publish(
     };
     let mut bill = Bill::default();
     bill.charge(tx, &mut drive, 0, charged_bytes, Some(reservation))?;
-    drive::rows::settle(tx, &drive)?;
-    bill.settle(tx)?;
+    bill.settle(tx, &drive)?;
     Ok((publication, before.is_none()))
 }
 
@@ -250,8 +248,7 @@ fn withdraw(tx: &mut Tx<'_>, drive: DriveId, digest: Digest, now_ms: i64) -> Res
     drive.remove_publication(size_bytes);
     let mut bill = Bill::default();
     bill.charge(tx, &mut drive, size_bytes, 0, None)?;
-    drive::rows::settle(tx, &drive)?;
-    bill.settle(tx)
+    bill.settle(tx, &drive)
 }
 
 /// Drops references of what was published from a drive that is gone, at most `limit`; whether there

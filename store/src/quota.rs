@@ -8,6 +8,7 @@ use crate::caller::Caller;
 use crate::db::Tx;
 use crate::drive::{self, Drive};
 use crate::error::{Error, Result};
+use crate::give_way;
 use crate::id::{DriveId, ReservationId};
 use crate::store::Store;
 
@@ -21,7 +22,8 @@ const MOST_STEP_BYTES: u64 = 64 << 20;
 const WAIT: Duration = Duration::from_millis(50);
 const MOST_WAITS: u32 = 200;
 
-/// Promises `more_bytes` to a new or growing reservation; what it promises now.
+/// Promises `more_bytes` to a new or growing reservation; what it promises now. Versions and trash
+/// of the drive give way to it.
 ///
 /// # Errors
 /// [`Error::QuotaExceeded`] or [`Error::CapacityExceeded`]; nothing is promised then.
@@ -40,9 +42,18 @@ pub(crate) fn reserve(
         });
     }
     drive.usage.reserved_bytes += more_bytes;
+    let excess_bytes = drive.usage.excess_bytes();
+    let given_bytes = give_way::bytes(tx, drive, excess_bytes)?;
     let expires_at = store.world().now_ms() + LEASE_MS;
     let size_bytes = rows::grow(tx, reservation, drive.id, more_bytes, expires_at)?;
-    if rows::reserve_capacity(tx, more_bytes)? {
+    if rows::reserve_capacity(tx, more_bytes, given_bytes)? {
+        return Ok(size_bytes);
+    }
+    let wanted_bytes = rows::taken_capacity(tx)?
+        .saturating_add_unsigned(more_bytes)
+        .saturating_sub_unsigned(given_bytes);
+    let more_given = give_way::all_or_none(tx, drive, wanted_bytes)?;
+    if rows::reserve_capacity(tx, more_bytes, given_bytes + more_given)? {
         Ok(size_bytes)
     } else {
         Err(Error::CapacityExceeded)
@@ -51,7 +62,7 @@ pub(crate) fn reserve(
 
 /// What a transaction changes of the server's capacity. It is written last:
 /// every writer passes that one row, so it is held as briefly as can be.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bill {
     old_bytes: u64,
     new_bytes: u64,
@@ -60,7 +71,7 @@ pub(crate) struct Bill {
 
 impl Bill {
     /// Charges a change of `old_bytes` into `new_bytes`, using up what was
-    /// reserved for it.
+    /// reserved for it. Versions and trash of the drive give way to what grows.
     ///
     /// # Errors
     /// [`Error::QuotaExceeded`].
@@ -91,22 +102,48 @@ impl Bill {
         self.old_bytes += old_bytes;
         self.new_bytes += new_bytes;
         self.promised_bytes += promised_bytes;
+        if needed_bytes > 0 {
+            let excess_bytes = drive.usage.excess_bytes();
+            self.old_bytes += give_way::bytes(tx, drive, excess_bytes)?;
+        }
         Ok(())
     }
 
-    /// Settles with the server's capacity.
+    /// Counts bytes that the drive is no longer charged for: they were given up.
+    pub fn give_back(&mut self, given_bytes: u64) {
+        self.old_bytes += given_bytes;
+    }
+
+    /// Writes the drive's numbers back and settles with the server's capacity, to which versions
+    /// and trash of the drive give way. The last step of what charges.
     ///
     /// # Errors
     /// [`Error::CapacityExceeded`].
-    pub fn settle(&self, tx: &mut Tx<'_>) -> Result<()> {
-        if self.old_bytes == self.new_bytes && self.promised_bytes == 0 {
+    pub fn settle(mut self, tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
+        drive::rows::settle(tx, drive)?;
+        if self.is_even() || self.settle_capacity(tx)? {
             return Ok(());
         }
-        if rows::settle_capacity(tx, self.old_bytes, self.new_bytes, self.promised_bytes)? {
+        let mut drive = *drive;
+        let wanted_bytes = rows::taken_capacity(tx)?
+            .saturating_add_unsigned(self.new_bytes)
+            .saturating_sub_unsigned(self.old_bytes)
+            .saturating_sub_unsigned(self.promised_bytes);
+        self.old_bytes += give_way::all_or_none(tx, &mut drive, wanted_bytes)?;
+        drive::rows::settle(tx, &drive)?;
+        if self.settle_capacity(tx)? {
             Ok(())
         } else {
             Err(Error::CapacityExceeded)
         }
+    }
+
+    fn is_even(&self) -> bool {
+        self.old_bytes == self.new_bytes && self.promised_bytes == 0
+    }
+
+    fn settle_capacity(&self, tx: &mut Tx<'_>) -> Result<bool> {
+        rows::settle_capacity(tx, self.old_bytes, self.new_bytes, self.promised_bytes)
     }
 }
 
@@ -149,8 +186,7 @@ impl Lease {
         // Less than expected when the lease had ended, as in a daemon that stood still.
         self.size_bytes = self
             .store
-            .db()
-            .write(move |tx| {
+            .write_with_room(move |tx| {
                 let mut drive = drive::rows::lock(tx, drive)?;
                 let size_bytes = reserve(tx, &store, &mut drive, id, more_bytes)?;
                 drive::rows::settle(tx, &drive)?;

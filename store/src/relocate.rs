@@ -38,16 +38,16 @@ impl Store {
         options: TransferOptions,
         condition: Condition,
     ) -> Result<Transferred> {
-        let (caller, from, to) = (caller.clone(), from.into(), to.into());
-        let world = self.world().clone();
+        let (store, caller) = (self.clone(), caller.clone());
+        let (from, to) = (from.into(), to.into());
         self.db()
             .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let mut scene = Scene::enter(tx, &caller, store.world())?;
                 let from = from.path(tx, &caller)?;
                 let to = to.path(tx, &caller, &from)?;
                 let source = Place::find(tx, &scene, &from)?;
                 scene.check(tx, &condition, &source)?;
-                relocate(tx, &mut scene, &source, &to, options, &condition)
+                relocate(tx, &mut scene, &store, &source, &to, options, &condition)
             })
             .await
     }
@@ -63,10 +63,10 @@ impl Store {
         change: NodeChange,
         condition: Condition,
     ) -> Result<Located> {
-        let (caller, target, world) = (caller.clone(), target.into(), self.world().clone());
+        let (store, caller, target) = (self.clone(), caller.clone(), target.into());
         self.db()
             .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let mut scene = Scene::enter(tx, &caller, store.world())?;
                 let from = target.path(tx, &caller)?;
                 let to = match &change.to {
                     Some(to) => to.path(tx, &caller, &from)?,
@@ -83,7 +83,8 @@ impl Store {
                         shallow: false,
                         modified_ns: change.modified_ns,
                     };
-                    let moved = relocate(tx, &mut scene, &source, &to, options, &condition)?;
+                    let moved =
+                        relocate(tx, &mut scene, &store, &source, &to, options, &condition)?;
                     (moved.path, moved.node)
                 };
                 let path = as_given(tx, &caller, path, node.id)?;
@@ -97,6 +98,7 @@ impl Store {
 fn relocate(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
+    store: &Store,
     source: &Place,
     to: &Path,
     options: TransferOptions,
@@ -111,7 +113,7 @@ fn relocate(
         return respell(tx, scene, source, to, node, options.modified_ns);
     }
     let target = Place::find(tx, scene, to)?;
-    let replaced = make_room(tx, scene, source, &target, options, condition)?;
+    let replaced = make_room(tx, scene, store, source, &target, options, condition)?;
     let new_parent = target.parent()?.id;
     if node.is_folder() {
         require_reachable(tx, scene, node.id, from, to)?;

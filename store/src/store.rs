@@ -58,6 +58,10 @@ pub struct Options {
     pub limits: Limits,
     /// Rules of accounts.
     pub accounts: AccountOptions,
+    /// What is kept of files that are overwritten.
+    pub versions: VersionOptions,
+    /// What is kept of files that are deleted.
+    pub trash: TrashOptions,
     /// Most bytes all drives together may be charged; `None` is the blobs' file
     /// system less `reserve_bytes`.
     pub capacity_bytes: Option<u64>,
@@ -140,6 +144,45 @@ impl Default for AccountOptions {
             credential_cache: Duration::from_mins(5),
             failures_per_account: 10,
             failures_per_address: 20,
+        }
+    }
+}
+
+/// What is kept of files that are overwritten. It gives way to what needs its room.
+#[derive(Debug, Clone)]
+pub struct VersionOptions {
+    /// How long a version is kept; 0 keeps none.
+    pub retention: Duration,
+    /// How many of one file; 0 keeps none.
+    pub most: u64,
+    /// The least time between two of one file: what is overwritten sooner is not kept.
+    pub interval: Duration,
+}
+
+impl Default for VersionOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_hours(30 * 24),
+            most: 20,
+            interval: Duration::from_mins(10),
+        }
+    }
+}
+
+/// What is kept of files that are deleted. It gives way to what needs its room.
+#[derive(Debug, Clone)]
+pub struct TrashOptions {
+    /// How long a deleted tree is kept; 0 keeps none.
+    pub retention: Duration,
+    /// How many of one drive; 0 keeps none.
+    pub most: u64,
+}
+
+impl Default for TrashOptions {
+    fn default() -> Self {
+        Self {
+            retention: Duration::from_hours(30 * 24),
+            most: 10_000,
         }
     }
 }

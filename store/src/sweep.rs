@@ -5,9 +5,12 @@ pub(crate) mod rows;
 
 use crate::chunk::Cutting;
 use crate::error::{Error, Result};
+use crate::id::NodeId;
+use crate::node::Node;
 use crate::publication;
 use crate::reference;
 use crate::store::Store;
+use crate::version;
 
 /// Members of deleted folders, or contents published from a removed drive, that one transaction
 /// purges.
@@ -27,7 +30,8 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Purges some of what deleted folders held; whether there is more to do.
+    /// Purges some of what was given up: versions, or what deleted folders held. Whether there is
+    /// more to do.
     ///
     /// # Errors
     /// Only those of the database.
@@ -35,20 +39,29 @@ impl Store {
         let now_ms = self.world().now_ms();
         self.db()
             .write(move |tx| {
+                if version::purge(tx, now_ms)? {
+                    return Ok(true);
+                }
                 let Some((root, drive)) = rows::oldest_trash(tx)? else {
                     return Ok(false);
                 };
                 let mut members = rows::some_members(tx, root, MEMBERS)?;
-                members.truncate(at_once(&members));
+                members.truncate(at_once(members.iter().map(|member| member.size_bytes)));
                 if members.is_empty() {
                     // What a removed drive had published goes with its root.
                     if publication::purge(tx, drive, MEMBERS, now_ms)? {
                         return Ok(true);
                     }
+                    version::abandon(tx, drive, &[root])?;
+                    let file = crate::node::rows::find(tx, root)?;
+                    let content = file.as_ref().and_then(Node::content);
+                    reference::release(tx, content.map(|content| content.body), now_ms)?;
                     rows::remove_trash(tx, root)?;
                     crate::node::rows::remove(tx, root)?;
                     return Ok(true);
                 }
+                let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
+                version::abandon(tx, drive, &nodes)?;
                 let bodies = members.iter().filter_map(|member| member.body);
                 reference::release(tx, bodies, now_ms)?;
                 for member in &members {
@@ -117,12 +130,12 @@ impl Store {
     }
 }
 
-/// How many of the members one transaction purges: at least one.
-fn at_once(members: &[rows::Member]) -> usize {
+/// How many contents of these sizes one transaction releases: at least one.
+pub(crate) fn at_once(sizes: impl IntoIterator<Item = u64>) -> usize {
     let mut chunks = 0;
-    let few = members.iter().take_while(|member| {
+    let few = sizes.into_iter().take_while(|size_bytes| {
         let fits = chunks < CHUNKS;
-        chunks += member.size_bytes / u64::from(Cutting::LOCAL.average_bytes);
+        chunks += size_bytes / u64::from(Cutting::LOCAL.average_bytes);
         fits
     });
     few.count()

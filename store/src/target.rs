@@ -77,6 +77,14 @@ impl Target {
             Self::Node(id) => path_of(tx, caller, *id)?.ok_or(Error::NotFound),
         }
     }
+
+    /// What it is and where, in this transaction.
+    pub(crate) fn locate(&self, tx: &mut Tx<'_>, caller: &Caller) -> Result<Option<Located>> {
+        match self {
+            Self::Path(path) => at_path(tx, caller, path),
+            Self::Node(id) => by_id(tx, caller, *id),
+        }
+    }
 }
 
 impl From<&Path> for Destination {
@@ -123,10 +131,7 @@ impl Store {
         }
         let (caller, target) = (caller.clone(), target.clone());
         self.db()
-            .read_snapshot(move |tx| match &target {
-                Target::Path(path) => at_path(tx, &caller, path),
-                Target::Node(id) => by_id(tx, &caller, *id),
-            })
+            .read_snapshot(move |tx| target.locate(tx, &caller))
             .await
     }
 

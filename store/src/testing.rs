@@ -9,7 +9,7 @@ use crate::clock::{Clock, SystemRandom, World};
 use crate::content::VerifyReads;
 use crate::db::{Database, PoolOptions, Value};
 use crate::id::NodeId;
-use crate::store::{AccountOptions, Limits, Options, Store};
+use crate::store::{AccountOptions, Limits, Options, Store, TrashOptions, VersionOptions};
 
 /// Names the server; each test makes and drops a database of its own on it.
 const POSTGRES: &str = "COFFER_TEST_POSTGRES_URL";
@@ -29,7 +29,8 @@ impl Clock for TestClock {
     }
 }
 
-/// Options for a store in this folder.
+/// Options for a store in this folder. It keeps nothing of what is overwritten or deleted: tests of
+/// that turn it on.
 pub(crate) fn test_options(data: &Path, database: Database, world: World) -> Options {
     Options {
         database,
@@ -39,6 +40,14 @@ pub(crate) fn test_options(data: &Path, database: Database, world: World) -> Opt
         verify_reads: VerifyReads::Daily,
         limits: Limits::default(),
         accounts: AccountOptions::default(),
+        versions: VersionOptions {
+            most: 0,
+            ..VersionOptions::default()
+        },
+        trash: TrashOptions {
+            most: 0,
+            ..TrashOptions::default()
+        },
         capacity_bytes: None,
         overcommit: true,
         reserve_bytes: 0,
@@ -107,6 +116,16 @@ pub(crate) async fn plan(store: &Store, sql: &'static str, arguments: usize) -> 
         tx.all(explain, &blanks, |row| row.get::<String>(3))
     });
     steps.await.unwrap().join("\n")
+}
+
+/// Purges, after which no such row is left: `rows` follows FROM.
+pub(crate) async fn purge_to_none(store: &Store, rows: &str) {
+    while store.purge_trash().await.unwrap() {}
+    let count: &'static str = format!("SELECT COUNT(*) FROM {rows}").leak();
+    let left = store
+        .db()
+        .read(move |tx| tx.first(count, &[], |row| row.get::<i64>(0)));
+    assert_eq!(left.await.unwrap(), Some(0), "{rows}");
 }
 
 /// The URL of a new database on the server that the environment names, and the statement

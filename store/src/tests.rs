@@ -57,7 +57,7 @@ pub(crate) async fn user(store: &Store, name: &str, limit_bytes: u64) -> Caller 
     }
 }
 
-fn path(text: &str) -> Path {
+pub(crate) fn path(text: &str) -> Path {
     Path::parse(text).unwrap()
 }
 

@@ -18,6 +18,7 @@ use crate::property;
 use crate::reference::{self, CopiedBody};
 use crate::store::{Limits, Store};
 use crate::target::{Destination, Located, Target, as_given};
+use crate::{trash, version};
 
 /// How COPY and MOVE treat what they meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub struct Transferred {
 }
 
 impl Store {
-    /// Deletes a file, or a folder with everything in it; what it was and where.
+    /// Deletes a file, or a folder with everything in it, into the trash; what it was and where.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Protected`] for the root, [`Error::Locked`], …
@@ -52,10 +53,10 @@ impl Store {
         target: impl Into<Target> + Send,
         condition: Condition,
     ) -> Result<Located> {
-        let (caller, target, world) = (caller.clone(), target.into(), self.world().clone());
+        let (store, caller, target) = (self.clone(), caller.clone(), target.into());
         self.db()
             .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
+                let mut scene = Scene::enter(tx, &caller, store.world())?;
                 let path = target.path(tx, &caller)?;
                 let place = Place::find(tx, &scene, &path)?;
                 scene.check(tx, &condition, &place)?;
@@ -65,7 +66,7 @@ impl Store {
                 scene.require_tree(&condition, &place, node.id)?;
                 let path = as_given(tx, &caller, path, node.id)?;
                 scene.record(tx, ChangeKind::removal(&node), node.id, &path)?;
-                remove(tx, &mut scene, &place, &node)?;
+                remove(tx, &mut scene, &store, &place, &node)?;
                 node::rows::membership_changed(tx, parent, scene.now_ns())?;
                 scene.settle(tx)?;
                 Ok(Located { path, node })
@@ -86,42 +87,46 @@ impl Store {
         condition: Condition,
     ) -> Result<Transferred> {
         self.require_disk()?;
-        let (caller, from, to) = (caller.clone(), from.into(), to.into());
-        let (world, limits) = (self.world().clone(), self.options().limits.clone());
-        self.db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
-                let from = from.path(tx, &caller)?;
-                let to = to.path(tx, &caller, &from)?;
-                let source = Place::find(tx, &scene, &from)?;
-                scene.check(tx, &condition, &source)?;
-                let node = source.node().ok_or(Error::NotFound)?.clone();
-                let target = Place::find(tx, &scene, &to)?;
-                let replaced = make_room(tx, &mut scene, &source, &target, options, &condition)?;
-                let parent = target.parent()?.id;
-                if node.is_folder() && !options.shallow {
-                    require_reachable(tx, &scene, node.id, &from, &to)?;
-                }
-                let copy = copy_nodes(tx, &mut scene, &node, options, &limits)?;
-                node::rows::insert_entry(tx, parent, target.name()?, copy)?;
-                node::rows::membership_changed(tx, parent, scene.now_ns())?;
-                let copy = node::rows::find(tx, copy)?.ok_or(Error::NotFound)?;
-                arrived(tx, &mut scene, &copy, &to)?;
-                scene.settle(tx)?;
-                Ok(Transferred {
-                    path: as_given(tx, &caller, to, copy.id)?,
-                    node: copy,
-                    created: !replaced,
-                })
+        let (store, caller) = (self.clone(), caller.clone());
+        let (from, to) = (from.into(), to.into());
+        self.write_with_room(move |tx| {
+            let mut scene = Scene::enter(tx, &caller, store.world())?;
+            let limits = &store.options().limits;
+            let from = from.path(tx, &caller)?;
+            let to = to.path(tx, &caller, &from)?;
+            let source = Place::find(tx, &scene, &from)?;
+            scene.check(tx, &condition, &source)?;
+            let node = source.node().ok_or(Error::NotFound)?.clone();
+            let target = Place::find(tx, &scene, &to)?;
+            let replaced = make_room(
+                tx, &mut scene, &store, &source, &target, options, &condition,
+            )?;
+            let parent = target.parent()?.id;
+            if node.is_folder() && !options.shallow {
+                require_reachable(tx, &scene, node.id, &from, &to)?;
+            }
+            let copy = copy_nodes(tx, &mut scene, &node, options, limits)?;
+            node::rows::insert_entry(tx, parent, target.name()?, copy)?;
+            node::rows::membership_changed(tx, parent, scene.now_ns())?;
+            let copy = node::rows::find(tx, copy)?.ok_or(Error::NotFound)?;
+            arrived(tx, &mut scene, &copy, &to)?;
+            scene.settle(tx)?;
+            Ok(Transferred {
+                path: as_given(tx, &caller, to, copy.id)?,
+                node: copy,
+                created: !replaced,
             })
-            .await
+        })
+        .await
     }
 }
 
-/// Checks that the destination may be taken, and clears it. Whether something was there.
+/// Checks that the destination may be taken, and clears it: what is there goes into the trash.
+/// Whether something was there.
 pub(crate) fn make_room(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
+    store: &Store,
     source: &Place,
     target: &Place,
     options: TransferOptions,
@@ -145,29 +150,39 @@ pub(crate) fn make_room(
         // something at the path again.
         scene.record(tx, ChangeKind::RemovedTree, old.id, to)?;
     }
-    remove(tx, scene, target, &old)?;
+    remove(tx, scene, store, target, &old)?;
     Ok(true)
 }
 
-/// Takes a node out of the tree, uncharges it and ends its locks. A file goes
-/// at once, a folder's members are purged in the background.
-fn remove(tx: &mut Tx<'_>, scene: &mut Scene<'_>, place: &Place, node: &Node) -> Result<()> {
-    scene.drop_locks(tx, node.id)?;
+/// Takes a node out of the tree and ends what hangs on it. It goes into the trash; without one it is
+/// uncharged, and a file goes at once, a folder's members are purged in the background.
+fn remove(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    store: &Store,
+    place: &Place,
+    node: &Node,
+) -> Result<()> {
+    scene.end_ties(tx, node.id)?;
+    let path = as_given(tx, scene.caller, place.path().clone(), node.id)?;
     node::rows::remove_entry(tx, place.parent()?.id, place.name()?)?;
+    scene.touch(tx, &path);
+    if node.is_folder() {
+        tx.effect(Effect::Tree(scene.drive.id));
+    }
     let totals = rows::totals(tx, &scene.drive, node)?;
+    scene.drive.remove(&totals);
+    if trash::keep(tx, scene, store.options(), node.id, &path, &totals)? {
+        return Ok(());
+    }
     match &node.kind {
         Kind::File(content) => {
             reference::release(tx, [content.body], scene.now_ms())?;
+            version::give_up_of(tx, scene, node.id)?;
             node::rows::remove(tx, node.id)?;
-            scene.touch(tx, place.path());
         }
-        Kind::Folder { .. } => {
-            rows::insert_trash(tx, node.id, scene.drive.id, scene.now_ms())?;
-            scene.touch(tx, place.path());
-            tx.effect(Effect::Tree(scene.drive.id));
-        }
+        Kind::Folder { .. } => rows::insert_trash(tx, node.id, scene.drive.id, scene.now_ms())?,
     }
-    scene.drive.remove(&totals);
     scene.charge(tx, totals.size_bytes, 0, None)
 }
 
@@ -225,6 +240,7 @@ fn copy_nodes(
     scene
         .drive
         .change_properties(0, totals.property_bytes, limits)?;
+    scene.fit_trash(tx, limits)?;
     scene.drive.usage.files += totals.files;
     scene.charge(tx, 0, totals.size_bytes, None)?;
     let mut members = if source.is_folder() && !options.shallow {

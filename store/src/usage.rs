@@ -20,11 +20,24 @@ pub struct StoredBytes {
     pub unreferenced_bytes: u64,
 }
 
+/// Parts of what all drives together are charged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Parts {
+    /// Contents published by their digest.
+    pub published_bytes: u64,
+    /// What files held before they were overwritten.
+    pub versions_bytes: u64,
+    /// What was deleted and can be restored.
+    pub trash_bytes: u64,
+}
+
 /// How full the server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerUsage {
     /// What all drives together are charged, and the most they may be.
     pub capacity: Capacity,
+    /// What of that is published, and what gives way.
+    pub parts: Parts,
     /// What is stored of it.
     pub stored: StoredBytes,
     /// Bytes free on the disk of the blobs.
@@ -38,6 +51,27 @@ pub struct ServerUsage {
 }
 
 impl ServerUsage {
+    /// The files of all drives.
+    pub fn live_bytes(&self) -> u64 {
+        let parts = &self.parts;
+        self.capacity
+            .used_bytes
+            .saturating_sub(parts.published_bytes)
+            .saturating_sub(parts.versions_bytes)
+            .saturating_sub(parts.trash_bytes)
+    }
+
+    /// What can still be promised: versions and trash give way to it.
+    pub fn free_bytes(&self) -> u64 {
+        let capacity = &self.capacity;
+        capacity
+            .limit_bytes
+            .saturating_add(self.parts.versions_bytes)
+            .saturating_add(self.parts.trash_bytes)
+            .saturating_sub(capacity.used_bytes)
+            .saturating_sub(capacity.reserved_bytes)
+    }
+
     /// How many bytes of files one stored byte stands for; `None` while nothing is stored.
     pub fn deduplication_ratio(&self) -> Option<f64> {
         let stored_bytes = self.stored.size_bytes - self.stored.unreferenced_bytes;
@@ -56,12 +90,12 @@ impl Store {
     /// # Errors
     /// [`Error::Forbidden`] when the actor is no administrator.
     pub async fn server_usage(&self, actor: Actor) -> Result<ServerUsage> {
-        let (users, files, stored) = self
+        let (users, files, parts, stored) = self
             .db()
             .read(move |tx| {
                 user::require_administrator(tx, actor)?;
-                let (users, files) = rows::accounts(tx)?;
-                Ok((users, files, rows::stored(tx)?))
+                let (users, files, parts) = rows::accounts(tx)?;
+                Ok((users, files, parts, rows::stored(tx)?))
             })
             .await?;
         let blobs = self.blobs().clone();
@@ -70,6 +104,7 @@ impl Store {
             .map_err(|_| Error::Busy)??;
         Ok(ServerUsage {
             capacity: self.capacity().await?,
+            parts,
             stored,
             disk_free_bytes,
             disk_reserve_bytes: self.options().reserve_bytes,

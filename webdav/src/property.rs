@@ -88,7 +88,7 @@ static LIVE: [Live; 18] = [
     dav("supportedlock", "D:supportedlock", false, Needs::Nothing, |_, out| put(out, SUPPORTED_LOCK)),
     // RFC 4331 §3
     dav("quota-available-bytes", "D:quota-available-bytes", false, Needs::Usage, |s, out| quota(s, out, Usage::free_bytes)),
-    dav("quota-used-bytes", "D:quota-used-bytes", false, Needs::Usage, |s, out| quota(s, out, |usage| usage.used_bytes)),
+    dav("quota-used-bytes", "D:quota-used-bytes", false, Needs::Usage, |s, out| quota(s, out, Usage::firm_bytes)),
     // RFC 3253 §3.1.5, RFC 6578 §4
     dav("supported-report-set", "D:supported-report-set", false, Needs::Nothing, report_set),
     dav("sync-token", "D:sync-token", false, Needs::Cursor, sync_token),

@@ -9,7 +9,8 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt as _, Full};
 use store::{
     Access, AccountOptions, Admission, Caller, Clock, Condition, Database, Limits, NewUser,
-    Options, Password, Path, Store, SystemRandom, UploadOptions, VerifyReads, World,
+    Options, Password, Path, Store, SystemRandom, TrashOptions, UploadOptions, VerifyReads,
+    VersionOptions, World,
 };
 use tempfile::TempDir;
 
@@ -90,6 +91,8 @@ impl Drive {
             verify_reads: VerifyReads::Daily,
             limits: Limits::default(),
             accounts: AccountOptions::default(),
+            versions: VersionOptions::default(),
+            trash: TrashOptions::default(),
             capacity_bytes: None,
             overcommit: true,
             reserve_bytes: 0,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use api::{
     AuditLine, Capacity, ConfiguredSettings, Job, Page, Party, ServerUsage, Settings,
-    SettingsChange, Stored, UserUsage,
+    SettingsChange, Stored, UsageParts, UserUsage,
 };
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -187,13 +187,18 @@ async fn server_usage(
     let actor = Actor::try_from(&who.caller)?;
     let found = state.store().server_usage(actor).await?;
     let (capacity, stored) = (found.capacity, found.stored);
-    let taken_bytes = capacity.used_bytes.saturating_add(capacity.reserved_bytes);
     Ok(Json(ServerUsage {
         capacity: Capacity {
             limit_bytes: capacity.limit_bytes,
             used_bytes: capacity.used_bytes,
             reserved_bytes: capacity.reserved_bytes,
-            free_bytes: capacity.limit_bytes.saturating_sub(taken_bytes),
+            free_bytes: found.free_bytes(),
+        },
+        parts: UsageParts {
+            live_bytes: found.live_bytes(),
+            published_bytes: found.parts.published_bytes,
+            versions_bytes: found.parts.versions_bytes,
+            trash_bytes: found.parts.trash_bytes,
         },
         stored: Stored {
             blobs: stored.blobs,

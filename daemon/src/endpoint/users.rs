@@ -217,7 +217,12 @@ pub(super) fn usage(usage: &store::Usage) -> Usage {
         limit_bytes: usage.limit_bytes,
         free_bytes: usage.free_bytes(),
         files: usage.files,
+        live_bytes: usage.live_bytes(),
         publications: usage.publications,
         published_bytes: usage.published_bytes,
+        versions: usage.versions,
+        versions_bytes: usage.versions_bytes,
+        trashed: usage.trashed,
+        trash_bytes: usage.trash_bytes,
     }
 }

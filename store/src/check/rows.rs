@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
-use crate::id::{DriveId, ManifestId, NodeId};
+use crate::id::{DriveId, ManifestId, NodeId, VersionId};
 use crate::manifest::{self, ChunkRef};
 
 /// Blobs that are kept outside the database and referred to, a page at a time. What is published is
@@ -45,6 +45,8 @@ pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     manifests(tx, &mut faults)?;
     blobs(tx, &mut faults)?;
     drives(tx, &mut faults)?;
+    trash(tx, &mut faults)?;
+    versions(tx, &mut faults)?;
     capacity(tx, &mut faults)?;
     Ok(faults)
 }
@@ -68,11 +70,15 @@ fn entries(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     )
 }
 
-/// Every manifest, its count, and how many nodes are there.
-const MANIFESTS: &str = "SELECT m.id, m.reference_count, COALESCE(c.nodes, 0) \
+/// Every manifest, its count, and how many nodes and versions are there.
+const MANIFESTS: &str = "SELECT m.id, m.reference_count, \
+         COALESCE(c.nodes, 0) + COALESCE(v.versions, 0) \
      FROM manifest m LEFT JOIN ( \
          SELECT manifest_id, COUNT(*) AS nodes FROM node WHERE manifest_id IS NOT NULL \
-         GROUP BY manifest_id) c ON c.manifest_id = m.id";
+         GROUP BY manifest_id) c ON c.manifest_id = m.id \
+     LEFT JOIN ( \
+         SELECT manifest_id, COUNT(*) AS versions FROM version WHERE manifest_id IS NOT NULL \
+         GROUP BY manifest_id) v ON v.manifest_id = m.id";
 
 fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let wrong = tx.all(MANIFESTS, args![], |row| {
@@ -84,7 +90,7 @@ fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     })?;
     for (id, count, nodes) in wrong.into_iter().filter(|(_, count, nodes)| count != nodes) {
         faults.push(format!(
-            "manifest {id} counts {count} references, {nodes} files refer to it"
+            "manifest {id} counts {count} references, {nodes} files and versions refer to it"
         ));
     }
     Ok(())
@@ -94,6 +100,15 @@ fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let mut counted: BTreeMap<Digest, i64> = BTreeMap::new();
     tx.each(
         "SELECT blob_digest, COUNT(*) FROM node WHERE blob_digest IS NOT NULL GROUP BY blob_digest",
+        args![],
+        |row| {
+            *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        },
+    )?;
+    tx.each(
+        "SELECT blob_digest, COUNT(*) FROM version WHERE blob_digest IS NOT NULL \
+         GROUP BY blob_digest",
         args![],
         |row| {
             *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
@@ -151,20 +166,35 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id), \
          published (drive_id, contents, bytes) AS ( \
              SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM publication \
-             GROUP BY drive_id) \
-         SELECT d.id, d.used_bytes, d.file_count, s.used + COALESCE(p.bytes, 0), s.files, \
+             GROUP BY drive_id), \
+         versions (drive_id, contents, bytes) AS ( \
+             SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM version \
+             WHERE is_kept = 1 GROUP BY drive_id), \
+         trashed (drive_id, items, bytes, nodes, properties) AS ( \
+             SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT), \
+                 CAST(SUM(node_count) AS BIGINT), CAST(SUM(property_bytes) AS BIGINT) \
+             FROM trash WHERE is_kept = 1 GROUP BY drive_id) \
+         SELECT d.id, d.used_bytes, d.file_count, \
+             s.used + COALESCE(p.bytes, 0) + COALESCE(v.bytes, 0) + COALESCE(t.bytes, 0), s.files, \
              d.reserved_bytes, \
              CAST(COALESCE((SELECT SUM(r.size_bytes) FROM reservation r WHERE r.drive_id = d.id), 0) \
                  AS BIGINT), \
              d.lock_count, (SELECT COUNT(*) FROM dav_lock l WHERE l.drive_id = d.id), \
              d.node_count, s.nodes, d.property_bytes, s.properties, \
              d.publication_count, COALESCE(p.contents, 0), \
-             d.published_bytes, COALESCE(p.bytes, 0) \
+             d.published_bytes, COALESCE(p.bytes, 0), \
+             d.version_count, COALESCE(v.contents, 0), \
+             d.versions_bytes, COALESCE(v.bytes, 0), \
+             d.trash_count, COALESCE(t.items, 0), d.trash_bytes, COALESCE(t.bytes, 0), \
+             d.trash_nodes, COALESCE(t.nodes, 0), \
+             d.trash_property_bytes, COALESCE(t.properties, 0) \
          FROM drive d JOIN sums s ON s.drive_id = d.id \
-         LEFT JOIN published p ON p.drive_id = d.id",
+         LEFT JOIN published p ON p.drive_id = d.id \
+         LEFT JOIN versions v ON v.drive_id = d.id \
+         LEFT JOIN trashed t ON t.drive_id = d.id",
         args![],
         |row| {
-            let numbers: Vec<i64> = (1..17).map(|at| row.get(at)).collect::<Result<_>>()?;
+            let numbers: Vec<i64> = (1..29).map(|at| row.get(at)).collect::<Result<_>>()?;
             Ok((row.get::<DriveId>(0)?, numbers))
         },
     )?;
@@ -194,6 +224,19 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
                 n[12], n[14], n[13], n[15]
             ));
         }
+        if (n[16], n[18]) != (n[17], n[19]) {
+            faults.push(format!(
+                "drive {id} counts {} versions with {} bytes, {} with {} are there",
+                n[16], n[18], n[17], n[19]
+            ));
+        }
+        if (n[20], n[22], n[24], n[26]) != (n[21], n[23], n[25], n[27]) {
+            faults.push(format!(
+                "drive {id} counts {} trees with {} bytes, {} files and folders and {} bytes of \
+                 properties in the trash, {} with {}, {} and {} are there",
+                n[20], n[22], n[24], n[26], n[21], n[23], n[25], n[27]
+            ));
+        }
         if n[6] != n[7] {
             faults.push(format!(
                 "drive {id} counts {} locks, {} are there",
@@ -202,6 +245,61 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Trees that are kept count for what is in them, and nothing leads to them.
+fn trash(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    let found = tx.all(
+        "WITH RECURSIVE tree (root_id, node_id) AS ( \
+             SELECT t.node_id, t.node_id FROM trash t WHERE t.is_kept = 1 \
+             UNION ALL \
+             SELECT t.root_id, e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id), \
+         sums (root_id, bytes, files, nodes, properties) AS ( \
+             SELECT t.root_id, CAST(SUM(n.size_bytes) AS BIGINT), \
+                 CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), COUNT(*), \
+                 CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
+                     WHERE p.node_id = n.id)), 0) AS BIGINT) \
+             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.root_id) \
+         SELECT t.node_id, t.size_bytes, t.file_count, t.node_count, t.property_bytes, \
+             s.bytes, s.files, s.nodes, s.properties, \
+             (SELECT COUNT(*) FROM entry e WHERE e.node_id = t.node_id) \
+         FROM trash t JOIN sums s ON s.root_id = t.node_id",
+        args![],
+        |row| {
+            let numbers: Vec<i64> = (1..10).map(|at| row.get(at)).collect::<Result<_>>()?;
+            Ok((row.get::<NodeId>(0)?, numbers))
+        },
+    )?;
+    for (id, n) in found {
+        if n[..4] != n[4..8] {
+            faults.push(format!(
+                "tree {id} in the trash counts for {} bytes, {} files, {} files and folders and \
+                 {} bytes of properties, it holds {}, {}, {} and {}",
+                n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7]
+            ));
+        }
+        if n[8] != 0 {
+            faults.push(format!("tree {id} is in the trash and in a folder as well"));
+        }
+    }
+    Ok(())
+}
+
+/// Versions that are kept have a file of their drive.
+fn versions(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    tx.each(
+        "SELECT v.id, v.node_id FROM version v LEFT JOIN node n \
+             ON n.id = v.node_id AND n.drive_id = v.drive_id AND n.kind = 2 \
+         WHERE v.is_kept = 1 AND n.id IS NULL",
+        args![],
+        |row| {
+            let (id, node): (VersionId, NodeId) = (row.get(0)?, row.get(1)?);
+            faults.push(format!(
+                "version {id} is of file {node}, which the drive does not have"
+            ));
+            Ok(())
+        },
+    )
 }
 
 fn capacity(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
     AppPasswordId, AuditId, DriveId, GrantId, InvitationId, LinkId, LoginId, ManifestId, NodeId,
-    ReservationId, UserId,
+    ReservationId, UserId, VersionId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -95,7 +95,8 @@ bytes_value!(
     ManifestId,
     NodeId,
     ReservationId,
-    UserId
+    UserId,
+    VersionId
 );
 
 impl rusqlite::ToSql for Value<'_> {

@@ -6,12 +6,17 @@ use crate::db::{Row, Tx, Value, args};
 use crate::error::{Error, Result};
 use crate::id::{DriveId, NodeId, UserId};
 
-const COLUMNS_FROM: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor, node_count, property_bytes, \
-     publication_count, published_bytes FROM drive WHERE id = $1";
-const COLUMNS_FOR_UPDATE: &str = "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-     lock_count, change_number, change_floor, node_count, property_bytes, \
-     publication_count, published_bytes FROM drive WHERE id = $1 FOR UPDATE";
+macro_rules! select_drive {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
+                 lock_count, change_number, change_floor, node_count, property_bytes, \
+                 publication_count, published_bytes, version_count, versions_bytes, \
+                 trash_count, trash_bytes, trash_nodes, trash_property_bytes FROM drive ",
+            $rest
+        )
+    };
+}
 
 fn read(row: &Row<'_>) -> Result<Drive> {
     Ok(Drive {
@@ -24,25 +29,31 @@ fn read(row: &Row<'_>) -> Result<Drive> {
             files: row.get(5)?,
             publications: row.get(11)?,
             published_bytes: row.get(12)?,
+            versions: row.get(13)?,
+            versions_bytes: row.get(14)?,
+            trashed: row.get(15)?,
+            trash_bytes: row.get(16)?,
         },
         lock_count: row.get(6)?,
         change_number: row.get(7)?,
         change_floor: row.get(8)?,
         nodes: row.get(9)?,
         property_bytes: row.get(10)?,
+        trash_nodes: row.get(17)?,
+        trash_property_bytes: row.get(18)?,
     })
 }
 
 pub(crate) fn find(tx: &mut Tx<'_>, id: DriveId) -> Result<Option<Drive>> {
-    tx.first(COLUMNS_FROM, args![id], read)
+    tx.first(select_drive!("WHERE id = $1"), args![id], read)
 }
 
 /// The drive, with all other writers to it kept away until the transaction ends.
 pub(crate) fn lock(tx: &mut Tx<'_>, id: DriveId) -> Result<Drive> {
     let sql = if tx.needs_row_locks() {
-        COLUMNS_FOR_UPDATE
+        select_drive!("WHERE id = $1 FOR UPDATE")
     } else {
-        COLUMNS_FROM
+        select_drive!("WHERE id = $1")
     };
     tx.first(sql, args![id], read)?.ok_or(Error::NotFound)
 }
@@ -51,10 +62,8 @@ pub(crate) fn lock(tx: &mut Tx<'_>, id: DriveId) -> Result<Drive> {
 pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[DriveId]) -> Result<Vec<Drive>> {
     let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
     tx.all_of(
-        COLUMNS_FROM,
-        "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
-             lock_count, change_number, change_floor, node_count, property_bytes, \
-             publication_count, published_bytes FROM drive WHERE id = ANY($1)",
+        select_drive!("WHERE id = $1"),
+        select_drive!("WHERE id = ANY($1)"),
         &keys,
         read,
     )
@@ -71,8 +80,9 @@ pub(crate) fn insert(
     tx.execute(
         "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
              file_count, node_count, property_bytes, publication_count, published_bytes, \
-             lock_count, change_number, change_floor, created_at) \
-         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
+             version_count, versions_bytes, trash_count, trash_bytes, trash_nodes, \
+             trash_property_bytes, lock_count, change_number, change_floor, created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
         args![id, owner, root, limit_bytes, now_ms],
     )?;
     Ok(())
@@ -83,7 +93,9 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
     tx.execute(
         "UPDATE drive SET used_bytes = $2, reserved_bytes = $3, file_count = $4, lock_count = $5, \
              change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9, \
-             publication_count = $10, published_bytes = $11 WHERE id = $1",
+             publication_count = $10, published_bytes = $11, version_count = $12, \
+             versions_bytes = $13, trash_count = $14, trash_bytes = $15, trash_nodes = $16, \
+             trash_property_bytes = $17 WHERE id = $1",
         args![
             drive.id,
             drive.usage.used_bytes,
@@ -96,10 +108,27 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
             drive.property_bytes,
             drive.usage.publications,
             drive.usage.published_bytes,
+            drive.usage.versions,
+            drive.usage.versions_bytes,
+            drive.usage.trashed,
+            drive.usage.trash_bytes,
+            drive.trash_nodes,
+            drive.trash_property_bytes,
         ],
     )?;
     tx.effect(Effect::Drive(drive.id));
     Ok(())
+}
+
+/// Bytes that all drives but this one have kept of the past.
+pub(crate) fn kept_beside(tx: &mut Tx<'_>, id: DriveId) -> Result<u64> {
+    let kept = tx.first(
+        "SELECT CAST(COALESCE(SUM(versions_bytes + trash_bytes), 0) AS BIGINT) FROM drive \
+         WHERE id <> $1",
+        args![id],
+        |row| row.get(0),
+    )?;
+    Ok(kept.unwrap_or(0))
 }
 
 /// Sets the limit; what is stored above it stays, nothing more is taken.

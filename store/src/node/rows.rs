@@ -103,7 +103,7 @@ pub(crate) enum Held {
     Chunks(Vec<ChunkRef>),
 }
 
-fn read_held(row: &Row<'_>, body: Body) -> Result<Held> {
+pub(crate) fn read_held(row: &Row<'_>, body: Body) -> Result<Held> {
     let size_bytes = row.get::<i64>(0)?;
     Ok(match body {
         Body::Empty => Held::Bytes(Vec::new()),

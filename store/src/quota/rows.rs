@@ -69,14 +69,27 @@ pub(crate) fn expired(tx: &mut Tx<'_>, now_ms: i64) -> Result<Vec<(ReservationId
     )
 }
 
-/// Takes bytes from the capacity for a reservation; `false` when there is no room.
-pub(crate) fn reserve_capacity(tx: &mut Tx<'_>, more_bytes: u64) -> Result<bool> {
+/// Takes bytes from the capacity for a reservation, and gives back what is no longer used; `false`
+/// when there is no room.
+pub(crate) fn reserve_capacity(tx: &mut Tx<'_>, more_bytes: u64, given_bytes: u64) -> Result<bool> {
     let taken = tx.execute(
-        "UPDATE capacity SET reserved_bytes = reserved_bytes + $1 \
-         WHERE id = 1 AND used_bytes + reserved_bytes + $1 <= limit_bytes",
-        args![more_bytes],
+        "UPDATE capacity SET reserved_bytes = reserved_bytes + $1, used_bytes = used_bytes - $2 \
+         WHERE id = 1 AND used_bytes - $2 + reserved_bytes + $1 <= limit_bytes",
+        args![more_bytes, given_bytes],
     )?;
     Ok(taken == 1)
+}
+
+/// What is used and promised beyond the limit (below it: less than 0), with all other writers kept
+/// away until the transaction ends.
+pub(crate) fn taken_capacity(tx: &mut Tx<'_>) -> Result<i64> {
+    let sql = if tx.needs_row_locks() {
+        "SELECT used_bytes + reserved_bytes - limit_bytes FROM capacity WHERE id = 1 FOR UPDATE"
+    } else {
+        "SELECT used_bytes + reserved_bytes - limit_bytes FROM capacity WHERE id = 1"
+    };
+    let taken = tx.first(sql, args![], |row| row.get(0))?;
+    taken.ok_or_else(|| Error::malformed("capacity"))
 }
 
 /// Turns `old_bytes` in use into `new_bytes` and ends a promise; `false` when

@@ -21,7 +21,8 @@ pub(crate) struct Member {
 
 macro_rules! oldest_trash {
     () => {
-        "SELECT node_id, drive_id FROM trash ORDER BY deleted_at, node_id LIMIT 1"
+        "SELECT node_id, drive_id FROM trash WHERE is_kept = 0 \
+         ORDER BY deleted_at, node_id LIMIT 1"
     };
 }
 

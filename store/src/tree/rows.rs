@@ -134,6 +134,7 @@ pub(crate) fn extent(tx: &mut Tx<'_>, root: NodeId) -> Result<(u64, u64)> {
     Ok(extent.unwrap_or_default())
 }
 
+/// Leaves a tree, for which nothing is charged any more, to the purge.
 pub(crate) fn insert_trash(
     tx: &mut Tx<'_>,
     node: NodeId,
@@ -141,7 +142,8 @@ pub(crate) fn insert_trash(
     now_ms: i64,
 ) -> Result<()> {
     tx.execute(
-        "INSERT INTO trash (node_id, drive_id, deleted_at) VALUES ($1, $2, $3)",
+        "INSERT INTO trash (node_id, drive_id, path, size_bytes, file_count, node_count, \
+             property_bytes, deleted_at, is_kept) VALUES ($1, $2, '', 0, 0, 0, 0, $3, 0)",
         args![node, drive, now_ms],
     )?;
     Ok(())

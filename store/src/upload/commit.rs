@@ -17,7 +17,8 @@ use crate::node::{self, Kind, Node};
 use crate::path::Path;
 use crate::quota::Lease;
 use crate::reference;
-use crate::store::Limits;
+use crate::store::{Limits, VersionOptions};
+use crate::version;
 
 /// An upload whose content is stored, but not yet anybody's.
 pub struct Complete {
@@ -69,11 +70,11 @@ impl Complete {
             _place,
         } = ticket;
         let reservation = lease.as_ref().map(Lease::id);
-        let (world, limits) = (store.world().clone(), store.options().limits.clone());
-        let written = store
-            .db()
-            .write(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, &world)?;
+        let asked = store.clone();
+        let written = asked
+            .write_with_room(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, store.world())?;
+                let options = store.options();
                 let order = Order {
                     path: &path,
                     condition: &condition,
@@ -83,7 +84,8 @@ impl Complete {
                 let new = New {
                     content: &content,
                     is_held: false,
-                    limits: &limits,
+                    limits: &options.limits,
+                    versions: Some(&options.versions),
                     checksums,
                     reservation,
                     modified_ns,
@@ -129,7 +131,11 @@ pub(crate) fn write(
         place = folder::make_parents(tx, scene, place, new.limits)?;
     }
     let node = match &old {
-        Some(old) => replace(tx, scene, order.path, old, new)?,
+        Some(old) => {
+            // Of what is written piece by piece not every piece is a version.
+            let versions = new.versions.filter(|_| order.base.is_none());
+            replace(tx, scene, versions, order.path, old, new)?
+        }
         None => insert_new(tx, scene, &place, new)?,
     };
     scene.settle(tx)?;
@@ -171,6 +177,8 @@ pub(crate) struct New<'a> {
     /// Whether its blobs have the reference already that the file is to have.
     pub is_held: bool,
     pub limits: &'a Limits,
+    /// Whether the content that it replaces is kept.
+    pub versions: Option<&'a VersionOptions>,
     pub checksums: Option<Checksums>,
     pub reservation: Option<ReservationId>,
     pub modified_ns: Option<i64>,
@@ -192,6 +200,7 @@ pub(crate) fn insert(
             content,
             is_held: false,
             limits,
+            versions: None,
             checksums: None,
             reservation: None,
             modified_ns: None,
@@ -213,6 +222,7 @@ fn insert_new(
     node::rows::membership_changed(tx, parent, now_ns)?;
     scene.drive.usage.files += 1;
     scene.drive.add_nodes(1, new.limits)?;
+    scene.fit_trash(tx, new.limits)?;
     scene.charge(tx, 0, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, id, place.path())?;
     scene.touch(tx, place.path());
@@ -227,9 +237,11 @@ fn insert_new(
     })
 }
 
+/// Gives a file another content; the one it had becomes a version, if `versions` says so.
 fn replace(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
+    versions: Option<&VersionOptions>,
     path: &Path,
     old: &Node,
     new: &New<'_>,
@@ -242,12 +254,16 @@ fn replace(
         file.content.kept = file.content.kept.or(before.kept);
     }
     node::rows::replace_content(tx, old.id, &file)?;
-    reference::release(
-        tx,
-        old.content().map(|content| content.body),
-        scene.now_ms(),
-    )?;
-    scene.charge(tx, old.size_bytes, file.size_bytes, new.reservation)?;
+    let is_kept = match versions {
+        Some(options) => version::keep(tx, scene, options, old, &file.content)?,
+        None => false,
+    };
+    let released_bytes = if is_kept { 0 } else { old.size_bytes };
+    if !is_kept {
+        let body = old.content().map(|content| content.body);
+        reference::release(tx, body, scene.now_ms())?;
+    }
+    scene.charge(tx, released_bytes, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, old.id, path)?;
     tx.effect(Effect::Path(scene.drive.id, scene.full_key(path)));
     Ok(Node {

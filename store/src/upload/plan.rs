@@ -30,7 +30,7 @@ impl Store {
         let mut lease = Lease::new(self, caller);
         let (store, caller, path) = (self.clone(), caller.clone(), path.clone());
         let (condition, id) = (condition.clone(), lease.id());
-        let planned = self.db().write(move |tx| {
+        let planned = self.write_with_room(move |tx| {
             let mut scene = Scene::enter(tx, &caller, store.world())?;
             let order = Order {
                 path: &path,

@@ -1,15 +1,25 @@
 //! SQL of the server's usage.
 
-use super::StoredBytes;
+use super::{Parts, StoredBytes};
 use crate::db::{Tx, args};
 use crate::error::Result;
 
-/// Accounts, and files in all drives.
-pub(super) fn accounts(tx: &mut Tx<'_>) -> Result<(u64, u64)> {
+/// Accounts, files in all drives, and parts of what these are charged.
+pub(super) fn accounts(tx: &mut Tx<'_>) -> Result<(u64, u64, Parts)> {
     let found = tx.first(
-        "SELECT COUNT(*), CAST(COALESCE(SUM(file_count), 0) AS BIGINT) FROM drive",
+        "SELECT COUNT(*), CAST(COALESCE(SUM(file_count), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(published_bytes), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(versions_bytes), 0) AS BIGINT), \
+             CAST(COALESCE(SUM(trash_bytes), 0) AS BIGINT) FROM drive",
         args![],
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| {
+            let parts = Parts {
+                published_bytes: row.get(2)?,
+                versions_bytes: row.get(3)?,
+                trash_bytes: row.get(4)?,
+            };
+            Ok((row.get(0)?, row.get(1)?, parts))
+        },
     )?;
     Ok(found.unwrap_or_default())
 }

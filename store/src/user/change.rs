@@ -15,7 +15,7 @@ use crate::id::UserId;
 use crate::login;
 use crate::password::Password;
 use crate::store::Store;
-use crate::tree;
+use crate::{trash, tree};
 
 /// What an administrator changes of an account; `None` stays as it is.
 #[derive(Debug, Clone, Default)]
@@ -298,6 +298,7 @@ fn remove(
     keep_an_administrator(tx, id)?;
     let user = rows::lock(tx, id)?;
     let drive = drive::rows::lock(tx, user.drive)?;
+    trash::rows::abandon(tx, drive.id)?;
     tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
     // Names, log-ins, app passwords, locks, reservations and changes go with these rows.
     rows::delete(tx, id, drive.id)?;

@@ -14,7 +14,8 @@ macro_rules! select_user {
         concat!(
             "SELECT a.id, a.username, a.email, a.access, a.created_at, a.disabled_at, d.id, \
                  d.used_bytes, d.reserved_bytes, d.limit_bytes, d.file_count, \
-                 d.publication_count, d.published_bytes \
+                 d.publication_count, d.published_bytes, d.version_count, d.versions_bytes, \
+                 d.trash_count, d.trash_bytes \
              FROM account a JOIN drive d ON d.owner_id = a.id ",
             $rest
         )
@@ -37,6 +38,10 @@ fn read(row: &Row<'_>) -> Result<User> {
             files: row.get(10)?,
             publications: row.get(11)?,
             published_bytes: row.get(12)?,
+            versions: row.get(13)?,
+            versions_bytes: row.get(14)?,
+            trashed: row.get(15)?,
+            trash_bytes: row.get(16)?,
         },
     })
 }

@@ -14,6 +14,9 @@ async fn world(reserve_bytes: u64) -> World {
         .disk_bytes(DISK_BYTES)
         .env("COFFER_CAPACITY_RESERVE_BYTES", reserve_bytes.to_string())
         .env("COFFER_BLOBS_SWEEP_GRACE", "1s")
+        // What is kept takes room on the disk as well.
+        .env("COFFER_TRASH_MOST", "0")
+        .env("COFFER_VERSIONS_MOST", "0")
         .start()
         .await
 }

@@ -218,6 +218,10 @@ async fn a5_the_server_says_how_full_it_is() {
         "free_bytes": 959_995,
     });
     assert_eq!(usage["capacity"], capacity);
+    let charged = json!({
+        "live_bytes": 40_005, "published_bytes": 0, "versions_bytes": 0, "trash_bytes": 0,
+    });
+    assert_eq!(usage["parts"], charged);
     let stored = json!({ "blobs": 2, "size_bytes": 20_005, "unreferenced_bytes": 0 });
     assert_eq!(usage["stored"], stored);
     assert_eq!((&usage["users"], &usage["files"]), (&json!(3), &json!(3)));

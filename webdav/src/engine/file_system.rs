@@ -200,7 +200,7 @@ impl GuardedFileSystem<Credentials> for FileSystem {
         Box::pin(async move {
             let usage = context.store.usage(&context.caller).await;
             let usage = usage.map_err(|error| context.refuse(error))?;
-            Ok((usage.used_bytes, Some(usage.limit_bytes)))
+            Ok((usage.firm_bytes(), Some(usage.limit_bytes)))
         })
     }
 }
