@@ -48,6 +48,7 @@ mod openapi;
 mod page;
 mod ping;
 mod search;
+mod trash;
 mod users;
 
 /// What handlers need.
@@ -93,6 +94,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(me::routes())
         .merge(ping::routes())
         .merge(search::routes())
+        .merge(trash::routes())
         .merge(users::routes());
     OpenApiRouter::default()
         .routes(routes!(healthz))

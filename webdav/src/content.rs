@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use store::{Caller, Condition, Digest, Located, Path, Written};
+use store::{Caller, Condition, Digest, Located, Path, Stored, Written};
 
 use crate::body::Body;
 use crate::checksum::Promised;
@@ -36,6 +36,23 @@ impl Dav {
             call.target.node = Some(node.id);
         }
         Ok(get::handle(&call).await?)
+    }
+
+    /// Answers GET and HEAD with the content of a file that was overwritten or deleted, as it was:
+    /// `located` says what the file was then.
+    ///
+    /// # Errors
+    /// [`store::Error::PreconditionFailed`], or what is malformed.
+    pub async fn kept(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        located: Located,
+        stored: &Stored,
+    ) -> Result<Response<Body>, Refusal> {
+        let Located { path, node } = located;
+        let call = self.call(caller, head, path);
+        Ok(get::kept(&call, node, stored).await?)
     }
 
     /// Stores a body as the content of the file at `path`, under the conditions in `head`; folders

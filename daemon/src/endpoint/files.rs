@@ -5,6 +5,7 @@
 
 pub mod archive;
 mod content;
+mod versions;
 
 use api::{File, FileChange, FileCopy, FileList, NewFolder};
 use axum::extract::{FromRequestParts, Path, Query, State};
@@ -21,6 +22,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use self::content::answer_of;
 use super::openapi::by_path;
 use super::page::{Asked, Part};
 use super::{AppState, Authenticated, Json};
@@ -39,6 +41,14 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(by_path(routes!(copy)))
         .routes(routes!(archive::show))
         .routes(by_path(routes!(archive::show)))
+        .routes(routes!(versions::list))
+        .routes(by_path(routes!(versions::list)))
+        .routes(routes!(versions::remove))
+        .routes(by_path(routes!(versions::remove)))
+        .routes(routes!(versions::show))
+        .routes(by_path(routes!(versions::show)))
+        .routes(routes!(versions::restore))
+        .routes(by_path(routes!(versions::restore)))
         .routes(routes!(make_folder))
 }
 
@@ -237,7 +247,7 @@ async fn copy(
     Ok(stored(&located, copied.created))
 }
 
-/// Deletes a file, or a folder with all it holds.
+/// Deletes a file, or a folder with all it holds, into the trash.
 ///
 /// The answer says what it was.
 #[utoipa::path(

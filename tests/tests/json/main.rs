@@ -21,6 +21,8 @@ mod space;
 mod store;
 mod things;
 mod tokens;
+mod trash;
+mod versions;
 
 /// Words that several modules say.
 mod phrase {

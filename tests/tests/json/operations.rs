@@ -139,6 +139,7 @@ const SYNC: &str = "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-lev
 ///
 /// - `{file}`, `{folder}`: ids of a file and of the folder that it is in; `{path}`, `{folder_path}`:
 ///   where the caller finds them; `{sha256}`: a content that their owner has published.
+/// - `{version}`: the id of a version of that file; `{trashed}`: that of a file that was deleted.
 /// - `{user}`, `{login}`, `{app_password}`: ids of an account, and of what belongs to it.
 /// - `{invitation}`: the id of one that is open.
 /// - `{name}`, `{password}`, `{refresh_token}`: the caller's own; `{new}`: a name nobody has.
@@ -197,6 +198,42 @@ pub const OPERATIONS: &[Operation] = &[
     op!("GET /files/zip", "/api/v1/files/zip?path={folder_path}"),
     op!("GET /files/{id}/zip", "/api/v1/files/{folder}/zip"),
     op!("POST /dirs", "/api/v1/dirs").json(r#"{"path": "{folder_path}/{new}"}"#),
+    // Versions and trash
+    op!("GET /files/versions", "/api/v1/files/versions?path={path}"),
+    op!("GET /files/{id}/versions", "/api/v1/files/{file}/versions"),
+    op!(
+        "GET /files/versions/{version_id}/content",
+        "/api/v1/files/versions/{version}/content?path={path}"
+    ),
+    op!(
+        "GET /files/{id}/versions/{version_id}/content",
+        "/api/v1/files/{file}/versions/{version}/content"
+    ),
+    op!(
+        "POST /files/versions/{version_id}/restore",
+        "/api/v1/files/versions/{version}/restore?path={path}"
+    ),
+    op!(
+        "POST /files/{id}/versions/{version_id}/restore",
+        "/api/v1/files/{file}/versions/{version}/restore"
+    ),
+    op!(
+        "DELETE /files/versions/{version_id}",
+        "/api/v1/files/versions/{version}?path={path}"
+    ),
+    op!(
+        "DELETE /files/{id}/versions/{version_id}",
+        "/api/v1/files/{file}/versions/{version}"
+    ),
+    op!("GET /trash", "/api/v1/trash"),
+    op!("GET /trash/{id}", "/api/v1/trash/{trashed}"),
+    op!("GET /trash/{id}/content", "/api/v1/trash/{trashed}/content"),
+    op!(
+        "POST /trash/{id}/restore",
+        "/api/v1/trash/{trashed}/restore"
+    ),
+    op!("DELETE /trash/{id}", "/api/v1/trash/{trashed}"),
+    op!("DELETE /trash", "/api/v1/trash"),
     op!("GET /search", "/api/v1/search?q=content"),
     op!("GET /events", "/api/v1/events"),
     // The store by hash

@@ -38,7 +38,7 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 10] = [
+const IN_THE_MAKING: [&str; 8] = [
     "/assets",
     "/docs",
     "/grants",
@@ -46,9 +46,7 @@ const IN_THE_MAKING: [&str; 10] = [
     "/s/{",
     "/shared",
     "/transfer",
-    "/trash",
     "/uploads",
-    "/versions",
 ];
 
 type Table = BTreeMap<String, Vec<u16>>;

@@ -7,13 +7,15 @@ use crate::operations::Words;
 use crate::phrase::{ask, login, send, store};
 
 /// Words that are ids.
-pub const IDS: [&str; 6] = [
+pub const IDS: [&str; 8] = [
     "file",
     "folder",
     "login",
     "app_password",
     "invitation",
     "user",
+    "version",
+    "trashed",
 ];
 
 /// Makes things of an owner's for one request after the other.
@@ -34,6 +36,20 @@ impl Things<'_> {
         let of_files = ["file", "folder", "path", "folder_path"];
         if of_files.into_iter().any(&needs) {
             self.make_file(name, &mut words).await;
+        }
+        if needs("version") {
+            let path = words["path"].clone();
+            let again = store(self.owner, &path, "another content").await;
+            again.must_be(200);
+            let versions = format!("/files/{}/versions", words["file"]);
+            let list = self.get(&versions).await;
+            words.insert("version", text(&list["items"][0]["id"]));
+        }
+        if needs("trashed") {
+            let path = format!("/deleted {name}");
+            let made = store(self.owner, &path, "deleted").await.must_be(201);
+            words.insert("trashed", text(&made.json()["id"]));
+            self.owner.delete(&path).await.must_be(204);
         }
         if needs("sha256") {
             let content = format!("published as {name}");

@@ -12,7 +12,7 @@ use http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, RANGE, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use store::{Node, Stored};
+use store::{Found, Node, Stored};
 
 use crate::body::{Body, Part};
 use crate::dispatch::Dav;
@@ -72,6 +72,27 @@ pub(crate) async fn handle(call: &Call<'_>) -> Result<Response<Body>, Failure> {
         // Replaced in between: the conditions are asked again of what would be sent.
         found = now;
     }
+}
+
+/// Answers with a file that is no longer there, as it was.
+pub(crate) async fn kept(
+    call: &Call<'_>,
+    node: Node,
+    stored: &Stored,
+) -> Result<Response<Body>, Failure> {
+    let above = Vec::new();
+    let found = Found { node, above };
+    if let Some(preconditions) = call.read_conditions()? {
+        match call.verdict(&preconditions, Some(&found)).await? {
+            Verdict::Ok => {}
+            Verdict::NotModified => return Ok(not_modified(&found.node)),
+            Verdict::Failed(failed) => return Err(failed.into()),
+        }
+    }
+    if call.head.method == Method::HEAD {
+        return Ok(head(call, &found.node));
+    }
+    Ok(file(call, &found.node, stored))
 }
 
 fn head(call: &Call<'_>, node: &Node) -> Response<Body> {

@@ -45,11 +45,16 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
     let answer = state.dav.content(&who.caller, &head, &target).await?;
+    Ok(answer_of(answer))
+}
+
+/// An answer of WebDAV's GET as one of the API's.
+pub(in crate::endpoint) fn answer_of(answer: http::Response<webdav::Body>) -> Response {
     if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
         let (head, _) = answer.into_parts();
-        return Ok(out_of_range(head.headers.get(header::CONTENT_RANGE)));
+        return out_of_range(head.headers.get(header::CONTENT_RANGE));
     }
-    Ok(answer.map(Body::new))
+    answer.map(Body::new)
 }
 
 /// What WebDAV says with an empty body, as a problem.

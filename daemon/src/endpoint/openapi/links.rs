@@ -17,9 +17,11 @@ pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
         "/items/0/sha256",
         "/api/v1/store/{sha256}",
     ),
+    ("list_trash", "/items/0/id", "/api/v1/trash/{id}"),
     ("list_users", "/items/0/id", "/api/v1/users/{id}"),
     ("make_folder", "/id", "/api/v1/files/{id}"),
     ("publish_content", "/sha256", "/api/v1/store/{sha256}"),
+    ("restore_trashed", "/id", "/api/v1/files/{id}"),
     ("upload_file", "/id", "/api/v1/files/{id}"),
     ("upload_files", "/items/0/id", "/api/v1/files/{id}"),
 ];
