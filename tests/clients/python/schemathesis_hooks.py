@@ -8,6 +8,9 @@ import schemathesis
 
 ADDRESSES = itertools.count(1)
 
+# A part of a content, as tus sends it.
+schemathesis.serializer.alias("application/offset+octet-stream", "application/octet-stream")
+
 
 @schemathesis.hook
 def before_call(context, case, kwargs):

@@ -49,7 +49,7 @@ async fn every_check(engine: Engine, user: User) {
         .arg(folder.join("schemathesis.toml"))
         .arg("run")
         .arg(format!("{}/api/openapi.json", world.address()))
-        .args(["--checks", "all", "--no-color", "--warnings", "off"])
+        .args(["--no-color", "--warnings", "off"])
         .args(["--max-examples", &examples, "--seed", &seed])
         .dir(world.scratch())
         .env("PYTHONPATH", &folder)
