@@ -28,5 +28,8 @@ def before_call(context, case, kwargs):
     # OpenAPI has no words for these: a cursor is what a list gave, and one of two parameters
     # excludes the other.
     case.query.pop("cursor", None)
-    if operation == "list_files" and "path" in case.query:
-        case.query.pop("id", None)
+    if operation == "list_files":
+        if case.query.get("scope") == "all":
+            case.query.pop("path", None)
+        if "path" in case.query or case.query.get("scope") == "all":
+            case.query.pop("id", None)
