@@ -12,6 +12,7 @@ mod ping;
 mod problem;
 mod publication;
 mod trash;
+mod upload;
 mod user;
 
 pub use self::admin::{
@@ -27,6 +28,7 @@ pub use self::ping::Ping;
 pub use self::problem::Problem;
 pub use self::publication::Publication;
 pub use self::trash::{Emptied, Restoration, Trashed, Version};
+pub use self::upload::{Upload, UploadCommit, UploadProblem, UploadedFile};
 pub use self::user::{
     Invitation, InvitationMade, NewInvitation, NewUser, OwnChange, OwnRemoval, Party, Registered,
     Usage, User, UserChange, UserMade,

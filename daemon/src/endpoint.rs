@@ -49,6 +49,7 @@ mod page;
 mod ping;
 mod search;
 mod trash;
+mod uploads;
 mod users;
 
 /// What handlers need.
@@ -95,6 +96,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(ping::routes())
         .merge(search::routes())
         .merge(trash::routes())
+        .merge(uploads::routes())
         .merge(users::routes());
     OpenApiRouter::default()
         .routes(routes!(healthz))

@@ -44,6 +44,7 @@ const JOBS: &[Kind] = jobs! {
     "purge-trees" every 5 s => |store| purge_trees(&store);
     "expire-trash" every 600 s => |store| store.expire_kept();
     "hash-large-files" every 15 s => |store| hash_files(&store);
+    "purge-uploads" every 60 s => |store| store.purge_resumables();
     "purge-locks" every 300 s => |store| store.purge_locks();
     "purge-logins" every 600 s => |store| store.purge_logins();
     "forget-changes" every 3600 s => |store| store.purge_changes();

@@ -46,6 +46,7 @@ fn options(config: &Config) -> Options {
             locks_per_user: limits.locks_per_user.into(),
             lock_timeout_s: u32::try_from(limits.lock_max_age.0.as_secs()).unwrap_or(u32::MAX),
             uploads_per_user: size(limits.uploads_per_user.into()),
+            upload_max_age: limits.upload_max_age.0,
             change_retention: limits.change_retention.0,
         },
         accounts: AccountOptions {

@@ -137,12 +137,13 @@ CREATE TABLE drive (
     created_at BIGINT NOT NULL
 );
 
--- Bytes promised to a running upload. Its daemon extends expires_at while it lives.
+-- Bytes promised to a running upload. Its daemon extends expires_at while it lives; NULL where a row
+-- of upload refers to it.
 CREATE TABLE reservation (
     id BYTEA NOT NULL PRIMARY KEY,
     drive_id BYTEA NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
     size_bytes BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
+    expires_at BIGINT
 );
 CREATE INDEX reservation_drive ON reservation (drive_id);
 CREATE INDEX reservation_expires ON reservation (expires_at);
@@ -179,6 +180,63 @@ CREATE TABLE publication (
     PRIMARY KEY (digest, drive_id)
 );
 CREATE INDEX publication_drive ON publication (drive_id, published_at, digest);
+
+-- Uploads --------------------------------------------------------------------
+
+-- An upload that several requests bring. Without foreign keys: what it refers to is dropped in the
+-- background, also when its account or the drive it goes to is removed. Then expires_at is 0.
+CREATE TABLE upload (
+    id BYTEA NOT NULL PRIMARY KEY,
+    account_id BYTEA NOT NULL,
+    -- As whom it was begun: paths of that caller, and the grant that led to the drive.
+    drive_id BYTEA NOT NULL,
+    root_id BYTEA NOT NULL,
+    grant_id BYTEA,
+    -- Where the file is to be: a path from root_id, or a name in this folder.
+    folder_id BYTEA,
+    path TEXT COLLATE "C" NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    -- What is kept: the chunks, then the tail, which is shorter than the longest chunk.
+    offset_bytes BIGINT NOT NULL,
+    chunk_count BIGINT NOT NULL,
+    -- State of the hash of all chunks.
+    hash_state BYTEA,
+    tail BYTEA,
+    -- Raised by each request that brings bytes; only the newest may write down how far it is.
+    turn BIGINT NOT NULL,
+    -- Digest of the content, once all of it has come.
+    sha256 BYTEA,
+    -- What the client said at the beginning; conditions and metadata in its own words.
+    promised BYTEA,
+    modified_ns BIGINT,
+    metadata TEXT COLLATE "C" NOT NULL,
+    if_match TEXT COLLATE "C",
+    if_none_match TEXT COLLATE "C",
+    reservation_id BYTEA,
+    -- The file that it has become.
+    node_id BYTEA,
+    etag TEXT COLLATE "C",
+    is_created BIGINT NOT NULL,
+    -- Why it has not.
+    failure_code TEXT COLLATE "C",
+    failure TEXT COLLATE "C",
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX upload_account ON upload (account_id, id);
+CREATE INDEX upload_drive ON upload (drive_id);
+CREATE INDEX upload_expires ON upload (expires_at);
+
+-- Each row is a reference to its blob.
+CREATE TABLE upload_chunk (
+    upload_id BYTEA NOT NULL,
+    number BIGINT NOT NULL,
+    digest BYTEA NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    -- Whether nobody had the blob before.
+    is_new BIGINT NOT NULL,
+    PRIMARY KEY (upload_id, number)
+);
 
 -- Tree -----------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 //! names before [`ContentWriter::finish`] returns; the caller then writes the rows which refer to
 //! them. Bytes that go out are checked against their names first.
 
+mod appender;
 mod frame;
 mod hash;
 mod pool;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub(crate) use self::appender::{Appender, Kept, Start};
 pub(crate) use self::frame::Frame;
 pub(crate) use self::pool::MemoryPool;
 pub(crate) use self::reader::ContentReader;

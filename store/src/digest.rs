@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 digest; its text form is 64 lower-case hex digits.
@@ -88,8 +89,11 @@ impl FromStr for Digest {
 }
 
 /// Computes a digest of bytes that come in pieces.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Hasher(Sha256);
+
+/// The stored form of a [`Hasher`]: this, then the state as `sha2` 0.11 writes it.
+const STATE_VERSION: u8 = 1;
 
 impl Hasher {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
@@ -99,6 +103,20 @@ impl Hasher {
     /// Returns the digest of everything since the last call, and starts anew.
     pub(crate) fn finish(&mut self) -> Digest {
         Digest(self.0.finalize_reset().into())
+    }
+
+    /// What has to be kept to go on later, perhaps in another process.
+    pub(crate) fn save(&self) -> Vec<u8> {
+        let state = self.0.serialize();
+        std::iter::once(STATE_VERSION).chain(state).collect()
+    }
+
+    /// Goes on from what [`Self::save`] has given; `None` for anything else.
+    pub(crate) fn load(saved: &[u8]) -> Option<Self> {
+        let (version, state) = saved.split_first()?;
+        let state = SerializedState::<Sha256>::try_from(state).ok()?;
+        let hasher = Sha256::deserialize(&state).ok()?;
+        (*version == STATE_VERSION).then_some(Self(hasher))
     }
 }
 
@@ -116,6 +134,34 @@ mod tests {
         hasher.update(b"fer");
         assert_eq!(hasher.finish(), digest);
         assert_eq!(hasher.finish(), Digest::EMPTY);
+    }
+
+    #[test]
+    fn a_digest_goes_on_where_it_was_saved() {
+        let data: Vec<u8> = (0..=255).cycle().take(1000).collect();
+        for at in [0, 1, 63, 64, 65, 640, 999, 1000] {
+            let mut first = Hasher::default();
+            first.update(&data[..at]);
+            let mut second = Hasher::load(&first.save()).unwrap();
+            second.update(&data[at..]);
+            assert_eq!(second.finish(), Digest::of(&data), "{at}");
+        }
+    }
+
+    /// A daemon goes on with what an older one has begun.
+    #[test]
+    fn the_stored_form_never_changes() {
+        let mut hasher = Hasher::default();
+        hasher.update(&[7; 100]);
+        let saved = hasher.save();
+        assert_eq!((saved.len(), saved[0]), (105, STATE_VERSION));
+        assert_eq!(
+            Digest::of(&saved).to_string(),
+            "7306d6c9c7c34eb1a8d1528f1df87f49dd70a3fa23f24f72c681615d9b29a784"
+        );
+        for other in [&[][..], &saved[1..], &[2; 105]] {
+            assert!(Hasher::load(other).is_none());
+        }
     }
 
     #[test]

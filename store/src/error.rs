@@ -143,6 +143,15 @@ pub enum Error {
         /// The content's length.
         size_bytes: u64,
     },
+    /// An upload is at another offset than the request goes on from.
+    #[error("the upload is at offset {offset_bytes}")]
+    OffsetMismatch {
+        /// Where it is.
+        offset_bytes: u64,
+    },
+    /// Another request is bringing bytes to the same upload, or has taken it over.
+    #[error("another request is at this upload")]
+    UploadBusy,
     /// The change cursor is unknown or older than the history kept.
     #[error("the cursor has expired")]
     CursorExpired,

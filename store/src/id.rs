@@ -85,6 +85,10 @@ id! {
     ReservationId
 }
 id! {
+    /// Names an upload of several requests.
+    UploadId
+}
+id! {
     /// Names a line of the audit trail.
     AuditId
 }

@@ -49,6 +49,7 @@ mod quota;
 mod reference;
 mod relay;
 mod relocate;
+mod resumable;
 mod search;
 mod secret;
 mod setting;
@@ -88,7 +89,7 @@ pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
     AppPasswordId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
-    NodeId, ReservationId, UserId, VersionId,
+    NodeId, ReservationId, UploadId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;
 pub use self::lock::{DriveLocks, Lock, NewLock};
@@ -100,6 +101,9 @@ pub use self::path::{Name, Path};
 pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};
 pub use self::publication::{Publication, Published, Publishing};
 pub use self::relocate::NodeChange;
+pub use self::resumable::{
+    AppendOptions, Appending, NewResumable, Resumable, UploadTarget, UploadedFile,
+};
 pub use self::search::{Hit, Hits};
 pub use self::setting::{Registration, Settings, SettingsChange, SigningKey};
 pub use self::store::{AccountOptions, Limits, Options, Store, TrashOptions, VersionOptions};

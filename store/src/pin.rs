@@ -4,7 +4,7 @@
 //! takes; when it ends without a commit, those which it brought are removed soon: nobody is charged
 //! for them, so they must not lie on the disk for the grace period.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -113,6 +113,17 @@ impl Pins {
         self.table().held.contains_key(digest)
     }
 
+    /// Hands over what something else has let go, if no upload holds it.
+    pub fn abandon(&self, digests: impl IntoIterator<Item = Digest>, now_ms: i64) {
+        let mut table = self.table();
+        for digest in digests {
+            match table.held.get_mut(&digest) {
+                Some(pin) => pin.is_new = true,
+                None => drop(table.abandoned.insert(digest, now_ms)),
+            }
+        }
+    }
+
     fn forget_abandoned(&self, digests: &[(Digest, i64)]) {
         let mut table = self.table();
         for (digest, announced_at) in digests {
@@ -170,6 +181,14 @@ impl Pinned {
             Ok(())
         };
         store.db().write(work).await
+    }
+
+    /// Those of the blobs, all announced by this upload, that were not there before.
+    pub fn brought(&self, digests: impl Iterator<Item = Digest>) -> BTreeSet<Digest> {
+        let table = self.store.pins().table();
+        digests
+            .filter(|digest| table.held.get(digest).is_some_and(|pin| pin.is_new))
+            .collect()
     }
 
     /// The content is committed: its blobs have references.

@@ -34,6 +34,31 @@ pub(crate) fn reserve(
     reservation: ReservationId,
     more_bytes: u64,
 ) -> Result<u64> {
+    let expires_at = store.world().now_ms() + LEASE_MS;
+    promise(tx, drive, reservation, more_bytes, Some(expires_at))
+}
+
+/// Promises `size_bytes` to a reservation that lives until it is released or charged: a row refers
+/// to it.
+///
+/// # Errors
+/// As for [`reserve`].
+pub(crate) fn reserve_for_good(
+    tx: &mut Tx<'_>,
+    drive: &mut Drive,
+    reservation: ReservationId,
+    size_bytes: u64,
+) -> Result<()> {
+    promise(tx, drive, reservation, size_bytes, None).map(drop)
+}
+
+fn promise(
+    tx: &mut Tx<'_>,
+    drive: &mut Drive,
+    reservation: ReservationId,
+    more_bytes: u64,
+    expires_at: Option<i64>,
+) -> Result<u64> {
     let free_bytes = drive.usage.free_bytes();
     if more_bytes > free_bytes {
         return Err(Error::QuotaExceeded {
@@ -44,7 +69,6 @@ pub(crate) fn reserve(
     drive.usage.reserved_bytes += more_bytes;
     let excess_bytes = drive.usage.excess_bytes();
     let given_bytes = give_way::bytes(tx, drive, excess_bytes)?;
-    let expires_at = store.world().now_ms() + LEASE_MS;
     let size_bytes = rows::grow(tx, reservation, drive.id, more_bytes, expires_at)?;
     if rows::reserve_capacity(tx, more_bytes, given_bytes)? {
         return Ok(size_bytes);
@@ -315,7 +339,8 @@ impl Store {
     }
 }
 
-fn release(tx: &mut Tx<'_>, drive: DriveId, id: ReservationId) -> Result<()> {
+/// Ends a reservation, and gives back what it promised.
+pub(crate) fn release(tx: &mut Tx<'_>, drive: DriveId, id: ReservationId) -> Result<()> {
     let mut drive = drive::rows::lock(tx, drive)?;
     if let Some(size_bytes) = rows::remove(tx, id)? {
         drive.usage.reserved_bytes = drive.usage.reserved_bytes.saturating_sub(size_bytes);

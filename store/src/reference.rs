@@ -108,7 +108,11 @@ impl CopiedBody {
     }
 }
 
-fn add_blobs(tx: &mut Tx<'_>, counts: &BTreeMap<Digest, i64>) -> Result<()> {
+/// Adds `count` references to each of these blobs, which are durable.
+///
+/// # Errors
+/// As for [`add`].
+pub(crate) fn add_blobs(tx: &mut Tx<'_>, counts: &BTreeMap<Digest, i64>) -> Result<()> {
     let wanted = counts.len() as u64;
     if rows::add_references(tx, counts)? == wanted {
         Ok(())

@@ -28,6 +28,7 @@ use crate::node::{Entry, Page};
 use crate::path::Path;
 use crate::pin::Pins;
 use crate::quota;
+use crate::resumable::Running;
 use crate::setting::Registration;
 use crate::upload::UploadPlace;
 use crate::wake::Wakes;
@@ -92,6 +93,8 @@ pub struct Limits {
     pub lock_timeout_s: u32,
     /// Uploads of one user at a time.
     pub uploads_per_user: usize,
+    /// How long an upload of several requests waits for the next.
+    pub upload_max_age: Duration,
     /// How long the change journal is kept.
     pub change_retention: Duration,
 }
@@ -106,6 +109,7 @@ impl Default for Limits {
             locks_per_user: 1000,
             lock_timeout_s: 3600,
             uploads_per_user: 64,
+            upload_max_age: Duration::from_hours(24),
             change_retention: Duration::from_hours(30 * 24),
         }
     }
@@ -210,6 +214,8 @@ struct Inner {
     /// Reservations of uploads that are under way here.
     leases: Mutex<HashSet<ReservationId>>,
     pins: Pins,
+    /// Requests that bring bytes to uploads of several requests.
+    running: Running,
     /// A write was refused for want of room since the last sweep.
     is_disk_short: AtomicBool,
     runtime: Handle,
@@ -276,6 +282,7 @@ impl Store {
                 searches: Semaphore::new(SEARCHES),
                 leases: Mutex::default(),
                 pins: Pins::default(),
+                running: Running::default(),
                 is_disk_short: AtomicBool::new(false),
                 runtime: Handle::current(),
                 credentials,
@@ -341,6 +348,10 @@ impl Store {
 
     pub(crate) fn pins(&self) -> &Pins {
         &self.inner.pins
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        &self.inner.running
     }
 
     /// Whether a write was refused for want of room since this was last asked.
@@ -472,6 +483,7 @@ impl Store {
 
     /// Closes the database after what has begun is finished.
     pub async fn close(&self) {
+        self.running().end_all().await;
         if let Err(error) = self.flush_uses().await {
             tracing::warn!(%error, "the times log-ins were last used are not kept");
         }

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use self::commit::Complete;
-pub(crate) use self::commit::{empty, insert};
+pub(crate) use self::commit::{New, Order, empty, insert, write};
+pub(crate) use self::plan::foresee;
 use crate::caller::Caller;
 use crate::condition::Condition;
 use crate::content::{ContentWriter, Splice};

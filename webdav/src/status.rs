@@ -219,6 +219,8 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
             (StatusCode::BAD_REQUEST, None)
         }
         Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, None),
+        Error::OffsetMismatch { .. } => (StatusCode::CONFLICT, None),
+        Error::UploadBusy => (StatusCode::LOCKED, None),
         Error::CursorExpired => (StatusCode::FORBIDDEN, Some(Condition::ValidSyncToken)),
         Error::WrongCredentials => (StatusCode::UNAUTHORIZED, None),
         Error::Busy => (StatusCode::SERVICE_UNAVAILABLE, None),

@@ -39,6 +39,8 @@ pub struct Limits {
     pub sockets: u32,
     /// WebSockets that one user may have open.
     pub sockets_per_user: u32,
+    /// How long a resumable upload waits for its next bytes.
+    pub upload_max_age: Age,
     /// How far back a client may ask what has changed.
     pub change_retention: Age,
 }
@@ -61,6 +63,7 @@ impl Default for Limits {
             uploads_per_user: 64,
             sockets: 8192,
             sockets_per_user: 64,
+            upload_max_age: Age::hours(24),
             change_retention: Age::hours(30 * 24),
         }
     }
@@ -106,6 +109,9 @@ impl Limits {
                 "limits.lock_max_age",
                 "must be between 1s and 24h",
             ));
+        }
+        if self.upload_max_age < Age::seconds(1) {
+            return Err(Invalid::new("limits.upload_max_age", "must be at least 1s"));
         }
         if self.change_retention < Age::hours(1) {
             return Err(Invalid::new(

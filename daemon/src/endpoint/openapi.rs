@@ -20,7 +20,7 @@ use crate::server::problem::code;
 
 mod links;
 
-const METHODS: [&str; 5] = ["get", "put", "post", "delete", "patch"];
+const METHODS: [&str; 7] = ["get", "head", "options", "put", "post", "delete", "patch"];
 
 /// Bytes of any kind, as the body of a request or an answer.
 pub struct Content;
@@ -279,7 +279,7 @@ fn common(path: &str, method: &str, operation: &Value) -> Vec<(u16, String)> {
             (401, code::WRONG_CREDENTIALS),
             (429, code::TOO_MANY_ATTEMPTS),
         ]);
-        if method != "get" {
+        if !matches!(method, "get" | "head" | "options") {
             found.push((403, code::CROSS_SITE));
         }
     }

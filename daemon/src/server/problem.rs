@@ -102,6 +102,14 @@ codes! {
     pub const CURSOR_EXPIRED: &str = "cursor_expired";
     /// The address is a WebSocket, version 13, over HTTP/1.1.
     pub const UPGRADE_REQUIRED: &str = "upgrade_required";
+    /// The upload is at another offset; `detail` says at which.
+    pub const OFFSET_MISMATCH: &str = "offset_mismatch";
+    /// Another request is bringing bytes to this upload, or has taken it over.
+    pub const UPLOAD_BUSY: &str = "upload_busy";
+    /// The bytes do not have their `Upload-Checksum`.
+    pub const CHECKSUM_MISMATCH: &str = "checksum_mismatch";
+    /// `Tus-Resumable` is missing, or names another version of the protocol.
+    pub const UNSUPPORTED_VERSION: &str = "unsupported_version";
 }
 
 /// A failure as the client sees it. Its text holds no SQL, path or secret.
@@ -225,6 +233,16 @@ impl Problem {
             code::METHOD_NOT_ALLOWED,
             detail,
         )
+    }
+
+    /// Its name for programs.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Its sentence for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
     }
 
     fn parts(&self) -> (StatusCode, HeaderMap, Bytes) {
@@ -432,6 +450,8 @@ impl From<store::Error> for Problem {
                 StatusCode::RANGE_NOT_SATISFIABLE,
                 code::RANGE_NOT_SATISFIABLE,
             ),
+            Error::OffsetMismatch { .. } => (StatusCode::CONFLICT, code::OFFSET_MISMATCH),
+            Error::UploadBusy => (StatusCode::LOCKED, code::UPLOAD_BUSY),
             Error::CursorExpired => (StatusCode::GONE, code::CURSOR_EXPIRED),
             Error::NameTaken => (StatusCode::CONFLICT, code::NAME_TAKEN),
             Error::LastAdministrator => (StatusCode::CONFLICT, code::LAST_ADMINISTRATOR),

@@ -123,6 +123,14 @@ fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
             Ok(())
         },
     )?;
+    tx.each(
+        "SELECT digest, COUNT(*) FROM upload_chunk GROUP BY digest",
+        args![],
+        |row| {
+            *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        },
+    )?;
     tx.each("SELECT size_bytes, chunks FROM manifest", args![], |row| {
         let (_, chunks) = manifest::unpack(row.bytes(1)?, row.get(0)?)
             .map_err(|_| Error::malformed("manifest"))?;

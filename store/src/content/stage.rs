@@ -85,6 +85,30 @@ impl Stage {
         self.full.take()
     }
 
+    /// What was cut since the last call, in order, and those of its blobs that have no name yet. To
+    /// be called only between two blobs.
+    pub(super) fn take_cut(&mut self) -> (Vec<ChunkRef>, Option<Staged>) {
+        debug_assert_eq!(self.current.len_bytes, 0, "a blob is being written");
+        debug_assert!(self.full.is_none(), "so many bytes are never left uncut");
+        let staged = self.batch.take().filter(|staged| !staged.blobs.is_empty());
+        (std::mem::take(&mut self.chunks), staged)
+    }
+
+    /// Length of the blob that is being written.
+    pub(super) fn open_bytes(&self) -> u64 {
+        self.current.len_bytes
+    }
+
+    /// Takes back the bytes of the blob that is being written.
+    pub(super) fn take_open(&mut self) -> Result<Vec<u8>, Error> {
+        let len_bytes = std::mem::take(&mut self.current).len_bytes;
+        if len_bytes == 0 {
+            return Ok(Vec::new());
+        }
+        let file = self.batch()?.take_back()?;
+        read(&*file, 0, len_bytes)
+    }
+
     /// Ends the content with this digest and returns it, and what is not published yet.
     pub(super) fn finish(
         mut self,
@@ -110,7 +134,8 @@ impl Stage {
         ))
     }
 
-    fn append(&mut self, data: &[Bytes]) -> Result<(), Error> {
+    /// Adds to the blob being written.
+    pub(super) fn append(&mut self, data: &[Bytes]) -> Result<(), Error> {
         let added: u64 = data.iter().map(|bytes| bytes.len() as u64).sum();
         if added == 0 {
             return Ok(());
@@ -128,7 +153,8 @@ impl Stage {
         Ok(())
     }
 
-    fn end(&mut self) -> Result<(), Error> {
+    /// Ends the blob being written.
+    pub(super) fn end(&mut self) -> Result<(), Error> {
         if let Some(ends) = &mut self.head {
             ends.push(self.current.len_bytes);
             return Ok(());
@@ -193,20 +219,25 @@ impl Stage {
         if start == end {
             return Ok(());
         }
-        let len = usize::try_from(end - start).expect("a chunk is short");
-        let mut data = vec![0; len];
-        let mut at = 0;
-        while at < data.len() {
-            match from.read_at(&mut data[at..], start + at as u64)? {
-                0 => {
-                    let short = std::io::ErrorKind::UnexpectedEof.into();
-                    return Err(Error::io("read back what was written")(short));
-                }
-                read => at += read,
-            }
-        }
+        let data = read(from, start, end)?;
         self.append(&[data.into()])
     }
+}
+
+fn read(from: &dyn BlobFile, start: u64, end: u64) -> Result<Vec<u8>, Error> {
+    let len = usize::try_from(end - start).expect("a chunk is short");
+    let mut data = vec![0; len];
+    let mut at = 0;
+    while at < data.len() {
+        match from.read_at(&mut data[at..], start + at as u64)? {
+            0 => {
+                let short = std::io::ErrorKind::UnexpectedEof.into();
+                return Err(Error::io("read back what was written")(short));
+            }
+            read => at += read,
+        }
+    }
+    Ok(data)
 }
 
 impl Staged {

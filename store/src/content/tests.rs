@@ -1,5 +1,6 @@
 //! Content in and out of a real folder, with faults put between.
 
+mod appending;
 mod reading;
 mod splicing;
 mod writing;

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::hash::{Extra, Hash};
 use super::pool::{Held, Job, MemoryPool, Seat};
-use super::stage::Stage;
+use super::stage::{Stage, Staged};
 use super::{Announce, Content, ContentBody, Error};
 use crate::blob::Blobs;
 use crate::chunk::{Cutter, Piece};
@@ -52,10 +52,10 @@ pub(super) enum Form {
 
 /// Frames that are worked on together.
 #[derive(Default)]
-struct Step {
-    frames: Vec<Bytes>,
-    bytes: usize,
-    held: Option<Held>,
+pub(super) struct Step {
+    pub(super) frames: Vec<Bytes>,
+    pub(super) bytes: usize,
+    pub(super) held: Option<Held>,
 }
 
 /// A step after it was hashed and cut, with its memory.
@@ -303,9 +303,7 @@ impl ContentWriter {
         if let Some(publishing) = self.publishing.take() {
             publishing.wait().await?;
         }
-        let (seat, announce) = (Arc::clone(&self.seat), Arc::clone(&self.announce));
-        let task = tokio::spawn(async move { staged.publish(&seat, &announce).await });
-        self.publishing = Some(Publishing(task));
+        self.publishing = Some(Publishing::start(staged, &self.seat, &self.announce));
         Ok(())
     }
 
@@ -362,12 +360,12 @@ fn small(mut hash: Hash, frames: Vec<Bytes>) -> Content {
     }
 }
 
-fn broken() -> Error {
+pub(super) fn broken() -> Error {
     Error::io("go on with a content after an error")(std::io::ErrorKind::BrokenPipe.into())
 }
 
 /// A state that is either here or with its blocking job.
-enum Worker<S, O> {
+pub(super) enum Worker<S, O> {
     Idle(S),
     Busy(Job<(S, O)>),
     Lost,
@@ -375,7 +373,7 @@ enum Worker<S, O> {
 
 impl<S, O> Worker<S, O> {
     /// Waits for the job under way, and takes the state and what the job made.
-    async fn take(&mut self) -> Result<(S, Option<O>), Error> {
+    pub(super) async fn take(&mut self) -> Result<(S, Option<O>), Error> {
         match std::mem::replace(self, Self::Lost) {
             Self::Idle(state) => Ok((state, None)),
             Self::Busy(job) => job.wait().await.map(|(state, made)| (state, Some(made))),
@@ -385,10 +383,17 @@ impl<S, O> Worker<S, O> {
 }
 
 /// A batch that is being published, and no longer when this is dropped.
-struct Publishing(JoinHandle<Result<(), Error>>);
+pub(super) struct Publishing(JoinHandle<Result<(), Error>>);
 
 impl Publishing {
-    async fn wait(mut self) -> Result<(), Error> {
+    pub(super) fn start(staged: Staged, seat: &Arc<Seat>, announce: &Announce) -> Self {
+        let (seat, announce) = (Arc::clone(seat), Arc::clone(announce));
+        Self(tokio::spawn(async move {
+            staged.publish(&seat, &announce).await
+        }))
+    }
+
+    pub(super) async fn wait(mut self) -> Result<(), Error> {
         (&mut self.0).await.map_err(Error::job)?
     }
 }

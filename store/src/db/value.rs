@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
     AppPasswordId, AuditId, DriveId, GrantId, InvitationId, LinkId, LoginId, ManifestId, NodeId,
-    ReservationId, UserId, VersionId,
+    ReservationId, UploadId, UserId, VersionId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -95,6 +95,7 @@ bytes_value!(
     ManifestId,
     NodeId,
     ReservationId,
+    UploadId,
     UserId,
     VersionId
 );

@@ -10,7 +10,7 @@ pub(crate) fn grow(
     id: ReservationId,
     drive: DriveId,
     more_bytes: u64,
-    expires_at: i64,
+    expires_at: Option<i64>,
 ) -> Result<u64> {
     let size_bytes = tx.first(
         "INSERT INTO reservation (id, drive_id, size_bytes, expires_at) \
@@ -45,16 +45,18 @@ pub(crate) fn extend(tx: &mut Tx<'_>, ids: &[ReservationId], until: i64) -> Resu
     Ok(())
 }
 
-/// The two oldest reservations, of one drive or of all; ids grow with time.
+/// The two oldest reservations that wait for each other's room, of one drive or of all; ids grow
+/// with time.
 pub(crate) fn eldest(tx: &mut Tx<'_>, drive: Option<DriveId>) -> Result<Vec<ReservationId>> {
     match drive {
         Some(drive) => tx.all(
-            "SELECT id FROM reservation WHERE drive_id = $1 ORDER BY id LIMIT 2",
+            "SELECT id FROM reservation WHERE drive_id = $1 AND expires_at IS NOT NULL \
+             ORDER BY id LIMIT 2",
             args![drive],
             |row| row.get(0),
         ),
         None => tx.all(
-            "SELECT id FROM reservation ORDER BY id LIMIT 2",
+            "SELECT id FROM reservation WHERE expires_at IS NOT NULL ORDER BY id LIMIT 2",
             args![],
             |row| row.get(0),
         ),

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::id::UserId;
 use crate::login;
 use crate::password::Password;
+use crate::resumable;
 use crate::store::Store;
 use crate::{trash, tree};
 
@@ -300,6 +301,7 @@ fn remove(
     let drive = drive::rows::lock(tx, user.drive)?;
     trash::rows::abandon(tx, drive.id)?;
     tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
+    resumable::rows::abandon_all(tx, id, drive.id)?;
     // Names, log-ins, app passwords, locks, reservations and changes go with these rows.
     rows::delete(tx, id, drive.id)?;
     // Last: every writer waits for that row.

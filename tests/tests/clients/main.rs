@@ -22,3 +22,4 @@ mod rclone;
 mod restic;
 mod schemathesis;
 mod swagger;
+mod tus;

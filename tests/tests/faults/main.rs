@@ -12,6 +12,8 @@
 //! COFFER_LISTING_FILES=100000 cargo test -p coffer-tests --test faults -- --nocapture listing::
 //! COFFER_LARGE_FILE_MIB=5120 COFFER_STORE_MIB=1024 \
 //!     cargo test -p coffer-tests --test faults -- --nocapture large_file::
+//! COFFER_TUS_MIB=2048 COFFER_TUS_INTERRUPTIONS=20 \
+//!     cargo test -p coffer-tests --test faults -- --nocapture tus::
 //! ```
 //!
 //! `COFFER_SEED` repeats a run of the random tests; each prints its seed.
@@ -38,6 +40,7 @@ mod quota;
 mod replica;
 mod start;
 mod tree;
+mod tus;
 
 /// A number that the environment may raise for a long run.
 fn scale(variable: &str, short: u64) -> u64 {

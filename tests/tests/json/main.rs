@@ -22,6 +22,7 @@ mod store;
 mod things;
 mod tokens;
 mod trash;
+mod uploads;
 mod versions;
 
 /// Words that several modules say.

@@ -124,6 +124,21 @@ const APPEND: &[(&str, &str)] = &[
     ("Content-Type", "application/x-sabredav-partialupdate"),
     ("X-Update-Range", "append"),
 ];
+const TUS: &[(&str, &str)] = &[("Tus-Resumable", "1.0.0")];
+const TUS_NEW: &[(&str, &str)] = &[
+    ("Tus-Resumable", "1.0.0"),
+    ("Upload-Length", "3"),
+    ("Upload-Metadata", "filename bmV3"),
+];
+const TUS_BYTES: &[(&str, &str)] = &[
+    ("Tus-Resumable", "1.0.0"),
+    ("Content-Type", "application/offset+octet-stream"),
+    ("Upload-Offset", "0"),
+];
+const TUS_HEAD: &[(&str, &str)] = &[
+    ("Tus-Resumable", "1.0.0"),
+    ("X-HTTP-Method-Override", "HEAD"),
+];
 const NO_LOCK: &[(&str, &str)] = &[(
     "Lock-Token",
     "<urn:uuid:00000000-0000-0000-0000-000000000000>",
@@ -141,7 +156,7 @@ const SYNC: &str = "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-lev
 ///   where the caller finds them; `{sha256}`: a content that their owner has published.
 /// - `{version}`: the id of a version of that file; `{trashed}`: that of a file that was deleted.
 /// - `{user}`, `{login}`, `{app_password}`: ids of an account, and of what belongs to it.
-/// - `{invitation}`: the id of one that is open.
+/// - `{invitation}`: the id of one that is open; `{upload}`: of an upload of 3 bytes that has none.
 /// - `{name}`, `{password}`, `{refresh_token}`: the caller's own; `{new}`: a name nobody has.
 pub const OPERATIONS: &[Operation] = &[
     op!("GET /healthz", "/healthz"),
@@ -234,6 +249,22 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     op!("DELETE /trash/{id}", "/api/v1/trash/{trashed}"),
     op!("DELETE /trash", "/api/v1/trash"),
+    // Resumable uploads
+    op!("OPTIONS /uploads", "/api/v1/uploads"),
+    op!("GET /uploads", "/api/v1/uploads"),
+    op!("POST /uploads", "/api/v1/uploads").with(TUS_NEW),
+    op!("OPTIONS /uploads/{id}", "/api/v1/uploads/{upload}"),
+    op!("HEAD /uploads/{id}", "/api/v1/uploads/{upload}").with(TUS),
+    op!("GET /uploads/{id}", "/api/v1/uploads/{upload}"),
+    op!("PATCH /uploads/{id}", "/api/v1/uploads/{upload}")
+        .with(TUS_BYTES)
+        .text("new"),
+    op!("POST /uploads/{id}", "/api/v1/uploads/{upload}").with(TUS_HEAD),
+    op!("DELETE /uploads/{id}", "/api/v1/uploads/{upload}"),
+    op!(
+        "POST /uploads/{id}/commit",
+        "/api/v1/uploads/{upload}/commit"
+    ),
     op!("GET /search", "/api/v1/search?q=content"),
     op!("GET /events", "/api/v1/events"),
     // The store by hash

@@ -38,7 +38,7 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 8] = [
+const IN_THE_MAKING: [&str; 7] = [
     "/assets",
     "/docs",
     "/grants",
@@ -46,7 +46,6 @@ const IN_THE_MAKING: [&str; 8] = [
     "/s/{",
     "/shared",
     "/transfer",
-    "/uploads",
 ];
 
 type Table = BTreeMap<String, Vec<u16>>;

@@ -7,7 +7,7 @@ use crate::operations::Words;
 use crate::phrase::{ask, login, send, store};
 
 /// Words that are ids.
-pub const IDS: [&str; 8] = [
+pub const IDS: [&str; 9] = [
     "file",
     "folder",
     "login",
@@ -16,6 +16,7 @@ pub const IDS: [&str; 8] = [
     "user",
     "version",
     "trashed",
+    "upload",
 ];
 
 /// Makes things of an owner's for one request after the other.
@@ -68,6 +69,10 @@ impl Things<'_> {
             let new = json!({ "name": name, "current_password": self.user.password });
             let made = send(self.owner, "POST", "/me/app-passwords", new).await;
             words.insert("app_password", text(&made.must_be(201).json()["id"]));
+        }
+        if needs("upload") {
+            let upload = crate::uploads::begin_small(self.owner, &format!("{name}.part")).await;
+            words.insert("upload", upload);
         }
         if needs("invitation") {
             let root = self.world.as_user(&World::admin_user());
