@@ -105,6 +105,8 @@ pub struct Usage {
     pub publications: u64,
     /// Their bytes.
     pub published_bytes: u64,
+    /// Bytes of what one has put into assets.
+    pub asset_bytes: u64,
     /// Contents kept of files that were overwritten.
     pub versions: u64,
     /// Their bytes.

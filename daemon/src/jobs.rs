@@ -45,6 +45,7 @@ const JOBS: &[Kind] = jobs! {
     "expire-trash" every 600 s => |store| store.expire_kept();
     "hash-large-files" every 15 s => |store| hash_files(&store);
     "purge-uploads" every 60 s => |store| store.purge_resumables();
+    "count-downloads" every 2 s => |store| store.flush_downloads();
     "purge-locks" every 300 s => |store| store.purge_locks();
     "purge-logins" every 600 s => |store| store.purge_logins();
     "forget-changes" every 3600 s => |store| store.purge_changes();
@@ -211,6 +212,9 @@ impl Jobs {
 /// A batch at a time, so that requests come in between.
 async fn purge_trees(store: &Store) -> store::Result<()> {
     while store.purge_trash().await? {
+        tokio::task::yield_now().await;
+    }
+    while store.purge_asset_contents().await? {
         tokio::task::yield_now().await;
     }
     Ok(())

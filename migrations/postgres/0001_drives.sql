@@ -129,6 +129,8 @@ CREATE TABLE drive (
     trash_bytes BIGINT NOT NULL,
     trash_nodes BIGINT NOT NULL,
     trash_property_bytes BIGINT NOT NULL,
+    -- Bytes of rows in asset_content, which are part of used_bytes too.
+    asset_bytes BIGINT NOT NULL,
     -- Live and expired locks alike; while it is 0 nobody looks for locks.
     lock_count BIGINT NOT NULL,
     -- Number of the newest row in "change", and of the newest one that was forgotten.
@@ -356,6 +358,114 @@ CREATE TABLE change (
     PRIMARY KEY (drive_id, number)
 );
 CREATE INDEX change_at ON change (at);
+
+-- Catalogue ------------------------------------------------------------------
+
+-- The name under which an account publishes assets, which tells nothing of the account.
+CREATE TABLE author (
+    account_id BYTEA NOT NULL PRIMARY KEY REFERENCES account (id) ON DELETE CASCADE,
+    public_name TEXT NOT NULL,
+    name_key TEXT COLLATE "C" NOT NULL UNIQUE
+);
+
+-- An asset. Narrow, since a search walks many: what is long is in asset_text.
+CREATE TABLE asset (
+    number BIGSERIAL PRIMARY KEY,
+    id BYTEA NOT NULL UNIQUE,
+    -- Its validator: raised with each change by its authors.
+    version BIGINT NOT NULL,
+    name TEXT NOT NULL,
+    -- The name by which it is sorted.
+    name_sort TEXT COLLATE "C" NOT NULL,
+    -- 2 or 3 dimensions.
+    kind BIGINT NOT NULL,
+    -- Of its files.
+    size_bytes BIGINT NOT NULL,
+    downloads BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    -- NULL for a draft.
+    posted_at BIGINT,
+    -- Whether it is posted and one of its authors is not disabled.
+    is_listed BIGINT NOT NULL,
+    -- From the least of its engine versions to before the end of the greatest.
+    engine_low BIGINT NOT NULL,
+    engine_high BIGINT NOT NULL
+);
+-- One for each order, with all that a filter asks for.
+CREATE INDEX asset_by_downloads ON asset
+    (downloads, id, number, kind, size_bytes, posted_at, engine_low, engine_high, is_listed)
+    WHERE is_listed = 1;
+CREATE INDEX asset_by_date ON asset
+    (posted_at, id, number, kind, size_bytes, engine_low, engine_high, is_listed)
+    WHERE is_listed = 1;
+CREATE INDEX asset_by_name ON asset
+    (name_sort, id, number, kind, size_bytes, posted_at, engine_low, engine_high, is_listed)
+    WHERE is_listed = 1;
+
+CREATE TABLE asset_text (
+    number BIGINT NOT NULL PRIMARY KEY REFERENCES asset (number) ON DELETE CASCADE,
+    description TEXT NOT NULL,
+    -- Both one in a line.
+    tags TEXT NOT NULL,
+    engine_versions TEXT NOT NULL,
+    -- What a search finds it by, in order, each between blanks; empty for a draft.
+    words TEXT NOT NULL,
+    -- The same and its beginnings; NULL for a draft.
+    lexemes TSVECTOR
+);
+CREATE INDEX asset_index ON asset_text USING GIN (lexemes);
+
+-- Engine versions that an asset runs on, from low to before high; rows of one do not touch.
+CREATE TABLE asset_engine (
+    number BIGINT NOT NULL REFERENCES asset (number) ON DELETE CASCADE,
+    low BIGINT NOT NULL,
+    high BIGINT NOT NULL,
+    PRIMARY KEY (number, low)
+);
+
+CREATE TABLE asset_author (
+    number BIGINT NOT NULL REFERENCES asset (number) ON DELETE CASCADE,
+    account_id BYTEA NOT NULL REFERENCES account (id) ON DELETE CASCADE,
+    joined_at BIGINT NOT NULL,
+    PRIMARY KEY (number, account_id)
+);
+CREATE INDEX asset_author_account ON asset_author (account_id, number);
+
+-- Who is asked to join the authors, by the public name that was typed. It stands here alike whether
+-- or not somebody goes by that name; the account is theirs who did at the time.
+CREATE TABLE asset_offer (
+    number BIGINT NOT NULL REFERENCES asset (number) ON DELETE CASCADE,
+    name_key TEXT COLLATE "C" NOT NULL,
+    public_name TEXT NOT NULL,
+    account_id BYTEA,
+    offered_at BIGINT NOT NULL,
+    PRIMARY KEY (number, name_key)
+);
+CREATE INDEX asset_offer_account ON asset_offer (account_id, number);
+
+-- A file or an image of an asset. What was taken from its asset has no number: it is no longer
+-- charged nor reachable, and its references are dropped in the background.
+CREATE TABLE asset_content (
+    id BYTEA NOT NULL PRIMARY KEY,
+    number BIGINT,
+    -- Who is charged for it: whoever has sent it, or an author who has taken it over.
+    drive_id BYTEA NOT NULL,
+    -- 1 file, 2 image.
+    role BIGINT NOT NULL,
+    -- A file's name in Unicode normalisation form C; an image's id.
+    name TEXT COLLATE "C" NOT NULL,
+    size_bytes BIGINT NOT NULL,
+    sha256 BYTEA NOT NULL,
+    blob_digest BYTEA,
+    manifest_id BYTEA,
+    -- Of an image, found in its bytes.
+    media_type TEXT,
+    width BIGINT,
+    height BIGINT,
+    UNIQUE (number, role, name)
+);
+CREATE INDEX asset_content_drive ON asset_content (drive_id, number);
+CREATE INDEX asset_content_removed ON asset_content (id) WHERE number IS NULL;
 
 -- What an administrator may look at.
 CREATE VIEW accounts AS

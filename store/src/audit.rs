@@ -69,6 +69,13 @@ actions! {
     AppPasswordRevoke = "app_password.revoke";
     /// All app passwords of an account were ended.
     AppPasswordRevokeAll = "app_password.revoke_all";
+    /// Somebody was asked to join the authors of an asset, which is the subject; the detail is the
+    /// public name that was typed.
+    AssetOffer = "asset.offer";
+    /// Somebody joined the authors of an asset.
+    AssetJoin = "asset.join";
+    /// Somebody left the authors of an asset.
+    AssetLeave = "asset.leave";
     /// An invitation was made.
     InvitationAdd = "invitation.add";
     /// An invitation was withdrawn.

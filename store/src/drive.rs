@@ -25,6 +25,8 @@ pub struct Usage {
     pub publications: u64,
     /// Their bytes, which are part of `used_bytes`.
     pub published_bytes: u64,
+    /// Bytes of what its owner has put into assets, which are part of `used_bytes`.
+    pub asset_bytes: u64,
     /// What files held before they were overwritten, as far as it is kept.
     pub versions: u64,
     /// Their bytes, which are part of `used_bytes`.
@@ -45,7 +47,9 @@ impl Usage {
 
     /// The files of the drive.
     pub fn live_bytes(&self) -> u64 {
-        self.firm_bytes().saturating_sub(self.published_bytes)
+        self.firm_bytes()
+            .saturating_sub(self.published_bytes)
+            .saturating_sub(self.asset_bytes)
     }
 
     /// What can still be promised: versions and trash give way to it.

@@ -29,6 +29,16 @@ pub enum Limited {
     Uploads,
     /// App passwords of one account.
     AppPasswords,
+    /// Assets of one author.
+    Assets,
+    /// Authors of one asset, those who are asked to join included.
+    AssetAuthors,
+    /// Files of one asset.
+    AssetFiles,
+    /// Images of one asset.
+    AssetImages,
+    /// Bytes of one image.
+    ImageBytes,
     /// The number that is given as a quota.
     Quota,
 }
@@ -45,6 +55,11 @@ impl fmt::Display for Limited {
             Self::LocksOfOne => "locks of one resource",
             Self::Uploads => "uploads at a time",
             Self::AppPasswords => "app passwords",
+            Self::Assets => "assets of one author",
+            Self::AssetAuthors => "authors of an asset",
+            Self::AssetFiles => "files of an asset",
+            Self::AssetImages => "images of an asset",
+            Self::ImageBytes => "bytes of an image",
             Self::Quota => "quota_bytes",
         })
     }

@@ -77,6 +77,14 @@ id! {
     NodeId
 }
 id! {
+    /// Names an asset of the catalogue.
+    AssetId
+}
+id! {
+    /// Names a file or an image of an asset.
+    AssetContentId
+}
+id! {
     /// Names a list of chunks.
     ManifestId
 }

@@ -9,8 +9,10 @@
 
 mod access;
 mod app_password;
+mod asset;
 mod attempt;
 mod audit;
+mod author;
 mod blob;
 mod cache;
 mod caller;
@@ -72,6 +74,11 @@ mod walk;
 mod watch;
 
 pub use self::app_password::{AppPassword, NewAppPassword};
+pub use self::asset::{
+    Asset, AssetChange, AssetContent, AssetCursor, AssetFile, AssetHit, AssetHits, AssetImage,
+    AssetKey, AssetKind, AssetOffer, AssetQuery, AssetSort, Attached, Attaching, Expected,
+    NewAsset,
+};
 pub use self::attempt::network;
 pub use self::audit::{AuditAction, AuditFilter, AuditLine, Party};
 pub use self::caller::{Access, Actor, Caller, Via};
@@ -88,7 +95,7 @@ pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
-    AppPasswordId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
+    AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
     NodeId, ReservationId, UploadId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;

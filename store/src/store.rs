@@ -12,6 +12,7 @@ use moka::sync::Cache;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
+use crate::asset::Downloads;
 use crate::blob::Blobs;
 use crate::blob::local::LocalBlobs;
 use crate::cache::{Effect, Generations, Stamp};
@@ -221,6 +222,7 @@ struct Inner {
     runtime: Handle,
     credentials: Credentials,
     wakes: Arc<Wakes>,
+    downloads: Downloads,
 }
 
 /// What a path led to when it was last read.
@@ -287,6 +289,7 @@ impl Store {
                 runtime: Handle::current(),
                 credentials,
                 wakes,
+                downloads: Downloads::default(),
             }),
         };
         store.drop_left_reservations().await?;
@@ -316,6 +319,10 @@ impl Store {
 
     pub(crate) fn credentials(&self) -> &Credentials {
         &self.inner.credentials
+    }
+
+    pub(crate) fn downloads(&self) -> &Downloads {
+        &self.inner.downloads
     }
 
     pub(crate) fn generations(&self) -> &Generations {
@@ -488,6 +495,9 @@ impl Store {
             tracing::warn!(%error, "the times log-ins were last used are not kept");
         }
         self.send_last_wakes().await;
+        if let Err(error) = self.flush_downloads().await {
+            tracing::warn!(%error, "the last downloads of assets are not counted");
+        }
         self.db().close().await;
     }
 }

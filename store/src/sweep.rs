@@ -97,6 +97,7 @@ impl Store {
     /// Those of the database and the blob store; what was removed stays removed.
     pub async fn sweep(&self, dry_run: bool) -> Result<Swept> {
         while !dry_run && self.purge_trash().await? {}
+        while !dry_run && self.purge_asset_contents().await? {}
         let grace = i64::try_from(self.options().sweep_grace.as_millis()).unwrap_or(i64::MAX);
         let before = self.world().now_ms().saturating_sub(grace);
         if dry_run {

@@ -220,6 +220,7 @@ pub(super) fn usage(usage: &store::Usage) -> Usage {
         live_bytes: usage.live_bytes(),
         publications: usage.publications,
         published_bytes: usage.published_bytes,
+        asset_bytes: usage.asset_bytes,
         versions: usage.versions,
         versions_bytes: usage.versions_bytes,
         trashed: usage.trashed,

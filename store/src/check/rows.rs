@@ -72,13 +72,17 @@ fn entries(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
 
 /// Every manifest, its count, and how many nodes and versions are there.
 const MANIFESTS: &str = "SELECT m.id, m.reference_count, \
-         COALESCE(c.nodes, 0) + COALESCE(v.versions, 0) \
+         COALESCE(c.nodes, 0) + COALESCE(v.versions, 0) + COALESCE(x.contents, 0) \
      FROM manifest m LEFT JOIN ( \
          SELECT manifest_id, COUNT(*) AS nodes FROM node WHERE manifest_id IS NOT NULL \
          GROUP BY manifest_id) c ON c.manifest_id = m.id \
      LEFT JOIN ( \
          SELECT manifest_id, COUNT(*) AS versions FROM version WHERE manifest_id IS NOT NULL \
-         GROUP BY manifest_id) v ON v.manifest_id = m.id";
+         GROUP BY manifest_id) v ON v.manifest_id = m.id \
+     LEFT JOIN ( \
+         SELECT manifest_id, COUNT(*) AS contents FROM asset_content \
+         WHERE manifest_id IS NOT NULL \
+         GROUP BY manifest_id) x ON x.manifest_id = m.id";
 
 fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let wrong = tx.all(MANIFESTS, args![], |row| {
@@ -90,7 +94,7 @@ fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     })?;
     for (id, count, nodes) in wrong.into_iter().filter(|(_, count, nodes)| count != nodes) {
         faults.push(format!(
-            "manifest {id} counts {count} references, {nodes} files and versions refer to it"
+            "manifest {id} counts {count} references, {nodes} files, versions and contents of assets refer to it"
         ));
     }
     Ok(())
@@ -100,6 +104,15 @@ fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
     let mut counted: BTreeMap<Digest, i64> = BTreeMap::new();
     tx.each(
         "SELECT blob_digest, COUNT(*) FROM node WHERE blob_digest IS NOT NULL GROUP BY blob_digest",
+        args![],
+        |row| {
+            *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
+            Ok(())
+        },
+    )?;
+    tx.each(
+        "SELECT blob_digest, COUNT(*) FROM asset_content WHERE blob_digest IS NOT NULL \
+         GROUP BY blob_digest",
         args![],
         |row| {
             *counted.entry(row.get(0)?).or_default() += row.get::<i64>(1)?;
@@ -181,9 +194,13 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
          trashed (drive_id, items, bytes, nodes, properties) AS ( \
              SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT), \
                  CAST(SUM(node_count) AS BIGINT), CAST(SUM(property_bytes) AS BIGINT) \
-             FROM trash WHERE is_kept = 1 GROUP BY drive_id) \
+             FROM trash WHERE is_kept = 1 GROUP BY drive_id), \
+         attached (drive_id, bytes) AS ( \
+             SELECT drive_id, CAST(SUM(size_bytes) AS BIGINT) FROM asset_content \
+             WHERE number IS NOT NULL GROUP BY drive_id) \
          SELECT d.id, d.used_bytes, d.file_count, \
-             s.used + COALESCE(p.bytes, 0) + COALESCE(v.bytes, 0) + COALESCE(t.bytes, 0), s.files, \
+             s.used + COALESCE(p.bytes, 0) + COALESCE(v.bytes, 0) + COALESCE(t.bytes, 0) \
+                 + COALESCE(x.bytes, 0), s.files, \
              d.reserved_bytes, \
              CAST(COALESCE((SELECT SUM(r.size_bytes) FROM reservation r WHERE r.drive_id = d.id), 0) \
                  AS BIGINT), \
@@ -195,14 +212,16 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              d.versions_bytes, COALESCE(v.bytes, 0), \
              d.trash_count, COALESCE(t.items, 0), d.trash_bytes, COALESCE(t.bytes, 0), \
              d.trash_nodes, COALESCE(t.nodes, 0), \
-             d.trash_property_bytes, COALESCE(t.properties, 0) \
+             d.trash_property_bytes, COALESCE(t.properties, 0), \
+             d.asset_bytes, COALESCE(x.bytes, 0) \
          FROM drive d JOIN sums s ON s.drive_id = d.id \
          LEFT JOIN published p ON p.drive_id = d.id \
          LEFT JOIN versions v ON v.drive_id = d.id \
-         LEFT JOIN trashed t ON t.drive_id = d.id",
+         LEFT JOIN trashed t ON t.drive_id = d.id \
+         LEFT JOIN attached x ON x.drive_id = d.id",
         args![],
         |row| {
-            let numbers: Vec<i64> = (1..29).map(|at| row.get(at)).collect::<Result<_>>()?;
+            let numbers: Vec<i64> = (1..31).map(|at| row.get(at)).collect::<Result<_>>()?;
             Ok((row.get::<DriveId>(0)?, numbers))
         },
     )?;
@@ -243,6 +262,12 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
                 "drive {id} counts {} trees with {} bytes, {} files and folders and {} bytes of \
                  properties in the trash, {} with {}, {} and {} are there",
                 n[20], n[22], n[24], n[26], n[21], n[23], n[25], n[27]
+            ));
+        }
+        if n[28] != n[29] {
+            faults.push(format!(
+                "drive {id} counts {} bytes in assets, {} are there",
+                n[28], n[29]
             ));
         }
         if n[6] != n[7] {

@@ -11,7 +11,7 @@ use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
-    AppPasswordId, AuditId, DriveId, GrantId, InvitationId, LinkId, LoginId, ManifestId, NodeId,
+    AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvitationId, LinkId, LoginId, ManifestId, NodeId,
     ReservationId, UploadId, UserId, VersionId,
 };
 
@@ -84,6 +84,8 @@ macro_rules! bytes_value {
 }
 bytes_value!(
     AppPasswordId,
+    AssetContentId,
+    AssetId,
     AuditId,
     Checksums,
     Digest,

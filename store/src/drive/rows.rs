@@ -12,7 +12,8 @@ macro_rules! select_drive {
             "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
                  lock_count, change_number, change_floor, node_count, property_bytes, \
                  publication_count, published_bytes, version_count, versions_bytes, \
-                 trash_count, trash_bytes, trash_nodes, trash_property_bytes FROM drive ",
+                 trash_count, trash_bytes, trash_nodes, trash_property_bytes, asset_bytes \
+             FROM drive ",
             $rest
         )
     };
@@ -33,6 +34,7 @@ fn read(row: &Row<'_>) -> Result<Drive> {
             versions_bytes: row.get(14)?,
             trashed: row.get(15)?,
             trash_bytes: row.get(16)?,
+            asset_bytes: row.get(19)?,
         },
         lock_count: row.get(6)?,
         change_number: row.get(7)?,
@@ -81,8 +83,8 @@ pub(crate) fn insert(
         "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
              file_count, node_count, property_bytes, publication_count, published_bytes, \
              version_count, versions_bytes, trash_count, trash_bytes, trash_nodes, \
-             trash_property_bytes, lock_count, change_number, change_floor, created_at) \
-         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
+             trash_property_bytes, asset_bytes, lock_count, change_number, change_floor, created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
         args![id, owner, root, limit_bytes, now_ms],
     )?;
     Ok(())
@@ -95,7 +97,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
              change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9, \
              publication_count = $10, published_bytes = $11, version_count = $12, \
              versions_bytes = $13, trash_count = $14, trash_bytes = $15, trash_nodes = $16, \
-             trash_property_bytes = $17 WHERE id = $1",
+             trash_property_bytes = $17, asset_bytes = $18 WHERE id = $1",
         args![
             drive.id,
             drive.usage.used_bytes,
@@ -114,6 +116,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
             drive.usage.trash_bytes,
             drive.trash_nodes,
             drive.trash_property_bytes,
+            drive.usage.asset_bytes,
         ],
     )?;
     tx.effect(Effect::Drive(drive.id));

@@ -4,7 +4,9 @@ use std::net::IpAddr;
 
 use super::{Names, User, check_quota, require_administrator, rows};
 use crate::app_password;
+use crate::asset;
 use crate::audit::{self, AuditAction, Line};
+use crate::author;
 use crate::cache::Effect;
 use crate::caller::{Access, Actor, Caller};
 use crate::clock::World;
@@ -97,6 +99,7 @@ impl Store {
                 if let Some(disabled) = change.disabled {
                     let since = user.disabled_at.unwrap_or(world.now_ms());
                     rows::set_disabled(tx, id, disabled.then_some(since))?;
+                    asset::rows::relist_of(tx, id)?;
                     if disabled {
                         login::end_all(tx, id, None)?;
                     }
@@ -279,6 +282,7 @@ fn set_names(
     let kept = Some(user.username.as_str()).filter(|_| !goes_by_email || email == Some(&None));
     let email = email.unwrap_or(&user.email).as_deref();
     let names = Names::new(username.or(kept), email)?;
+    author::require_different(tx, user.id, names.keys())?;
     rows::delete_names(tx, user.id)?;
     let (first, second) = names.keys();
     if rows::is_taken(tx, first, second)? {
@@ -298,7 +302,8 @@ fn remove(
 ) -> Result<()> {
     keep_an_administrator(tx, id)?;
     let user = rows::lock(tx, id)?;
-    let drive = drive::rows::lock(tx, user.drive)?;
+    let mut drive = drive::rows::lock(tx, user.drive)?;
+    asset::author_removed(tx, id, &mut drive)?;
     trash::rows::abandon(tx, drive.id)?;
     tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
     resumable::rows::abandon_all(tx, id, drive.id)?;

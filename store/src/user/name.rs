@@ -42,6 +42,18 @@ impl UserName {
         }
     }
 
+    /// Checks a name under which somebody publishes.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that says what is wrong.
+    pub(crate) fn public(text: &str) -> Result<Self> {
+        let name = Self::parse("public_name", text)?;
+        if name.given.chars().count() > 64 {
+            return Err(invalid("public_name", "is longer than 64 characters"));
+        }
+        Ok(name)
+    }
+
     fn parse(field: &'static str, text: &str) -> Result<Self> {
         let given: Vec<&str> = text.split(' ').filter(|part| !part.is_empty()).collect();
         let given = given.join(" ");

@@ -15,7 +15,7 @@ macro_rules! select_user {
             "SELECT a.id, a.username, a.email, a.access, a.created_at, a.disabled_at, d.id, \
                  d.used_bytes, d.reserved_bytes, d.limit_bytes, d.file_count, \
                  d.publication_count, d.published_bytes, d.version_count, d.versions_bytes, \
-                 d.trash_count, d.trash_bytes \
+                 d.trash_count, d.trash_bytes, d.asset_bytes \
              FROM account a JOIN drive d ON d.owner_id = a.id ",
             $rest
         )
@@ -42,6 +42,7 @@ fn read(row: &Row<'_>) -> Result<User> {
             versions_bytes: row.get(14)?,
             trashed: row.get(15)?,
             trash_bytes: row.get(16)?,
+            asset_bytes: row.get(17)?,
         },
     })
 }
@@ -198,6 +199,16 @@ pub(super) fn lock_administrators(tx: &mut Tx<'_>) -> Result<Vec<UserId>> {
          ORDER BY id"
     };
     tx.all(sql, args![], |row| row.get(0))
+}
+
+/// Whether an account goes by a name, in the form by which names are compared.
+pub(crate) fn has_name(tx: &mut Tx<'_>, user: UserId, key: &str) -> Result<bool> {
+    let found = tx.first(
+        "SELECT 1 FROM account_name WHERE name_key = $1 AND account_id = $2",
+        args![key, user],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
 }
 
 pub(super) fn is_taken(tx: &mut Tx<'_>, first: &str, second: Option<&str>) -> Result<bool> {

@@ -132,7 +132,7 @@ async fn b6_usage_is_what_was_stored() {
     let expected = json!({
         "used_bytes": 10, "reserved_bytes": 0, "limit_bytes": 50_000_000_000_u64,
         "free_bytes": 49_999_999_990_u64, "files": 2, "live_bytes": 10,
-        "publications": 0, "published_bytes": 0,
+        "publications": 0, "published_bytes": 0, "asset_bytes": 0,
         "versions": 0, "versions_bytes": 0, "trashed": 0, "trash_bytes": 0,
     });
     assert_eq!(usage, expected);
