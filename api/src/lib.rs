@@ -4,6 +4,7 @@
 
 mod admin;
 mod app_password;
+mod asset;
 mod event;
 mod file;
 mod login;
@@ -20,6 +21,10 @@ pub use self::admin::{
     UsageParts, UserUsage,
 };
 pub use self::app_password::{AppPassword, AppPasswordMade, NewAppPassword};
+pub use self::asset::{
+    Asset, AssetAuthor, AssetChange, AssetFile, AssetHit, AssetImage, AssetKind, AssetOffer,
+    Author, NewAsset,
+};
 pub use self::event::{Change, ChangeKind, EndReason, Event};
 pub use self::file::{File, FileChange, FileCopy, FileList, NewFolder, Uploaded};
 pub use self::login::{Login, LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};

@@ -37,6 +37,7 @@ use crate::server::token::Access;
 use crate::server::trace::RequestStats;
 
 mod admin;
+mod assets;
 mod auth;
 mod content_store;
 mod docs;
@@ -87,6 +88,7 @@ impl AppState {
 fn routes() -> OpenApiRouter<AppState> {
     let api = OpenApiRouter::default()
         .merge(admin::routes())
+        .merge(assets::routes())
         .merge(auth::routes())
         .merge(content_store::routes())
         .merge(events::routes())

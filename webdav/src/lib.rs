@@ -49,7 +49,7 @@ pub use self::content::announced_digest;
 #[cfg(feature = "server")]
 pub use self::dispatch::{Dav, DavOptions};
 #[cfg(feature = "server")]
-pub use self::method::get::attachment;
+pub use self::method::get::{Guise, Immutable, attachment};
 #[cfg(feature = "server")]
 pub use self::status::Refusal;
 

@@ -131,15 +131,20 @@ async fn show(
     let (head, _) = request.into_parts();
     match state.dav.published(&head, &found) {
         Ok(answer) => Ok(answer.map(Body::new)),
-        Err(error @ Error::RangeNotSatisfiable { size_bytes }) => {
-            let whole = HeaderValue::try_from(content_range::unsatisfied(size_bytes));
-            let mut answer = IntoResponse::into_response(Problem::from(error));
-            let whole = whole.expect("numbers are ASCII");
-            answer.headers_mut().insert(header::CONTENT_RANGE, whole);
-            Ok(answer)
-        }
-        Err(error) => Err(error.into()),
+        Err(error) => refuse(error),
     }
+}
+
+/// The answer where a content is not given out.
+pub(super) fn refuse(error: Error) -> Result<Response, Problem> {
+    let Error::RangeNotSatisfiable { size_bytes } = error else {
+        return Err(error.into());
+    };
+    let whole = HeaderValue::try_from(content_range::unsatisfied(size_bytes));
+    let mut answer = IntoResponse::into_response(Problem::from(error));
+    let whole = whole.expect("numbers are ASCII");
+    answer.headers_mut().insert(header::CONTENT_RANGE, whole);
+    Ok(answer)
 }
 
 /// Takes back what one has published.
@@ -221,7 +226,7 @@ fn is_form(headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("multipart/form-data")
 }
 
-fn bad_request(detail: impl Into<String>) -> Problem {
+pub(super) fn bad_request(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, detail)
 }
 

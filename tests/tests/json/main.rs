@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 mod administration;
 mod archives;
+mod assets;
 mod document;
 mod doors;
 mod events;

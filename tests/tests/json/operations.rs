@@ -267,6 +267,13 @@ pub const OPERATIONS: &[Operation] = &[
     ),
     op!("GET /search", "/api/v1/search?q=content"),
     op!("GET /events", "/api/v1/events"),
+    // Assets
+    op!("GET /me/author", "/api/v1/me/author"),
+    op!("PUT /me/author", "/api/v1/me/author").json(r#"{"public_name": "{new}"}"#),
+    op!("GET /me/author/offers", "/api/v1/me/author/offers"),
+    op!("GET /me/assets", "/api/v1/me/assets"),
+    op!("GET /assets", "/api/v1/assets?q=content"),
+    op!("POST /assets", "/api/v1/assets").json(r#"{"name": "{new}", "kind": "2d"}"#),
     // The store by hash
     op!("GET /store", "/api/v1/store"),
     op!("POST /store", "/api/v1/store").text("{new}"),

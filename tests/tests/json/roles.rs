@@ -39,7 +39,7 @@ const ROLES: [(Role, &str); 6] = [
 
 /// Parts of addresses whose rows are not in the table yet.
 const IN_THE_MAKING: [&str; 7] = [
-    "/assets",
+    "/assets/{",
     "/docs",
     "/grants",
     "/links",

@@ -14,6 +14,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use store::{Found, Node, Stored};
 
+pub use self::published::{Guise, Immutable};
 use crate::body::{Body, Part};
 use crate::dispatch::Dav;
 use crate::grammar::range::{Selection, Span, select};

@@ -7,6 +7,7 @@ use super::{METHODS, members};
 /// An operation, a place in its answer, and the address whose last parameter that is.
 pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
     ("add_app_password", "/id", "/api/v1/me/app-passwords/{id}"),
+    ("add_asset", "/id", "/api/v1/assets/{id}"),
     ("add_invitation", "/id", "/api/v1/invitations/{id}"),
     ("copy_file", "/id", "/api/v1/files/{id}"),
     ("create_user", "/id", "/api/v1/users/{id}"),

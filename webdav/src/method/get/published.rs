@@ -1,11 +1,11 @@
-//! Published content, which anyone may have: its digest is its address and its entity tag.
+//! Content that anyone may have and that never changes: its digest is its entity tag.
 
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use store::{Error, Published};
+use store::{Digest, Error, Published, Stored};
 
 use super::{
     BYTES, CACHE, Content, REPR_DIGEST, WANT_REPR_DIGEST, attachment, visible, write_protection,
@@ -14,18 +14,81 @@ use crate::body::Body;
 use crate::dispatch::Dav;
 use crate::grammar::range::{Selection, select};
 use crate::grammar::{BadHeader, digest_field, etag::TagList};
+use crate::media;
 
-const MEDIA_TYPE: &str = "application/octet-stream";
+const UNKNOWN: &str = "application/octet-stream";
+
+/// What a content that never changes is sent as.
+#[derive(Debug, Clone, Copy)]
+pub enum Guise<'a> {
+    /// Something to be saved under its digest; nothing tells its kind.
+    Bytes,
+    /// Something to be saved under this name.
+    File(&'a str),
+    /// An image of this type, to be shown.
+    Image(&'static str),
+}
+
+/// A content that never changes under its address, for anyone who may have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Immutable<'a> {
+    /// Names its bytes.
+    pub digest: Digest,
+    /// Its length.
+    pub size_bytes: u64,
+    /// Its bytes.
+    pub stored: &'a Stored,
+    /// What it is sent as.
+    pub guise: Guise<'a>,
+}
+
+impl Immutable<'_> {
+    fn media_type(&self) -> &'static str {
+        match self.guise {
+            Guise::Bytes => UNKNOWN,
+            Guise::File(name) => media::of_name(name).media_type,
+            Guise::Image(media_type) => media_type,
+        }
+    }
+
+    fn disposition(&self) -> Option<HeaderValue> {
+        match self.guise {
+            Guise::Bytes => Some(attachment(&self.digest.to_string())),
+            Guise::File(name) => Some(attachment(name)),
+            Guise::Image(_) => None,
+        }
+    }
+}
 
 impl Dav {
-    /// Answers GET and HEAD (by the method in `head`) with a published content: conditions, ranges
-    /// and protection as for a file. Nothing tells its kind, so it is saved, never shown; nor when
-    /// it was published, which is the business of whoever did.
+    /// Answers GET and HEAD (by the method in `head`) with a published content, as
+    /// [`Self::immutable`] does. Nothing tells when it was published, which is the business of
+    /// whoever did.
+    ///
+    /// # Errors
+    /// As for [`Self::immutable`].
+    pub fn published(&self, head: &Parts, content: &Published) -> Result<Response<Body>, Error> {
+        let content = Immutable {
+            digest: content.digest,
+            size_bytes: content.size_bytes,
+            stored: &content.stored,
+            guise: Guise::Bytes,
+        };
+        Ok(self.immutable(head, &content)?.0)
+    }
+
+    /// Answers GET and HEAD (by the method in `head`) with a content that never changes:
+    /// conditions, ranges and protection as for a file. Also whether its last byte is in the
+    /// answer.
     ///
     /// # Errors
     /// [`Error::PreconditionFailed`], [`Error::RangeNotSatisfiable`], [`Error::Invalid`] for a
     /// condition that cannot be read.
-    pub fn published(&self, head: &Parts, content: &Published) -> Result<Response<Body>, Error> {
+    pub fn immutable(
+        &self,
+        head: &Parts,
+        content: &Immutable<'_>,
+    ) -> Result<(Response<Body>, bool), Error> {
         let etag = format!("\"{}\"", content.digest);
         let mut answer = Response::new(Body::Empty);
         if is_known(&head.headers, &etag)? {
@@ -33,7 +96,7 @@ impl Dav {
             let headers = answer.headers_mut();
             headers.insert(ETAG, visible(etag.into_bytes()));
             headers.insert(CACHE_CONTROL, CACHE);
-            return Ok(answer);
+            return Ok((answer, false));
         }
         let most = self.options().ranges;
         let size_bytes = content.size_bytes;
@@ -43,31 +106,36 @@ impl Dav {
         } else {
             select(&head.headers, size_bytes, Some(&etag), None, most)
         };
-        if selection == Selection::Unsatisfiable {
-            return Err(Error::RangeNotSatisfiable { size_bytes });
-        }
+        let has_end = match &selection {
+            Selection::Unsatisfiable => return Err(Error::RangeNotSatisfiable { size_bytes }),
+            Selection::Whole => !is_head,
+            Selection::Parts(spans) => spans.iter().any(|span| span.end == size_bytes),
+        };
         let headers = answer.headers_mut();
         headers.insert(ETAG, visible(etag.into_bytes()));
         headers.insert(ACCEPT_RANGES, BYTES);
-        headers.insert(CONTENT_DISPOSITION, attachment(&content.digest.to_string()));
+        if let Some(disposition) = content.disposition() {
+            headers.insert(CONTENT_DISPOSITION, disposition);
+        }
         write_protection(headers);
         if digest_field::wants_sha256(&head.headers, WANT_REPR_DIGEST) {
             let value = digest_field::write_sha256(content.digest.as_bytes());
             headers.insert(REPR_DIGEST, visible(value.into_bytes()));
         }
+        let media_type = content.media_type();
         if is_head {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
             headers.insert(CONTENT_LENGTH, HeaderValue::from(size_bytes));
-            return Ok(answer);
+            return Ok((answer, false));
         }
         let content = Content {
             dav: self,
-            stored: &content.stored,
-            media_type: MEDIA_TYPE,
+            stored: content.stored,
+            media_type,
             size_bytes,
         };
         content.put(&mut answer, selection);
-        Ok(answer)
+        Ok((answer, has_end))
     }
 }
 
