@@ -402,6 +402,12 @@ CREATE INDEX asset_by_name ON asset
     (name_sort, id, number, kind, size_bytes, posted_at, engine_low, engine_high, is_listed)
     WHERE is_listed = 1;
 
+-- What filters and orders ask of a match, without the rows themselves: those of many matches lie far
+-- apart, and do not stay in memory.
+CREATE INDEX asset_by_number ON asset
+    (number, id, kind, size_bytes, posted_at, engine_low, engine_high, is_listed, downloads,
+     name_sort);
+
 CREATE TABLE asset_text (
     number INTEGER NOT NULL PRIMARY KEY REFERENCES asset (number) ON DELETE CASCADE,
     description TEXT NOT NULL,

@@ -121,7 +121,7 @@ const WALK_AND_LOOK: [&str; 6] = orders!(
     " AND (SELECT w.words FROM asset_text w WHERE w.number = a.number) LIKE $10"
 );
 const MATCHES_SQLITE: [&str; 6] = orders!(
-    "asset_index CROSS JOIN asset a \
+    "asset_index CROSS JOIN asset a INDEXED BY asset_by_number \
      WHERE asset_index MATCH $10 AND a.number = asset_index.rowid AND",
     ""
 );
@@ -290,6 +290,7 @@ mod tests {
                         "{steps}"
                     );
                     let mut steps_of_a = steps.lines().filter(|step| step.starts_with("SCAN a"));
+                    assert!(steps.contains("COVERING INDEX asset_by_number"), "{steps}");
                     assert!(steps_of_a.all(|step| step.contains("VIRTUAL")), "{steps}");
                 }
             }
