@@ -95,8 +95,8 @@ pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
-    AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvalidId, InvitationId, LinkId, LoginId, ManifestId,
-    NodeId, ReservationId, UploadId, UserId, VersionId,
+    AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvalidId, InvitationId,
+    LinkId, LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;
 pub use self::lock::{DriveLocks, Lock, NewLock};
