@@ -7,6 +7,7 @@ mod app_password;
 mod asset;
 mod event;
 mod file;
+mod link;
 mod login;
 mod page;
 mod ping;
@@ -27,6 +28,9 @@ pub use self::asset::{
 };
 pub use self::event::{Change, ChangeKind, EndReason, Event};
 pub use self::file::{File, FileChange, FileCopy, FileList, NewFolder, Uploaded};
+pub use self::link::{
+    Link, LinkChange, LinkEntry, LinkFolder, LinkMade, LinkUpload, LinkUploaded, NewLink,
+};
 pub use self::login::{Login, LoginRequest, LogoutRequest, RefreshRequest, Session, Tokens};
 pub use self::page::Page;
 pub use self::ping::Ping;

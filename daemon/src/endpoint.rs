@@ -27,6 +27,7 @@ use webdav::Dav;
 
 use self::events::Sockets;
 use self::files::archive::Archives;
+use self::visit::Visits;
 use crate::config::Config;
 use crate::jobs::Board;
 use crate::server::auth::{Auth, Denied};
@@ -44,6 +45,7 @@ mod docs;
 mod events;
 mod files;
 mod invitations;
+mod links;
 mod me;
 mod openapi;
 mod page;
@@ -52,6 +54,7 @@ mod search;
 mod trash;
 mod uploads;
 mod users;
+mod visit;
 
 /// What handlers need.
 #[derive(Clone)]
@@ -64,6 +67,7 @@ pub struct AppState {
     jobs: Arc<Board>,
     registrations: Arc<RateLimit>,
     sockets: Arc<Sockets>,
+    visits: Arc<Visits>,
 }
 
 impl AppState {
@@ -76,6 +80,7 @@ impl AppState {
             jobs,
             registrations: Arc::new(RateLimit::new(most, World::default())),
             sockets: Arc::new(Sockets::new(config)),
+            visits: Arc::new(Visits::new(config)),
         }
     }
 
@@ -94,6 +99,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(events::routes())
         .merge(files::routes())
         .merge(invitations::routes())
+        .merge(links::routes())
         .merge(me::routes())
         .merge(ping::routes())
         .merge(search::routes())
@@ -104,6 +110,7 @@ fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(healthz))
         .routes(routes!(readyz))
         .nest("/api/v1", api)
+        .merge(visit::routes())
 }
 
 /// The OpenAPI document of all routes.

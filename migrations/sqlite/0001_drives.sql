@@ -475,6 +475,41 @@ CREATE TABLE asset_content (
 CREATE INDEX asset_content_drive ON asset_content (drive_id, number);
 CREATE INDEX asset_content_removed ON asset_content (id) WHERE number IS NULL;
 
+-- Links ----------------------------------------------------------------------
+
+-- What lets whoever holds its token reach a file or folder of a drive. Deleting the node deletes the
+-- row, in the same transaction; without a foreign key to it, as for entries.
+CREATE TABLE share_link (
+    id BLOB NOT NULL PRIMARY KEY,
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    node_id BLOB NOT NULL,
+    token_digest BLOB NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('read', 'upload')),
+    label TEXT NOT NULL,
+    -- Proofs that the password is known are signed with it, so they end when it changes.
+    password_hash TEXT,
+    expires_at BIGINT,
+    -- How many downloads there may be, and have been.
+    downloads_most BIGINT,
+    downloads_done BIGINT NOT NULL,
+    created_by BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    last_used_at BIGINT
+) WITHOUT ROWID;
+CREATE INDEX share_link_drive ON share_link (drive_id, id);
+CREATE INDEX share_link_node ON share_link (node_id);
+CREATE INDEX share_link_expires ON share_link (expires_at) WHERE expires_at IS NOT NULL;
+
+-- A download under way from a link whose downloads are limited. Its daemon extends expires_at while
+-- it lives.
+CREATE TABLE link_download (
+    id BLOB NOT NULL PRIMARY KEY,
+    link_id BLOB NOT NULL REFERENCES share_link (id) ON DELETE CASCADE,
+    expires_at BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX link_download_link ON link_download (link_id);
+CREATE INDEX link_download_expires ON link_download (expires_at);
+
 -- What an administrator may look at.
 CREATE VIEW accounts AS
 SELECT a.id AS id, a.email AS email, a.username AS username, a.password_hash AS password,

@@ -59,7 +59,7 @@ actions! {
     LoginRevoke = "login.revoke";
     /// A refresh token came a second time, which ended its log-in.
     LoginReuse = "login.reuse";
-    /// Wrong passwords brought on a delay for an account name or an address (the detail).
+    /// Wrong passwords brought on a delay for an account name, an address or a link (the detail).
     LoginBlocked = "login.blocked";
     /// Registrations under taken names brought on a delay for an address.
     RegistrationBlocked = "registration.blocked";
@@ -82,6 +82,12 @@ actions! {
     InvitationRevoke = "invitation.revoke";
     /// Somebody registered with an invitation.
     InvitationUse = "invitation.use";
+    /// A link was made; the detail is what for.
+    LinkAdd = "link.add";
+    /// A link was changed; the detail names what of it.
+    LinkChange = "link.change";
+    /// A link was revoked.
+    LinkRevoke = "link.revoke";
     /// A setting changed; the subject is its name.
     SettingChange = "setting.change";
     /// A background job was started by hand; the subject is its name.
@@ -124,7 +130,7 @@ pub struct AuditLine {
     pub by: Option<Party>,
     /// Whose account it was done to.
     pub account: Option<Party>,
-    /// The log-in, app password, invitation, setting or job that it was done to; or empty.
+    /// The log-in, app password, invitation, link, setting or job that it was done to; or empty.
     pub subject: String,
     /// What changed into what; or empty.
     pub detail: String,

@@ -79,15 +79,23 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// The link that it comes by, if it does.
+    pub fn link(&self) -> Option<LinkId> {
+        match self.via {
+            Via::Link(link) => Some(link),
+            Via::Own | Via::Grant(_) => None,
+        }
+    }
+
     /// Whether the credential stands for the person, not for one of their devices: only
     /// then may it change the account.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when it is an app password.
+    /// [`Error::Forbidden`] when it is an app password or a link.
     pub fn require_person(&self) -> Result<()> {
         match self.app_password {
-            None => Ok(()),
-            Some(_) => Err(Error::Forbidden),
+            None if self.link().is_none() => Ok(()),
+            _ => Err(Error::Forbidden),
         }
     }
 }

@@ -5,6 +5,7 @@
 //! exact by the account's generation; on PostgreSQL each use asks the account's row (P6).
 
 mod flight;
+mod link;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,6 +42,9 @@ pub(crate) struct Credentials {
     key: hmac::Key,
     verified: Cache<Mac, Arc<Verified>>,
     flights: Flights<Mac, Outcome>,
+    /// Passwords of links that were right.
+    links: Cache<Mac, ()>,
+    link_flights: Flights<Mac, link::Seen>,
 }
 
 /// A pair that was verified.
@@ -78,6 +82,11 @@ impl Credentials {
             key: hmac::Key::new(hmac::HMAC_SHA256, &world.bytes::<32>()),
             verified: Cache::new(REMEMBERED),
             flights: Flights::new(),
+            links: Cache::builder()
+                .max_capacity(REMEMBERED)
+                .time_to_live(options.accounts.credential_cache)
+                .build(),
+            link_flights: Flights::new(),
         }
     }
 

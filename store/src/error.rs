@@ -27,6 +27,10 @@ pub enum Limited {
     LocksOfOne,
     /// Uploads of one user at a time.
     Uploads,
+    /// Downloads of one link, all of which are under way.
+    Downloads,
+    /// Links of one drive.
+    Links,
     /// App passwords of one account.
     AppPasswords,
     /// Assets of one author.
@@ -54,6 +58,8 @@ impl fmt::Display for Limited {
             Self::Locks => "locks",
             Self::LocksOfOne => "locks of one resource",
             Self::Uploads => "uploads at a time",
+            Self::Downloads => "downloads",
+            Self::Links => "links",
             Self::AppPasswords => "app passwords",
             Self::Assets => "assets of one author",
             Self::AssetAuthors => "authors of an asset",

@@ -114,6 +114,10 @@ id! {
     GrantId
 }
 id! {
+    /// Names a download under way from a link.
+    DownloadId
+}
+id! {
     /// Names a link; says nothing about its secret.
     LinkId
 }

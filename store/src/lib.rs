@@ -30,12 +30,14 @@ mod download;
 mod drive;
 mod error;
 mod folder;
+mod free_name;
 mod give_way;
 mod hashing;
 mod health;
 mod id;
 mod invitation;
 mod last_use;
+mod link;
 mod lock;
 mod login;
 mod manifest;
@@ -99,6 +101,9 @@ pub use self::id::{
     LinkId, LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;
+pub use self::link::{
+    FoundLink, Link, LinkChange, LinkDownload, LinkKind, LinkProof, NewLink, OpenLink,
+};
 pub use self::lock::{DriveLocks, Lock, NewLock};
 pub use self::login::{Login, LoginGrant};
 pub use self::node::{Entry, FileContent, Kind, Node, Page};

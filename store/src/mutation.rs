@@ -11,6 +11,7 @@ use crate::drive::{self, Drive};
 use crate::error::{Error, Result};
 use crate::give_way::{self, Kept};
 use crate::id::{NodeId, ReservationId};
+use crate::link;
 use crate::lock::Locks;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
@@ -39,8 +40,22 @@ impl<'a> Scene<'a> {
     /// [`Error::Forbidden`] for a credential that only reads.
     pub fn enter(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
         crate::access::require_write(caller)?;
+        Self::begin(tx, caller, world)
+    }
+
+    /// Begins a change that only adds a file, which a link for uploads allows too.
+    ///
+    /// # Errors
+    /// As [`Self::enter`], and [`Error::NotFound`] when the link has ended.
+    pub fn enter_to_add(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
+        crate::access::require_add(caller)?;
+        Self::begin(tx, caller, world)
+    }
+
+    fn begin(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
         let drive = drive::rows::lock(tx, caller.drive)?;
         let now_ns = world.now_ns();
+        crate::access::recheck(tx, caller, now_ns / 1_000_000)?;
         let locks = Locks::load(tx, &drive, now_ns / 1_000_000)?;
         let mut scene = Self {
             caller,
@@ -163,7 +178,8 @@ impl<'a> Scene<'a> {
     /// Ends what hangs on a tree that is deleted, for good: a tree that comes back from the trash
     /// comes without it. The one place for all of it.
     pub fn end_ties(&mut self, tx: &mut Tx<'_>, root: NodeId) -> Result<()> {
-        self.drop_locks(tx, root)
+        self.drop_locks(tx, root)?;
+        link::end_within(tx, self.drive.id, root)
     }
 
     /// Ends the locks of a tree that goes away, or elsewhere.

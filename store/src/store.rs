@@ -24,7 +24,8 @@ use crate::db::{Database, Db};
 use crate::download::{Found, Stored};
 use crate::drive::Drive;
 use crate::error::{Error, Limited, Result};
-use crate::id::{DriveId, ReservationId, UserId};
+use crate::id::{DriveId, LinkId, ReservationId, UserId};
+use crate::link::{Slots, Tally};
 use crate::node::{Entry, Page};
 use crate::path::Path;
 use crate::pin::Pins;
@@ -208,7 +209,7 @@ struct Inner {
     drives: Cache<DriveId, (Stamp, Drive)>,
     nodes: Cache<Vec<u8>, CachedNode>,
     pages: Cache<Vec<u8>, (Stamp, Arc<Page>)>,
-    uploads: Mutex<HashMap<UserId, Arc<Semaphore>>>,
+    uploads: Mutex<HashMap<Uploader, Arc<Semaphore>>>,
     disk_checked_at: AtomicU64,
     /// Places for searches: each walks a whole drive.
     searches: Semaphore,
@@ -217,6 +218,9 @@ struct Inner {
     pins: Pins,
     /// Requests that bring bytes to uploads of several requests.
     running: Running,
+    /// Slots of downloads that are under way here.
+    slots: Slots,
+    tally: Tally,
     /// A write was refused for want of room since the last sweep.
     is_disk_short: AtomicBool,
     runtime: Handle,
@@ -224,6 +228,9 @@ struct Inner {
     wakes: Arc<Wakes>,
     downloads: Downloads,
 }
+
+/// Whose uploads count together: those of a user, and those by each link of theirs.
+type Uploader = (UserId, Option<LinkId>);
 
 /// What a path led to when it was last read.
 #[derive(Clone)]
@@ -285,6 +292,8 @@ impl Store {
                 leases: Mutex::default(),
                 pins: Pins::default(),
                 running: Running::default(),
+                slots: Slots::default(),
+                tally: Tally::default(),
                 is_disk_short: AtomicBool::new(false),
                 runtime: Handle::current(),
                 credentials,
@@ -293,6 +302,7 @@ impl Store {
             }),
         };
         store.drop_left_reservations().await?;
+        store.drop_left_downloads().await?;
         let options = store.options();
         let limit_bytes = match options.capacity_bytes {
             Some(limit_bytes) => limit_bytes,
@@ -359,6 +369,14 @@ impl Store {
 
     pub(crate) fn running(&self) -> &Running {
         &self.inner.running
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.inner.slots
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.inner.tally
     }
 
     /// Whether a write was refused for want of room since this was last asked.
@@ -436,7 +454,8 @@ impl Store {
         }
     }
 
-    /// A place among the user's uploads.
+    /// A place among the user's uploads, or among those by one link, so that strangers do not take
+    /// the owner's places.
     ///
     /// # Errors
     /// [`Error::Limit`] when all are taken.
@@ -448,7 +467,7 @@ impl Store {
             uploads.retain(|_, places| places.available_permits() < most);
         }
         let places = uploads
-            .entry(caller.user)
+            .entry((caller.user, caller.link()))
             .or_insert_with(|| Arc::new(Semaphore::new(most)));
         Arc::clone(places)
             .try_acquire_owned()
@@ -497,6 +516,9 @@ impl Store {
         self.send_last_wakes().await;
         if let Err(error) = self.flush_downloads().await {
             tracing::warn!(%error, "the last downloads of assets are not counted");
+        }
+        if let Err(error) = self.flush_link_uses().await {
+            tracing::warn!(%error, "the last downloads of links are not counted");
         }
         self.db().close().await;
     }

@@ -104,7 +104,8 @@ impl Store {
     /// Begins an upload that will be the content of `path`.
     ///
     /// Unless the content is small and nobody waits, everything is checked and
-    /// the quota reserved before this returns.
+    /// the quota reserved before this returns. By a link nothing is replaced: where something is at
+    /// `path`, the file gets a name beside it.
     ///
     /// # Errors
     /// Any of [`Error::Forbidden`], [`Error::ParentMissing`], [`Error::IsFolder`],
@@ -117,7 +118,7 @@ impl Store {
         options: UploadOptions,
         condition: Condition,
     ) -> Result<Upload> {
-        crate::access::require_write(caller)?;
+        crate::access::require_add(caller)?;
         self.require_disk()?;
         let place = self.upload_place(caller)?;
         let small_limit = self.options().small_limit_bytes as u64;

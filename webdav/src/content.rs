@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use store::{Caller, Condition, Digest, Located, Path, Stored, Written};
+use store::{Caller, Condition, Digest, Located, Name, NodeId, Path, Stored, Written};
 
 use crate::body::Body;
 use crate::checksum::Promised;
@@ -53,6 +53,22 @@ impl Dav {
         let Located { path, node } = located;
         let call = self.call(caller, head, path);
         Ok(get::kept(&call, node, stored).await?)
+    }
+
+    /// As [`Self::content`], of a file by its id, under a name that the caller is to know it by.
+    ///
+    /// # Errors
+    /// As of [`Self::content`].
+    pub async fn content_named(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        node: NodeId,
+        name: Name,
+    ) -> Result<Response<Body>, Refusal> {
+        let mut call = self.call(caller, head, Path::root().join(name)?);
+        call.target.node = Some(node);
+        Ok(get::handle(&call).await?)
     }
 
     /// Stores a body as the content of the file at `path`, under the conditions in `head`; folders

@@ -210,7 +210,7 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
         ),
         // Uploads soon come to an end by themselves.
         Error::Limit {
-            what: Limited::Uploads,
+            what: Limited::Uploads | Limited::Downloads,
             ..
         }
         | Error::TooManyAttempts { .. } => (StatusCode::TOO_MANY_REQUESTS, None),

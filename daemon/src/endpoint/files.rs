@@ -4,7 +4,7 @@
 //! conditions and digests; everything is decided in the store.
 
 pub mod archive;
-mod content;
+pub(super) mod content;
 mod versions;
 
 use api::{File, FileChange, FileCopy, FileList, NewFolder};
@@ -341,7 +341,7 @@ pub(super) fn file_at(path: String, node: &Node) -> File {
     }
 }
 
-fn kind(node: &Node) -> &'static str {
+pub(super) fn kind(node: &Node) -> &'static str {
     if node.is_folder() { "folder" } else { "file" }
 }
 
@@ -386,11 +386,11 @@ fn node(id: &str) -> Result<NodeId, Problem> {
     id.parse().map_err(|_| Problem::not_found())
 }
 
-fn write_cursor(path: &store::Path) -> String {
+pub(super) fn write_cursor(path: &store::Path) -> String {
     URL_SAFE_NO_PAD.encode(path.to_string())
 }
 
-fn read_cursor(cursor: &str) -> Option<store::Path> {
+pub(super) fn read_cursor(cursor: &str) -> Option<store::Path> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
     let path = store::Path::parse(&String::from_utf8(bytes).ok()?).ok()?;
     (!path.is_root()).then_some(path)

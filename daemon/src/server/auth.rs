@@ -30,6 +30,8 @@ pub const BEARER_CHALLENGE: &str = "Bearer realm=\"Coffer\"";
 /// Begins the offered protocol of a WebSocket that is an access token: a page's script can set no
 /// other header.
 const PROTOCOL_TOKEN: &str = "bearer.";
+/// What programs are asked for at a link with a password; any name will do.
+pub const LINK_CHALLENGE: &str = "Basic realm=\"Coffer link\", charset=\"UTF-8\"";
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -265,6 +267,15 @@ fn from_header(headers: &HeaderMap) -> Result<Option<Credential>, Denied> {
     } else {
         Err(Denied::Malformed)
     }
+}
+
+/// The password of Basic credentials, whatever the name before it: what a link is opened with.
+pub fn basic_password(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let Ok(Some(Credential::Basic(pair))) = from_header(headers) else {
+        return None;
+    };
+    let (_, password) = pair.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
 }
 
 /// Has the browser keep the token, out of reach of scripts.

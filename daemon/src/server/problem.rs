@@ -240,9 +240,18 @@ impl Problem {
         self.code
     }
 
-    /// Its sentence for people.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// What happened and what can be done, for people.
     pub fn detail(&self) -> &str {
         &self.detail
+    }
+
+    /// When to try again, in seconds.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
     }
 
     fn parts(&self) -> (StatusCode, HeaderMap, Bytes) {
@@ -438,6 +447,14 @@ impl From<store::Error> for Problem {
                 (StatusCode::INSUFFICIENT_STORAGE, code::STORAGE_FULL)
             }
             // What is under way comes to an end by itself.
+            Error::Limit {
+                what: Limited::Downloads,
+                ..
+            } => {
+                let detail = "All downloads that this link has left are under way.";
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                return Self::new(status, code::LIMIT_EXCEEDED, detail).retry_after(5);
+            }
             Error::Limit {
                 what: Limited::Uploads,
                 ..

@@ -1,7 +1,7 @@
-//! How many accounts one address may register.
+//! How many accounts one address may register, and how many links that lead nowhere it may ask for.
 //!
 //! Guessing passwords is slowed down in the store, where all daemons count together; this keeps
-//! one address from filling a daemon with accounts.
+//! one address from filling a daemon with accounts, and from trying tokens.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -25,6 +25,17 @@ struct Count {
     number: u32,
 }
 
+impl Count {
+    fn ends_ms(&self) -> i64 {
+        self.since_ms + WINDOW_MS
+    }
+
+    fn left_s(&self, now_ms: i64) -> u64 {
+        let left_ms = u64::try_from(self.ends_ms() - now_ms).unwrap_or(0);
+        left_ms.div_ceil(1000).max(1)
+    }
+}
+
 impl RateLimit {
     /// Allows `most` within an hour.
     pub fn new(most: u32, world: World) -> Self {
@@ -33,6 +44,14 @@ impl RateLimit {
             world,
             counts: Mutex::default(),
         }
+    }
+
+    /// The seconds until the address has something left, if it has nothing now.
+    pub fn wait(&self, address: IpAddr) -> Option<u64> {
+        let now = self.world.now_ms();
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.get(&store::network(address))?;
+        (count.number >= self.most && count.ends_ms() > now).then(|| count.left_s(now))
     }
 
     /// Takes one of what the address may have.
@@ -56,8 +75,7 @@ impl RateLimit {
             };
         }
         if count.number >= self.most {
-            let left_ms = u64::try_from(count.since_ms + WINDOW_MS - now).unwrap_or(0);
-            return Err(left_ms.div_ceil(1000).max(1));
+            return Err(count.left_s(now));
         }
         count.number += 1;
         Ok(())
@@ -77,5 +95,8 @@ mod tests {
         assert!(take("192.0.2.1").is_err_and(|seconds| seconds <= 3600));
         assert!(take("::ffff:192.0.2.1").is_err());
         assert!(take("192.0.2.2").is_ok());
+        let wait = |text: &str| limit.wait(text.parse().unwrap());
+        assert!(wait("192.0.2.1").is_some_and(|seconds| seconds <= 3600));
+        assert_eq!((wait("192.0.2.2"), wait("192.0.2.3")), (None, None));
     }
 }

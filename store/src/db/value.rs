@@ -11,8 +11,8 @@ use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
-    AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvitationId, LinkId,
-    LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
+    AppPasswordId, AssetContentId, AssetId, AuditId, DownloadId, DriveId, GrantId, InvitationId,
+    LinkId, LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -89,6 +89,7 @@ bytes_value!(
     AuditId,
     Checksums,
     Digest,
+    DownloadId,
     DriveId,
     GrantId,
     InvitationId,

@@ -10,6 +10,7 @@ use crate::db::Tx;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::folder;
+use crate::free_name;
 use crate::id::{NodeId, ReservationId};
 use crate::mutation::{Place, Scene};
 use crate::node::rows::FileRow;
@@ -73,7 +74,7 @@ impl Complete {
         let asked = store.clone();
         let written = asked
             .write_with_room(move |tx| {
-                let mut scene = Scene::enter(tx, &caller, store.world())?;
+                let mut scene = Scene::enter_to_add(tx, &caller, store.world())?;
                 let options = store.options();
                 let order = Order {
                     path: &path,
@@ -120,7 +121,7 @@ pub(crate) fn write(
     order: &Order<'_>,
     new: &New<'_>,
 ) -> Result<Written> {
-    let mut place = Place::find(tx, scene, order.path)?;
+    let mut place = place_for(tx, scene, order.path)?;
     let old = admit(tx, scene, &place, order.condition, order.make_parents)?.cloned();
     if let Some(base) = order.base
         && old.as_ref().and_then(|n| Some((n.id, n.content()?.tag))) != Some(base)
@@ -143,6 +144,16 @@ pub(crate) fn write(
         node,
         created: old.is_none(),
     })
+}
+
+/// Where an upload to a path goes: who comes by a link replaces nothing, so it goes beside what is
+/// there.
+pub(super) fn place_for(tx: &mut Tx<'_>, scene: &Scene<'_>, path: &Path) -> Result<Place> {
+    let place = Place::find(tx, scene, path)?;
+    if scene.caller.link().is_some() && place.node().is_some() {
+        return free_name::place_beside(tx, scene, path);
+    }
+    Ok(place)
 }
 
 /// Whether a file may be written here; the file that it would replace.

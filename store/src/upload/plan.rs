@@ -1,11 +1,11 @@
 //! What is asked before any byte of an upload comes.
 
-use super::commit::{Order, admit};
+use super::commit::{Order, admit, place_for};
 use crate::caller::Caller;
 use crate::condition::Condition;
 use crate::db::Tx;
 use crate::error::{Error, Result};
-use crate::mutation::{Place, Scene};
+use crate::mutation::Scene;
 use crate::path::Path;
 use crate::quota::{self, Lease};
 use crate::store::{Limits, Store};
@@ -31,7 +31,7 @@ impl Store {
         let (store, caller, path) = (self.clone(), caller.clone(), path.clone());
         let (condition, id) = (condition.clone(), lease.id());
         let planned = self.write_with_room(move |tx| {
-            let mut scene = Scene::enter(tx, &caller, store.world())?;
+            let mut scene = Scene::enter_to_add(tx, &caller, store.world())?;
             let order = Order {
                 path: &path,
                 condition: &condition,
@@ -95,7 +95,7 @@ pub(crate) fn foresee(
     size_bytes: u64,
     limits: &Limits,
 ) -> Result<Needed> {
-    let place = Place::find(tx, scene, order.path)?;
+    let place = place_for(tx, scene, order.path)?;
     let old = admit(tx, scene, &place, order.condition, order.make_parents)?;
     if old.is_none() {
         let mut drive = scene.drive;

@@ -14,6 +14,7 @@ use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Result};
 use crate::id::UserId;
+use crate::link;
 use crate::login;
 use crate::password::Password;
 use crate::resumable;
@@ -102,6 +103,7 @@ impl Store {
                     asset::rows::relist_of(tx, id)?;
                     if disabled {
                         login::end_all(tx, id, None)?;
+                        link::end_all(tx, user.drive)?;
                     }
                     match (user.disabled_at, disabled) {
                         (None, true) => lines.push(Line::new(AuditAction::UserDisable)),

@@ -136,6 +136,9 @@ fn nothing() -> Words {
     words.insert("folder_path", "/daves".to_owned());
     words.insert("path", "/daves/plans.txt".to_owned());
     words.insert("sha256", sha256_hex(PRIVATE.as_bytes()));
+    // Secrets that nobody has told the stranger.
+    words.insert("token", "t".repeat(32));
+    words.insert("drop", "d".repeat(32));
     words
 }
 

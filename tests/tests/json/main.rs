@@ -12,6 +12,7 @@ mod file_rules;
 mod files;
 mod forms;
 mod isolation;
+mod links;
 mod log;
 mod operations;
 mod requirements;

@@ -156,6 +156,8 @@ const SYNC: &str = "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-lev
 ///   where the caller finds them; `{sha256}`: a content that their owner has published.
 /// - `{version}`: the id of a version of that file; `{trashed}`: that of a file that was deleted.
 /// - `{user}`, `{login}`, `{app_password}`: ids of an account, and of what belongs to it.
+/// - `{link}`: the id of a link to the file; `{token}`, `{drop}`: secrets of links to the folder, for
+///   reading and for uploads.
 /// - `{invitation}`: the id of one that is open; `{upload}`: of an upload of 3 bytes that has none.
 /// - `{name}`, `{password}`, `{refresh_token}`: the caller's own; `{new}`: a name nobody has.
 pub const OPERATIONS: &[Operation] = &[
@@ -274,6 +276,16 @@ pub const OPERATIONS: &[Operation] = &[
     op!("GET /me/assets", "/api/v1/me/assets"),
     op!("GET /assets", "/api/v1/assets?q=content"),
     op!("POST /assets", "/api/v1/assets").json(r#"{"name": "{new}", "kind": "2d"}"#),
+    // Links
+    op!("GET /links", "/api/v1/links?path={path}"),
+    op!("POST /links", "/api/v1/links").json(r#"{"file_id": "{file}"}"#),
+    op!("GET /links/{id}", "/api/v1/links/{link}"),
+    op!("PATCH /links/{id}", "/api/v1/links/{link}").json(r#"{"label": "{new}"}"#),
+    op!("DELETE /links/{id}", "/api/v1/links/{link}"),
+    op!("GET /s/{token}", "/s/{token}"),
+    op!("POST /s/{token}", "/s/{drop}").body(Content::Form("{new}")),
+    op!("GET /s/{token}/{path}", "/s/{token}/content.txt"),
+    op!("PUT /s/{token}/{path}", "/s/{drop}/{new}").text("new"),
     // The store by hash
     op!("GET /store", "/api/v1/store"),
     op!("POST /store", "/api/v1/store").text("{new}"),

@@ -38,12 +38,10 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 7] = [
+const IN_THE_MAKING: [&str; 5] = [
     "/assets/{",
     "/docs",
     "/grants",
-    "/links",
-    "/s/{",
     "/shared",
     "/transfer",
 ];

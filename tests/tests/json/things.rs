@@ -10,6 +10,7 @@ use crate::phrase::{ask, login, send, store};
 pub const IDS: [&str; 9] = [
     "file",
     "folder",
+    "link",
     "login",
     "app_password",
     "invitation",
@@ -35,7 +36,8 @@ impl Things<'_> {
     pub async fn make(&self, name: &str, needs: impl Fn(&str) -> bool) -> Words {
         let mut words = Words::new();
         let of_files = ["file", "folder", "path", "folder_path"];
-        if of_files.into_iter().any(&needs) {
+        let of_links = ["link", "token", "drop"];
+        if of_files.into_iter().chain(of_links).any(&needs) {
             self.make_file(name, &mut words).await;
         }
         if needs("version") {
@@ -51,6 +53,17 @@ impl Things<'_> {
             let made = store(self.owner, &path, "deleted").await.must_be(201);
             words.insert("trashed", text(&made.json()["id"]));
             self.owner.delete(&path).await.must_be(204);
+        }
+        for (word, field, to, kind) in [
+            ("link", "id", "file", "read"),
+            ("token", "token", "folder", "read"),
+            ("drop", "token", "folder", "upload"),
+        ] {
+            if needs(word) {
+                let new = json!({ "file_id": words[to], "kind": kind });
+                let made = send(self.owner, "POST", "/links", new).await;
+                words.insert(word, text(&made.must_be(201).json()[field]));
+            }
         }
         if needs("sha256") {
             let content = format!("published as {name}");

@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::try_unfold;
 use http::{HeaderValue, header};
-use store::{Caller, Download, Error, Located, Store, Target, UserId, Walk};
+use store::{Caller, Download, Error, LinkId, Located, Store, Target, UserId, Walk};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Named;
@@ -28,26 +28,28 @@ const MOST_ENTRIES: u64 = 100_000;
 const MOST_PATH_BYTES: u64 = 16 << 20;
 /// What a directory within these limits cannot exceed. The folder may grow while it is sent.
 const MOST_DIRECTORY_BYTES: usize = 64 << 20;
-/// Archives that one user may have on their way.
+/// Archives that one user, or whoever comes by one link, may have on their way.
 const MOST_AT_A_TIME: usize = 4;
 /// Bytes that are sent at a time, and members that are read at a time.
 const PIECE_BYTES: usize = 48 << 10;
 const PAGE: u32 = 1000;
 
-/// Who has how many archives on their way.
+/// Who has how many archives on their way. Those who come by a link do not take the owner's places.
 #[derive(Default)]
-pub struct Archives(Mutex<HashMap<UserId, Arc<Semaphore>>>);
+pub struct Archives(Mutex<HashMap<Receiver, Arc<Semaphore>>>);
+
+type Receiver = (UserId, Option<LinkId>);
 
 impl Archives {
     /// A place for one more.
-    fn place(&self, user: UserId) -> Result<OwnedSemaphorePermit, Problem> {
+    fn place(&self, caller: &Caller) -> Result<OwnedSemaphorePermit, Problem> {
         let mut users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Users without archives are forgotten before the table grows.
         if users.len() > 1000 {
             users.retain(|_, places| places.available_permits() < MOST_AT_A_TIME);
         }
         let places = users
-            .entry(user)
+            .entry((caller.user, caller.link()))
             .or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_A_TIME)));
         Arc::clone(places).try_acquire_owned().map_err(|_| {
             Problem::over_limit_now("a user's archives under way", MOST_AT_A_TIME as u64)
@@ -79,10 +81,25 @@ pub(super) async fn show(
     let (store, caller) = (state.store(), &who.caller);
     let found = store.look_up(caller, &target).await?;
     let folder = found.ok_or(Error::NotFound)?;
+    let name = match folder.path.name() {
+        Some(name) => name.as_str().to_owned(),
+        None => caller.username.to_string(),
+    };
+    send(&state, caller, &folder, &name).await
+}
+
+/// A folder as an archive of this name.
+pub(in crate::endpoint) async fn send(
+    state: &AppState,
+    caller: &Caller,
+    folder: &Located,
+    name: &str,
+) -> Result<Response, Problem> {
     if !folder.node.is_folder() {
         return Err(Error::NotFolder.into());
     }
-    let place = state.archives.place(caller.user)?;
+    let store = state.store();
+    let place = state.archives.place(caller)?;
     let target = Target::Node(folder.node.id);
     let extent = store.extent(caller, &target, MOST_ENTRIES + 1).await?;
     for (what, value, limit) in [
@@ -93,10 +110,6 @@ pub(super) async fn show(
             return Err(Problem::over_limit(what, limit));
         }
     }
-    let name = match folder.path.name() {
-        Some(name) => format!("{}.zip", name.as_str()),
-        None => format!("{}.zip", caller.username),
-    };
     let archive = Archive {
         store: store.clone(),
         caller: caller.clone(),
@@ -118,7 +131,10 @@ pub(super) async fn show(
             header::CONTENT_TYPE,
             HeaderValue::from_static("application/zip"),
         ),
-        (header::CONTENT_DISPOSITION, webdav::attachment(&name)),
+        (
+            header::CONTENT_DISPOSITION,
+            webdav::attachment(&format!("{name}.zip")),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     let body = Body::from_stream(try_unfold(Box::new(archive), Archive::piece));

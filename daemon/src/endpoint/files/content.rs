@@ -12,11 +12,11 @@ use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOption
 use super::{Named, file, instant, stored};
 use crate::endpoint::openapi::{Content, Form};
 use crate::endpoint::{AppState, Authenticated, Json};
-use crate::server::multipart::{Multipart, Part};
+use crate::server::multipart::{self, Multipart, Part};
 use crate::server::problem::Problem;
 
 /// Files in one form.
-const MOST_FILES: u64 = 1000;
+pub(in crate::endpoint) const MOST_FILES: u64 = 1000;
 
 /// Gives the content of a file, or a part of it.
 ///
@@ -58,7 +58,7 @@ pub(in crate::endpoint) fn answer_of(answer: http::Response<webdav::Body>) -> Re
 }
 
 /// What WebDAV says with an empty body, as a problem.
-fn out_of_range(content_range: Option<&HeaderValue>) -> Response {
+pub(in crate::endpoint) fn out_of_range(content_range: Option<&HeaderValue>) -> Response {
     let mut answer = IntoResponse::into_response(Problem::out_of_range());
     if let Some(value) = content_range {
         answer
@@ -217,18 +217,46 @@ async fn take_file(
         .into());
     };
     let path = folder.join(Name::new(name)?)?;
+    let written = take_content(store, caller, &path, form).await?;
+    locate(store, caller, path, written).await
+}
+
+/// Stores what a part holds as the content of the file at a path.
+pub(in crate::endpoint) async fn take_content(
+    store: &Store,
+    caller: &Caller,
+    path: &store::Path,
+    form: &mut Multipart<Body>,
+) -> Result<Written, FormError> {
     let options = UploadOptions {
         make_parents: true,
         ..UploadOptions::default()
     };
     let mut upload = store
-        .begin_upload(caller, &path, options, Condition::default())
+        .begin_upload(caller, path, options, Condition::default())
         .await?;
     while let Some(piece) = form.piece().await? {
         upload.write(piece).await?;
     }
-    let written = upload.complete().await?.commit(None).await?;
-    locate(store, caller, path, written).await
+    Ok(upload.complete().await?.commit(None).await?)
+}
+
+/// Why a file of a form was not stored.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::endpoint) enum FormError {
+    #[error(transparent)]
+    Store(#[from] Error),
+    #[error(transparent)]
+    Form(#[from] multipart::Error),
+}
+
+impl From<FormError> for Problem {
+    fn from(error: FormError) -> Self {
+        match error {
+            FormError::Store(error) => error.into(),
+            FormError::Form(error) => error.into(),
+        }
+    }
 }
 
 /// What was written and where: other spellings of a path lead to the names that are there.
