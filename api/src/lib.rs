@@ -7,12 +7,14 @@ mod app_password;
 mod asset;
 mod event;
 mod file;
+mod grant;
 mod link;
 mod login;
 mod page;
 mod ping;
 mod problem;
 mod publication;
+mod transfer;
 mod trash;
 mod upload;
 mod user;
@@ -28,6 +30,7 @@ pub use self::asset::{
 };
 pub use self::event::{Change, ChangeKind, EndReason, Event};
 pub use self::file::{File, FileChange, FileCopy, FileList, NewFolder, Uploaded};
+pub use self::grant::{Grant, GrantChange, GrantList, NewGrant, Revoked, Share};
 pub use self::link::{
     Link, LinkChange, LinkEntry, LinkFolder, LinkMade, LinkUpload, LinkUploaded, NewLink,
 };
@@ -36,6 +39,7 @@ pub use self::page::Page;
 pub use self::ping::Ping;
 pub use self::problem::Problem;
 pub use self::publication::Publication;
+pub use self::transfer::{NewTransfer, Transfer, TransferAcceptance};
 pub use self::trash::{Emptied, Restoration, Trashed, Version};
 pub use self::upload::{Upload, UploadCommit, UploadProblem, UploadedFile};
 pub use self::user::{

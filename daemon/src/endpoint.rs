@@ -44,6 +44,7 @@ mod content_store;
 mod docs;
 mod events;
 mod files;
+mod grants;
 mod invitations;
 mod links;
 mod me;
@@ -51,6 +52,7 @@ mod openapi;
 mod page;
 mod ping;
 mod search;
+mod transfers;
 mod trash;
 mod uploads;
 mod users;
@@ -98,11 +100,13 @@ fn routes() -> OpenApiRouter<AppState> {
         .merge(content_store::routes())
         .merge(events::routes())
         .merge(files::routes())
+        .merge(grants::routes())
         .merge(invitations::routes())
         .merge(links::routes())
         .merge(me::routes())
         .merge(ping::routes())
         .merge(search::routes())
+        .merge(transfers::routes())
         .merge(trash::routes())
         .merge(uploads::routes())
         .merge(users::routes());

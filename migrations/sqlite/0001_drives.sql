@@ -132,6 +132,9 @@ CREATE TABLE drive (
     asset_bytes BIGINT NOT NULL,
     -- Live and expired locks alike; while it is 0 nobody looks for locks.
     lock_count BIGINT NOT NULL,
+    -- Rows in access_grant and transfer, or more: receivers' accounts may have gone. While it is 0
+    -- nobody looks for them.
+    share_count BIGINT NOT NULL,
     -- Number of the newest row in "change", and of the newest one that was forgotten.
     change_number BIGINT NOT NULL,
     change_floor BIGINT NOT NULL,
@@ -345,6 +348,48 @@ CREATE TABLE version (
 CREATE INDEX version_node ON version (node_id, replaced_at, id) WHERE is_kept = 1;
 CREATE INDEX version_drive ON version (drive_id, replaced_at, id) WHERE is_kept = 1;
 CREATE INDEX version_replaced ON version (is_kept, replaced_at, id);
+
+-- Sharing --------------------------------------------------------------------
+
+-- Rights on a node for whoever had a name when they were given. The name stays as it was typed,
+-- and the row, whether or not anybody has it: who exists is not told. Nothing leads from here to a
+-- node that is deleted: whoever deletes a tree ends what is shared of it.
+CREATE TABLE access_grant (
+    id BLOB NOT NULL PRIMARY KEY,
+    node_id BLOB NOT NULL,
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    name_typed TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    -- NULL for a name that nobody had, and when the receiver has left.
+    account_id BLOB REFERENCES account (id) ON DELETE SET NULL,
+    can_write BIGINT NOT NULL,
+    -- What the receiver finds it under, and the form by which it is looked up.
+    mount_name TEXT NOT NULL,
+    mount_key TEXT NOT NULL,
+    -- As it is searched for; NULL where that is mount_key.
+    mount_folded TEXT,
+    created_at BIGINT NOT NULL,
+    UNIQUE (node_id, name_key)
+) WITHOUT ROWID;
+CREATE INDEX access_grant_drive ON access_grant (drive_id, id);
+CREATE INDEX access_grant_account ON access_grant (account_id, mount_key);
+
+-- What is offered to whoever had a name; as above, the row tells nothing of who exists.
+CREATE TABLE transfer (
+    id BLOB NOT NULL PRIMARY KEY,
+    node_id BLOB NOT NULL,
+    drive_id BLOB NOT NULL REFERENCES drive (id) ON DELETE CASCADE,
+    name_typed TEXT NOT NULL,
+    name_key TEXT NOT NULL,
+    -- NULL for a name that nobody had, and when it was declined.
+    account_id BLOB REFERENCES account (id) ON DELETE SET NULL,
+    -- Whether the one who offers keeps a right to read and write.
+    keeps_access BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    UNIQUE (node_id, name_key)
+) WITHOUT ROWID;
+CREATE INDEX transfer_drive ON transfer (drive_id, id);
+CREATE INDEX transfer_account ON transfer (account_id, id);
 
 -- What happened in a drive, in order. Paths are those at the time, from the drive's root.
 CREATE TABLE change (

@@ -82,6 +82,22 @@ actions! {
     InvitationRevoke = "invitation.revoke";
     /// Somebody registered with an invitation.
     InvitationUse = "invitation.use";
+    /// Somebody was given a right on a file or folder; the subject is the grant.
+    GrantAdd = "grant.add";
+    /// A grant became one of another right.
+    GrantChange = "grant.change";
+    /// A grant was taken back; the subject is the grant, or the node of which all were.
+    GrantRevoke = "grant.revoke";
+    /// Somebody gave up what was shared with them.
+    GrantLeave = "grant.leave";
+    /// A file or folder was offered to somebody; the subject is the offer.
+    TransferOffer = "transfer.offer";
+    /// An offer was accepted: the account is that of the former owner, the detail the node.
+    TransferAccept = "transfer.accept";
+    /// An offer was declined.
+    TransferDecline = "transfer.decline";
+    /// An offer was withdrawn.
+    TransferWithdraw = "transfer.withdraw";
     /// A link was made; the detail is what for.
     LinkAdd = "link.add";
     /// A link was changed; the detail names what of it.
@@ -130,7 +146,8 @@ pub struct AuditLine {
     pub by: Option<Party>,
     /// Whose account it was done to.
     pub account: Option<Party>,
-    /// The log-in, app password, invitation, link, setting or job that it was done to; or empty.
+    /// The log-in, app password, invitation, grant, offer, link, setting or job that it was done to;
+    /// or empty.
     pub subject: String,
     /// What changed into what; or empty.
     pub detail: String,

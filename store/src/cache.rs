@@ -23,6 +23,8 @@ pub(crate) enum Effect {
     Account(UserId),
     /// A log-in ended.
     Login(LoginId),
+    /// Something came or went that others share with the account.
+    Shares(UserId),
 }
 
 /// Counters that say whether what was read before is still true.
@@ -36,6 +38,7 @@ pub(crate) struct Generations {
     drives: Stripes,
     accounts: Stripes,
     logins: Stripes,
+    shares: Stripes,
 }
 
 /// The generations something was read under.
@@ -52,6 +55,7 @@ impl Generations {
             drives: Stripes::new(1 << 12),
             accounts: Stripes::new(1 << 12),
             logins: Stripes::new(1 << 12),
+            shares: Stripes::new(1 << 12),
         })
     }
 
@@ -78,6 +82,10 @@ impl Generations {
         Stamp([self.accounts.get(&user), 0])
     }
 
+    pub fn of_shares(&self, user: UserId) -> Stamp {
+        Stamp([self.shares.get(&user), 0])
+    }
+
     pub fn of_login(&self, user: UserId, login: LoginId) -> Stamp {
         Stamp([self.accounts.get(&user), self.logins.get(&login)])
     }
@@ -98,6 +106,7 @@ impl Generations {
                 Effect::Drive(drive) => self.drives.bump(drive),
                 Effect::Account(user) => self.accounts.bump(user),
                 Effect::Login(login) => self.logins.bump(login),
+                Effect::Shares(user) => self.shares.bump(user),
             }
         }
     }

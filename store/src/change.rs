@@ -146,6 +146,12 @@ impl Store {
                     }
                 }
                 let mut lines = rows::since(tx, drive.id, cursor, limit.saturating_add(1))?;
+                let arrived =
+                    |line: &Line| line.kind == ChangeKind::Tree && is_within(&prefix, &line.path);
+                // Its paths begin elsewhere since its owner moved it: what came before is not told.
+                if !caller.whole_drive && lines.iter().any(arrived) {
+                    return Err(Error::CursorExpired);
+                }
                 let told = until_something_returns(&lines, limit as usize);
                 let is_truncated = lines.len() > told;
                 lines.truncate(told);

@@ -80,6 +80,8 @@ pub(crate) struct Drive {
     /// What their dead properties take.
     pub trash_property_bytes: u64,
     pub lock_count: u64,
+    /// Grants and offers; while it is 0 nobody looks for them.
+    pub shares: u64,
     pub change_number: i64,
     pub change_floor: i64,
 }

@@ -43,6 +43,8 @@ pub enum Limited {
     AssetImages,
     /// Bytes of one image.
     ImageBytes,
+    /// Grants in one drive.
+    Grants,
     /// The number that is given as a quota.
     Quota,
 }
@@ -66,6 +68,7 @@ impl fmt::Display for Limited {
             Self::AssetFiles => "files of an asset",
             Self::AssetImages => "images of an asset",
             Self::ImageBytes => "bytes of an image",
+            Self::Grants => "grants of the drive",
             Self::Quota => "quota_bytes",
         })
     }
@@ -98,9 +101,15 @@ pub enum Error {
     /// The caller may see it but not do this to it.
     #[error("not permitted")]
     Forbidden,
-    /// The drive's root, or another thing that cannot be removed or replaced.
-    #[error("the root of a drive cannot be removed or replaced")]
+    /// The root of a drive or of what is shared, or another thing that only its owner removes.
+    #[error("the root of a drive or share cannot be removed, moved or replaced")]
     Protected,
+    /// The name at a drive's root that stands for what others share.
+    #[error(
+        "the name {} is taken at the root of every drive",
+        crate::reach::SHARED
+    )]
+    Reserved,
     /// A tree would be moved or copied onto itself, below itself or over its own ancestor.
     #[error("source and destination overlap")]
     Overlap,

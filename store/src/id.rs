@@ -118,6 +118,10 @@ id! {
     DownloadId
 }
 id! {
+    /// Names an offer of something to another account.
+    TransferId
+}
+id! {
     /// Names a link; says nothing about its secret.
     LinkId
 }

@@ -14,6 +14,7 @@ mod attempt;
 mod audit;
 mod author;
 mod blob;
+mod border;
 mod cache;
 mod caller;
 mod change;
@@ -29,9 +30,11 @@ mod digest;
 mod download;
 mod drive;
 mod error;
+mod everything;
 mod folder;
 mod free_name;
 mod give_way;
+mod grant;
 mod hashing;
 mod health;
 mod id;
@@ -50,6 +53,7 @@ mod pin;
 mod property;
 mod publication;
 mod quota;
+mod reach;
 mod reference;
 mod relay;
 mod relocate;
@@ -65,6 +69,7 @@ mod target;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod trash;
 mod tree;
 mod upload;
@@ -95,10 +100,11 @@ pub use self::digest::Digest;
 pub use self::download::{Download, Found, PAGE, Stored};
 pub use self::drive::Usage;
 pub use self::error::{DatabaseError, Error, Limited, Result};
+pub use self::grant::{Grant, Grants, Owned, Right, Share};
 pub use self::health::{Capacity, Ping};
 pub use self::id::{
     AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvalidId, InvitationId,
-    LinkId, LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
+    LinkId, LoginId, ManifestId, NodeId, ReservationId, TransferId, UploadId, UserId, VersionId,
 };
 pub use self::invitation::Invitation;
 pub use self::link::{
@@ -112,6 +118,7 @@ pub use self::password::Password;
 pub use self::path::{Name, Path};
 pub use self::property::{PROPERTY_BATCH_BYTES, Property, PropertyChange, PropertyNames};
 pub use self::publication::{Publication, Published, Publishing};
+pub use self::reach::{Reach, Reached, SHARED, is_shared};
 pub use self::relocate::NodeChange;
 pub use self::resumable::{
     AppendOptions, Appending, NewResumable, Resumable, UploadTarget, UploadedFile,
@@ -121,6 +128,7 @@ pub use self::setting::{Registration, Settings, SettingsChange, SigningKey};
 pub use self::store::{AccountOptions, Limits, Options, Store, TrashOptions, VersionOptions};
 pub use self::sweep::Swept;
 pub use self::target::{Destination, Located, Target};
+pub use self::transfer::Offer;
 pub use self::trash::{Emptied, Trashed};
 pub use self::tree::{TransferOptions, Transferred};
 pub use self::upload::{Complete, ExtraHash, PatchStart, Upload, UploadOptions, Written};

@@ -16,9 +16,11 @@ use crate::lock::Locks;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::quota::Bill;
+use crate::reach::SHARED;
 use crate::store::Limits;
 
-/// A drive that this transaction holds for the caller's change.
+/// A drive that this transaction holds for the caller's change: their own, or one that its owner
+/// lets them write in.
 pub(crate) struct Scene<'a> {
     pub caller: &'a Caller,
     pub world: &'a World,
@@ -37,10 +39,11 @@ impl<'a> Scene<'a> {
     /// Begins a change of the caller's drive.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a credential that only reads.
+    /// [`Error::Forbidden`] for a credential that only reads, or for what was granted for reading
+    /// alone; [`Error::NotFound`] when it was taken back.
     pub fn enter(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
         crate::access::require_write(caller)?;
-        Self::begin(tx, caller, world)
+        Self::look(tx, caller, world)
     }
 
     /// Begins a change that only adds a file, which a link for uploads allows too.
@@ -49,10 +52,14 @@ impl<'a> Scene<'a> {
     /// As [`Self::enter`], and [`Error::NotFound`] when the link has ended.
     pub fn enter_to_add(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
         crate::access::require_add(caller)?;
-        Self::begin(tx, caller, world)
+        Self::look(tx, caller, world)
     }
 
-    fn begin(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
+    /// Holds the caller's drive to read from it what is changed elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when what was granted was taken back.
+    pub fn look(tx: &mut Tx<'_>, caller: &'a Caller, world: &'a World) -> Result<Self> {
         let drive = drive::rows::lock(tx, caller.drive)?;
         let now_ns = world.now_ns();
         crate::access::recheck(tx, caller, now_ns / 1_000_000)?;
@@ -101,12 +108,17 @@ impl<'a> Scene<'a> {
         format!("{}{}", self.prefix_key, path.key())
     }
 
-    /// Refuses a place too deep for a path from the drive's root, however short the caller's is.
+    /// Refuses a place where nothing can be made: too deep for a path from the drive's root, however
+    /// short the caller's is, or under the name of what others share.
     /// `names` and `bytes` are what still lies below it.
     ///
     /// # Errors
-    /// [`Error::InvalidName`].
+    /// [`Error::InvalidName`], [`Error::Reserved`].
     pub fn require_reachable(&self, path: &Path, names: u64, bytes: u64) -> Result<()> {
+        let first = path.names().next();
+        if self.above.is_empty() && first.is_some_and(|name| name.nfc() == SHARED) {
+            return Err(Error::Reserved);
+        }
         let depth = self.above.len() + path.depth();
         let length = self.prefix_key.len() + path.key().len();
         if depth as u64 + names > Path::MAX_DEPTH as u64 {
@@ -178,8 +190,9 @@ impl<'a> Scene<'a> {
     /// Ends what hangs on a tree that is deleted, for good: a tree that comes back from the trash
     /// comes without it. The one place for all of it.
     pub fn end_ties(&mut self, tx: &mut Tx<'_>, root: NodeId) -> Result<()> {
-        self.drop_locks(tx, root)?;
-        link::end_within(tx, self.drive.id, root)
+        crate::grant::end_within(tx, self, root)?;
+        link::end_within(tx, self.drive.id, root)?;
+        self.drop_locks(tx, root)
     }
 
     /// Ends the locks of a tree that goes away, or elsewhere.

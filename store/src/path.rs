@@ -62,6 +62,41 @@ impl Name {
         &self.nfc
     }
 
+    /// This name or, where it is taken, the first of `name (2)`, `name (3)` … that is not; the
+    /// number comes before an extension, where there may be one. `is_taken` is asked for NFC forms.
+    ///
+    /// # Errors
+    /// Only when no name is left.
+    pub(crate) fn free_among(
+        &self,
+        has_extension: bool,
+        is_taken: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
+        if !is_taken(self.nfc()) {
+            return Ok(self.clone());
+        }
+        let at = self.given.rfind('.').filter(|at| *at > 0 && has_extension);
+        let (stem, extension) = self.given.split_at(at.unwrap_or(self.given.len()));
+        for number in 2..=u32::MAX {
+            let end = format!(" ({number}){extension}");
+            let mut stem = stem;
+            // What is too long loses the end of its stem.
+            let name = loop {
+                match Self::new(&format!("{stem}{end}")) {
+                    Ok(name) => break name,
+                    Err(error) => {
+                        let (last, _) = stem.char_indices().next_back().ok_or(error)?;
+                        stem = &stem[..last];
+                    }
+                }
+            };
+            if !is_taken(name.nfc()) {
+                return Ok(name);
+            }
+        }
+        Err(Error::AlreadyExists)
+    }
+
     /// The form by which it is searched for, where that differs from [`Self::nfc`].
     pub(crate) fn folded(&self) -> Option<String> {
         Some(fold(&self.nfc)).filter(|folded| folded.as_str() != self.nfc())
@@ -242,6 +277,24 @@ mod tests {
         assert_eq!(Name::new("plain.txt").unwrap().folded(), None);
         let folded = Name::new("U\u{308}ber").unwrap().folded();
         assert_eq!(folded.as_deref(), Some("\u{fc}ber"));
+    }
+
+    #[test]
+    fn a_taken_name_gets_a_number_before_its_extension() {
+        let free = |name: &str, has_extension, taken: &[&str]| {
+            let name = Name::new(name).unwrap();
+            let free = name.free_among(has_extension, |name| taken.contains(&name));
+            free.unwrap().as_str().to_owned()
+        };
+        assert_eq!(free("a.txt", true, &[]), "a.txt");
+        assert_eq!(free("a.txt", true, &["a.txt"]), "a (2).txt");
+        let taken = ["a.txt", "a (2).txt"];
+        assert_eq!(free("a.txt", true, &taken), "a (3).txt");
+        assert_eq!(free("a.txt", false, &["a.txt"]), "a.txt (2)");
+        assert_eq!(free(".profile", true, &[".profile"]), ".profile (2)");
+        let long = format!("{}.txt", "\u{fc}".repeat(125));
+        let numbered = free(&long, true, &[&long]);
+        assert_eq!(numbered, format!("{} (2).txt", "\u{fc}".repeat(123)));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod rows;
 
+use crate::access;
 use crate::caller::Caller;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
@@ -28,9 +29,9 @@ pub struct Hits {
 }
 
 impl Store {
-    /// Files and folders below the caller's root whose name holds `text`, without regard to case
-    /// and composition: at most `limit` after the one with this name (in the form that
-    /// [`Hits::next`] gives) and id. One statement, which looks at every name in the drive.
+    /// Files and folders below the caller's root, and of those that others share with them, whose
+    /// name holds `text`, without regard to case and composition: at most `limit` after the one with this name (in the form that
+    /// [`Hits::next`] gives) and id. One statement, which looks at every name there.
     ///
     /// # Errors
     /// [`Error::Invalid`] when the text is empty or longer than a name can be.
@@ -49,9 +50,10 @@ impl Store {
             });
         }
         let root = caller.root;
+        let receiver = access::sees_shares(caller).then_some(caller.user);
         let _place = self.searches().acquire().await.map_err(|_| Error::Busy)?;
         self.db()
-            .read(move |tx| rows::find(tx, root, &pattern(&folded), after, limit))
+            .read(move |tx| rows::find(tx, root, receiver, &pattern(&folded), after, limit))
             .await
     }
 }

@@ -209,6 +209,8 @@ struct Inner {
     drives: Cache<DriveId, (Stamp, Drive)>,
     nodes: Cache<Vec<u8>, CachedNode>,
     pages: Cache<Vec<u8>, (Stamp, Arc<Page>)>,
+    /// Whether anything is shared with an account.
+    receivers: Cache<UserId, (Stamp, bool)>,
     uploads: Mutex<HashMap<Uploader, Arc<Semaphore>>>,
     disk_checked_at: AtomicU64,
     /// Places for searches: each walks a whole drive.
@@ -286,6 +288,7 @@ impl Store {
                 drives: Cache::new(10_000),
                 nodes,
                 pages,
+                receivers: Cache::new(10_000),
                 uploads: Mutex::default(),
                 disk_checked_at: AtomicU64::new(0),
                 searches: Semaphore::new(SEARCHES),
@@ -341,6 +344,10 @@ impl Store {
 
     pub(crate) fn wakes(&self) -> &Arc<Wakes> {
         &self.inner.wakes
+    }
+
+    pub(crate) fn receivers(&self) -> &Cache<UserId, (Stamp, bool)> {
+        &self.inner.receivers
     }
 
     pub(crate) fn blobs(&self) -> &Blobs {

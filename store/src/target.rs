@@ -87,6 +87,12 @@ impl Target {
     }
 }
 
+impl From<Path> for Destination {
+    fn from(path: Path) -> Self {
+        Self::Path(path)
+    }
+}
+
 impl From<&Path> for Destination {
     fn from(path: &Path) -> Self {
         Self::Path(path.clone())

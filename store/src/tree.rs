@@ -9,6 +9,7 @@ use crate::caller::Caller;
 use crate::change::ChangeKind;
 use crate::condition::Condition;
 use crate::db::Tx;
+use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::mutation::{Place, Scene};
@@ -105,7 +106,8 @@ impl Store {
             if node.is_folder() && !options.shallow {
                 require_reachable(tx, &scene, node.id, &from, &to)?;
             }
-            let copy = copy_nodes(tx, &mut scene, &node, options, limits)?;
+            let drive = scene.drive;
+            let copy = copy_nodes(tx, &mut scene, &drive, &node, options, limits)?;
             node::rows::insert_entry(tx, parent, target.name()?, copy)?;
             node::rows::membership_changed(tx, parent, scene.now_ns())?;
             let copy = node::rows::find(tx, copy)?.ok_or(Error::NotFound)?;
@@ -136,6 +138,18 @@ pub(crate) fn make_room(
     if from.contains(to) || to.contains(from) {
         return Err(Error::Overlap);
     }
+    clear(tx, scene, store, target, options, condition)
+}
+
+/// Clears a destination that may be taken. Whether something was there.
+pub(crate) fn clear(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    store: &Store,
+    target: &Place,
+    options: TransferOptions,
+    condition: &Condition,
+) -> Result<bool> {
     let parent = target.parent()?.id;
     let Some(old) = target.node().cloned() else {
         scene.require(condition, parent, target.ancestors_of_parent())?;
@@ -148,7 +162,7 @@ pub(crate) fn make_room(
     if old.is_folder() {
         // A client that synchronises must hear that the members are gone, although there will be
         // something at the path again.
-        scene.record(tx, ChangeKind::RemovedTree, old.id, to)?;
+        scene.record(tx, ChangeKind::RemovedTree, old.id, target.path())?;
     }
     remove(tx, scene, store, target, &old)?;
     Ok(true)
@@ -222,10 +236,11 @@ pub(crate) fn require_reachable(
     scene.require_reachable(to, names, bytes)
 }
 
-/// Copies a node and, unless shallow, everything below it; the copy's id.
-fn copy_nodes(
+/// Copies a node of a drive that is held and, unless shallow, everything below it; the copy's id.
+pub(crate) fn copy_nodes(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
+    lender: &Drive,
     source: &Node,
     options: TransferOptions,
     limits: &Limits,
@@ -234,7 +249,7 @@ fn copy_nodes(
     let totals = if options.shallow {
         rows::of_one(tx, source)?
     } else {
-        rows::totals(tx, &scene.drive, source)?
+        rows::totals(tx, lender, source)?
     };
     scene.drive.add_nodes(totals.nodes, limits)?;
     scene

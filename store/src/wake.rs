@@ -41,8 +41,9 @@ impl Wake {
             Effect::Drive(id) => Some(Self::Drive(*id)),
             Effect::Account(id) => Some(Self::Account(*id)),
             Effect::Login(id) => Some(Self::Login(*id)),
-            // Whatever adds to the journal writes the drive's numbers too.
-            Effect::Path(..) | Effect::Tree(_) => None,
+            // Whatever adds to the journal writes the drive's numbers too; of what others share
+            // nobody is told yet.
+            Effect::Path(..) | Effect::Tree(_) | Effect::Shares(_) => None,
         }
     }
 

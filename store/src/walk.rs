@@ -28,7 +28,7 @@ pub struct Walk {
 }
 
 /// Some members of a folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Members {
     /// In the order of their NFC names, level by level.
     pub items: Vec<Located>,

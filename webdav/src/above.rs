@@ -17,7 +17,7 @@ use crate::method::{get, propfind};
 use crate::request::{Call, Target};
 use crate::status::{Failure, refused};
 
-const ALLOWED: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, PROPFIND");
+pub(crate) const ALLOWED: HeaderValue = HeaderValue::from_static("OPTIONS, GET, HEAD, PROPFIND");
 
 /// Answers a request that is about nothing in the drive.
 pub(crate) async fn handle<B>(
@@ -49,6 +49,7 @@ where
             trailing_slash: true,
             base: path.encode().trim_end_matches('/').to_owned(),
         },
+        share: None,
     };
     let node = collection(caller);
     let entry = |name: String| Entry {
@@ -98,7 +99,7 @@ fn members(prefixes: &[String], user: &str, path: &ResourcePath) -> Vec<String> 
 }
 
 /// A folder that never changes and has no place in the store.
-fn collection(caller: &Caller) -> Node {
+pub(crate) fn collection(caller: &Caller) -> Node {
     Node {
         id: NodeId::try_from(&[0; 16][..]).expect("16 bytes"),
         drive: caller.drive,

@@ -5,13 +5,13 @@ use bytes::Bytes;
 use http::header::CONTENT_RANGE;
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
-use store::{Caller, Condition, Digest, Located, Name, NodeId, Path, Stored, Written};
+use store::{Caller, Condition, Digest, Located, Name, NodeId, Path, Reached, Stored, Written};
 
 use crate::body::Body;
 use crate::checksum::Promised;
 use crate::dispatch::Dav;
 use crate::method::{get, put};
-use crate::request::{Call, Target};
+use crate::request::{Call, Share, Target};
 use crate::status::{Failure, Refusal, refused};
 
 impl Dav {
@@ -26,16 +26,12 @@ impl Dav {
         head: &Parts,
         target: &store::Target,
     ) -> Result<Response<Body>, Refusal> {
-        let located = self.store().look_up(caller, target).await?;
-        let Located { path, node } = located.ok_or(store::Error::NotFound)?;
-        if node.is_folder() {
-            return Err(store::Error::IsFolder.into());
-        }
-        let mut call = self.call(caller, head, path);
-        if matches!(target, store::Target::Node(_)) {
-            call.target.node = Some(node.id);
-        }
-        Ok(get::handle(&call).await?)
+        let reached = Reached {
+            caller: caller.clone(),
+            base: Path::root(),
+            target: target.clone(),
+        };
+        self.content_of(&reached, head).await
     }
 
     /// Answers GET and HEAD with the content of a file that was overwritten or deleted, as it was:
@@ -103,6 +99,34 @@ impl Dav {
         Ok(self.call(caller, head, Path::root()).condition()?)
     }
 
+    /// As [`Self::content`], of something that another shares.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn content_of(
+        &self,
+        reached: &Reached,
+        head: &Parts,
+    ) -> Result<Response<Body>, Refusal> {
+        let target = &reached.target;
+        let located = self.store().look_up(&reached.caller, target).await?;
+        let Located { path, node } = located.ok_or(store::Error::NotFound)?;
+        if node.is_folder() {
+            return Err(store::Error::IsFolder.into());
+        }
+        let mut call = self.call(&reached.caller, head, path);
+        if matches!(target, store::Target::Node(_)) {
+            call.target.node = Some(node.id);
+        }
+        if !reached.base.is_root() {
+            call.share = Some(Share {
+                asker: &reached.caller,
+                base: reached.base.clone(),
+            });
+        }
+        Ok(get::handle(&call).await?)
+    }
+
     fn call<'a>(&'a self, caller: &'a Caller, head: &'a Parts, path: Path) -> Call<'a> {
         Call {
             dav: self,
@@ -114,6 +138,7 @@ impl Dav {
                 trailing_slash: false,
                 base: String::new(),
             },
+            share: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::grammar::xml;
 use crate::guard;
 use crate::method::{copy_move, delete, get, patch, propfind, proppatch, put, report};
 use crate::request::Call;
+use crate::shares;
 use crate::status::{Failure, refused};
 
 /// How the drive is served.
@@ -101,12 +102,16 @@ impl Dav {
     {
         let (head, mut body) = request.into_parts();
         let answer = match guard::target(self.mounts(), &caller.username, head.uri.path()) {
+            Ok(Some(target)) if store::is_shared(caller, &target.path) => {
+                Box::pin(shares::handle(self, caller, &head, &mut body, target)).await
+            }
             Ok(Some(target)) => {
                 let call = Call {
                     dav: self,
                     caller,
                     head: &head,
                     target,
+                    share: None,
                 };
                 dispatch(&call, &mut body)
                     .await
@@ -125,7 +130,8 @@ impl Dav {
     }
 }
 
-async fn dispatch<B>(call: &Call<'_>, body: &mut B) -> Result<Response<Body>, Failure>
+/// Hands a request to its method.
+pub(crate) async fn dispatch<B>(call: &Call<'_>, body: &mut B) -> Result<Response<Body>, Failure>
 where
     B: http_body::Body<Data = Bytes> + Unpin + Send,
     B::Error: std::fmt::Display,
@@ -150,7 +156,7 @@ where
 }
 
 /// The refusal of a method that is not served anywhere.
-fn not_ours(method: &str) -> Failure {
+pub(crate) fn not_ours(method: &str) -> Failure {
     const KNOWN: [&str; 19] = [
         "ACL",
         "BASELINE-CONTROL",

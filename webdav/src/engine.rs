@@ -53,6 +53,8 @@ const ALLOWED_FOLDER: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE
      PROPPATCH, LOCK, UNLOCK, REPORT";
 const ALLOWED_FILE: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK";
+const ALLOWED_SHARED_FILE: &str =
+    "OPTIONS, GET, HEAD, PUT, PATCH, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK";
 const ALLOWED_NOWHERE: &str = "OPTIONS, PUT, MKCOL, LOCK";
 
 impl Dav {
@@ -69,7 +71,8 @@ pub(crate) async fn options(call: &Call<'_>) -> Result<Response<Body>, Failure> 
     accepted(status)?;
     let mut answer = describe(match &outcome.node {
         None => ALLOWED_NOWHERE,
-        Some(_) if call.target.path.is_root() => ALLOWED_ROOT,
+        Some(node) if call.target.path.is_root() && node.is_folder() => ALLOWED_ROOT,
+        Some(_) if call.target.path.is_root() => ALLOWED_SHARED_FILE,
         Some(node) if node.is_folder() => ALLOWED_FOLDER,
         Some(_) => ALLOWED_FILE,
     });

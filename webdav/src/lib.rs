@@ -37,6 +37,8 @@ mod property;
 #[cfg(feature = "server")]
 mod request;
 #[cfg(feature = "server")]
+mod shares;
+#[cfg(feature = "server")]
 mod status;
 #[cfg(feature = "server")]
 #[cfg(test)]

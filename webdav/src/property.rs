@@ -137,6 +137,8 @@ pub(crate) struct Facts {
     /// Whether the nodes lie in the drive, or above it.
     is_in_drive: bool,
     is_read_only: bool,
+    /// Whether `locks` are those of the nodes' drive.
+    knows_locks: bool,
     base: String,
     /// What a caller that is confined to a folder is told instead of a lock's root.
     own_href: Option<String>,
@@ -174,6 +176,7 @@ impl Facts {
             drive: call.caller.drive,
             is_in_drive: true,
             is_read_only: call.caller.read_only,
+            knows_locks: true,
             base: call.target.base.clone(),
             own_href,
         })
@@ -189,6 +192,20 @@ impl Facts {
             is_read_only: true,
             ..self
         }
+    }
+
+    /// For things that lie in the drives of several others: of their locks nothing is known here.
+    pub fn of_others(self) -> Self {
+        Self {
+            usage: None,
+            knows_locks: false,
+            ..self.above_the_drive()
+        }
+    }
+
+    /// For one of them, which may be changed or only be read.
+    pub fn may_write(&mut self, may_write: bool) {
+        self.is_read_only = !may_write;
     }
 }
 
@@ -397,6 +414,9 @@ fn content_type(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
 
 fn lock_discovery(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     let facts = subject.facts;
+    if !facts.knows_locks {
+        return false;
+    }
     if facts.locks.is_empty() {
         return true;
     }
@@ -426,13 +446,18 @@ fn lock_discovery(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
             },
             owner_xml: lock.owner_xml.as_deref(),
             timeout_s: u32::try_from(left_s.max(0)).unwrap_or(u32::MAX),
-            // Nobody but its owner sees a drive.
+            // Knowing it is not enough: it must be sent by whoever holds the lock.
             token: Some(&lock.token),
             root_href: &root_href,
         }
         .write(out);
     }
     true
+}
+
+/// Whether it is a folder that has no place in the store.
+fn is_fixed(node: &Node) -> bool {
+    node.id.as_bytes() == [0; 16]
 }
 
 /// The same numbers for every collection: the drive has one quota.
@@ -449,6 +474,7 @@ fn quota(subject: &Subject<'_>, out: &mut Vec<u8>, number: fn(&Usage) -> u64) ->
 fn report_set(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     subject.node.is_folder()
         && subject.facts.is_in_drive
+        && !is_fixed(subject.node)
         && put(
             out,
             "<D:supported-report><D:report><D:sync-collection/></D:report></D:supported-report>",
@@ -457,7 +483,7 @@ fn report_set(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
 
 fn sync_token(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     match subject.facts.cursor {
-        Some(cursor) if subject.node.is_folder() => {
+        Some(cursor) if subject.node.is_folder() && !is_fixed(subject.node) => {
             put(out, &token_of(subject.facts.drive, cursor))
         }
         _ => false,
@@ -504,6 +530,7 @@ fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
 fn permissions(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     let letters = match (subject.facts.is_read_only, subject.node.is_folder()) {
         (true, _) => "G",
+        _ if is_fixed(subject.node) => "G",
         (false, false) => "GDNVW",
         (false, true) if subject.is_root => "GCK",
         (false, true) => "GDNVCK",
@@ -572,7 +599,7 @@ pub(crate) fn of_entry<'a>(
 
 /// The name that a path shows: the drive's root shows its owner's.
 pub(crate) fn display_name(call: &Call<'_>) -> Arc<str> {
-    match call.target.path.name() {
+    match call.name() {
         Some(name) => Arc::from(name.as_str()),
         None => Arc::clone(&call.caller.username),
     }

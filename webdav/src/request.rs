@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::request::Parts;
-use store::{Caller, Condition, Found, NodeId, Path, State, Store, Stored};
+use store::{
+    Caller, Condition, Found, Name, NodeId, Path, Reached, State, Store, Stored, Via, is_shared,
+};
 
 use crate::dispatch::Dav;
 use crate::grammar::destination;
@@ -22,6 +24,17 @@ pub(crate) struct Call<'a> {
     pub head: &'a Parts,
     /// What it is about.
     pub target: Target,
+    /// Where that is, when it lies in another's drive: `caller` is then the one derived for it.
+    pub share: Option<Share<'a>>,
+}
+
+/// A place in another's drive, as its receiver sees it.
+#[derive(Debug, Clone)]
+pub(crate) struct Share<'a> {
+    /// Who asks, in their own drive.
+    pub asker: &'a Caller,
+    /// Where the derived caller's paths start, as those of `asker` go.
+    pub base: Path,
 }
 
 /// A path of the caller, and how the client spells it.
@@ -118,6 +131,49 @@ impl Call<'_> {
         Ok(Target::new(mounted)?)
     }
 
+    /// The request's caller and target, to be compared with a destination.
+    pub fn reached(&self) -> Reached {
+        Reached {
+            caller: self.caller.clone(),
+            base: self
+                .share
+                .as_ref()
+                .map_or_else(Path::root, |share| share.base.clone()),
+            target: store::Target::Path(self.target.path.clone()),
+        }
+    }
+
+    /// Who asks, in their own drive.
+    pub fn asker(&self) -> &Caller {
+        self.share.as_ref().map_or(self.caller, |share| share.asker)
+    }
+
+    /// The last name of what it is about; none for the root of a drive.
+    pub fn name(&self) -> Option<&Name> {
+        let base = self.share.as_ref().and_then(|share| share.base.name());
+        self.target.path.name().or(base)
+    }
+
+    /// A path of the asker as one of the caller; none where it leads elsewhere.
+    fn relative(&self, path: Path) -> Option<Path> {
+        match &self.share {
+            Some(share) => {
+                let depth = share.base.depth();
+                share.base.contains(&path).then(|| path.below(depth))
+            }
+            None if self.caller.via != Via::Own || is_shared(self.caller, &path) => None,
+            None => Some(path),
+        }
+    }
+
+    /// What `If` names, as paths of the caller; none for what cannot be one.
+    fn tagged_paths(&self, preconditions: &Preconditions) -> Vec<Option<Path>> {
+        let paths = preconditions.tagged_paths().iter();
+        paths
+            .map(|path| self.relative(Path::parse(path.as_ref()?.as_str()).ok()?))
+            .collect()
+    }
+
     /// The href of a path that the store named, which counts from the drive's root.
     ///
     /// A caller confined to a folder is not told what lies above it: it reads the target's own.
@@ -146,7 +202,7 @@ impl Call<'_> {
                 ..Condition::default()
             });
         }
-        let tagged = tagged_paths(&preconditions);
+        let tagged = self.tagged_paths(&preconditions);
         // The check wants a state, or none, for each resource that `If` names; the store has only
         // those that are paths.
         let is_ours: Vec<bool> = tagged.iter().map(Option::is_some).collect();
@@ -228,7 +284,7 @@ impl Call<'_> {
             })
         };
         let mut tagged = Vec::new();
-        for path in tagged_paths(preconditions) {
+        for path in self.tagged_paths(preconditions) {
             let Some(path) = path else {
                 tagged.push(None);
                 continue;
@@ -249,14 +305,6 @@ fn has_conditions(headers: &HeaderMap) -> bool {
         let name = name.as_str();
         name.starts_with("if") || name == "lock-token"
     })
-}
-
-/// What `If` names, as paths of the store; none for what cannot be one.
-fn tagged_paths(preconditions: &Preconditions) -> Vec<Option<Path>> {
-    let paths = preconditions.tagged_paths().iter();
-    paths
-        .map(|path| Path::parse(path.as_ref()?.as_str()).ok())
-        .collect()
 }
 
 fn states_of(snapshots: &[Option<Snapshot>]) -> Vec<Option<ResourceState<'_>>> {

@@ -190,9 +190,11 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
         ),
         Error::IsFolder => (StatusCode::METHOD_NOT_ALLOWED, None),
         Error::Forbidden => (StatusCode::FORBIDDEN, Some(Condition::NeedPrivileges)),
-        Error::Protected | Error::Overlap | Error::RegistrationClosed | Error::WrongInvitation => {
-            (StatusCode::FORBIDDEN, None)
-        }
+        Error::Protected
+        | Error::Reserved
+        | Error::Overlap
+        | Error::RegistrationClosed
+        | Error::WrongInvitation => (StatusCode::FORBIDDEN, None),
         Error::PreconditionFailed => (StatusCode::PRECONDITION_FAILED, None),
         Error::Locked { .. } => (StatusCode::LOCKED, Some(Condition::LockTokenSubmitted)),
         Error::LockConflict { .. } => (StatusCode::LOCKED, Some(Condition::NoConflictingLock)),

@@ -16,7 +16,8 @@ use http::request::Parts;
 use http::{StatusCode, header};
 use serde::{Deserialize, Serialize};
 use store::{
-    Destination, Error, Located, Name, Node, NodeChange, NodeId, Target, TransferOptions, Walk,
+    Caller, Destination, Error, Located, Members, Name, Node, NodeChange, NodeId, Reach, Reached,
+    SHARED, Target, TransferOptions, Walk, is_shared,
 };
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -53,7 +54,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
 }
 
 /// What the address names: `/files/{id}…` by id, `/files…?path=` by path.
-struct Named(Target);
+pub(super) struct Named(pub(super) Target);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -82,6 +83,9 @@ struct ListQuery {
     path: Option<String>,
     /// Its id, instead of the path.
     id: Option<String>,
+    /// `all`: everything one has access to, one's own and what others share; instead of both.
+    #[param(inline)]
+    scope: Option<Scope>,
     /// Whether the members of each folder follow it.
     #[serde(default)]
     recursive: bool,
@@ -90,6 +94,14 @@ struct ListQuery {
     limit: Option<u32>,
     /// The part before's `next_cursor`.
     cursor: Option<String>,
+}
+
+/// How far a list goes.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum Scope {
+    /// One's own drive and what others share, with everything in it.
+    All,
 }
 
 /// What is there: a folder with a part of what it holds, or a file.
@@ -118,6 +130,13 @@ async fn list(
     who: Authenticated,
     Asked(query): Asked<ListQuery>,
 ) -> Result<Json<Listed>, Problem> {
+    if let Some(Scope::All) = query.scope {
+        if query.path.is_some() || query.id.is_some() {
+            return Err(bad_query("All there is has neither path nor id."));
+        }
+        let part = Part::new(query.limit, query.cursor.as_deref(), read_cursor)?;
+        return everything(&state, &who, part).await;
+    }
     let target: Target = match (&query.path, &query.id) {
         (Some(_), Some(_)) => return Err(bad_query("Either path or id, not both.")),
         (None, Some(id)) => node(id)?.into(),
@@ -125,20 +144,28 @@ async fn list(
     };
     let part = Part::new(query.limit, query.cursor.as_deref(), read_cursor)?;
     let store = state.store();
-    let found = store.look_up(&who.caller, &target).await?;
+    if let Target::Path(path) = &target
+        && is_shared(&who.caller, path)
+        && path.depth() == 1
+    {
+        return shares(&state, &who, query.recursive, part).await;
+    }
+    let place = reach(&state, &who.caller, target).await?;
+    let (caller, target) = (place.caller(), place.target());
+    let found = store.look_up(caller, target).await?;
     let found = found.ok_or(Error::NotFound)?;
     if !found.node.is_folder() {
-        return Ok(Json(Listed::File(file(&found))));
+        return Ok(Json(Listed::File(place.file(&found))));
     }
     let walk = Walk {
         is_deep: query.recursive,
         limit: part.limit(),
         after: part.after,
     };
-    let members = store.members(&who.caller, &target, walk).await?;
+    let members = store.members(caller, target, walk).await?;
     Ok(Json(Listed::Folder(FileList {
-        folder: file(&found),
-        items: members.items.iter().map(file).collect(),
+        folder: place.file(&found),
+        items: members.items.iter().map(|one| place.file(one)).collect(),
         next_cursor: members.next.map(|path| write_cursor(&path)),
     })))
 }
@@ -156,8 +183,12 @@ async fn show(
     who: Authenticated,
     Named(target): Named,
 ) -> Result<Json<File>, Problem> {
-    let found = state.store().look_up(&who.caller, &target).await?;
-    Ok(Json(file(&found.ok_or(Error::NotFound)?)))
+    let place = reach(&state, &who.caller, target).await?;
+    let found = state
+        .store()
+        .look_up(place.caller(), place.target())
+        .await?;
+    Ok(Json(place.file(&found.ok_or(Error::NotFound)?)))
 }
 
 /// Renames, moves or dates a file or folder, in one step.
@@ -171,9 +202,9 @@ async fn show(
     request_body = FileChange,
     responses(
         (status = 200, body = File),
-        (status = 403, description = "forbidden, protected, overlap"),
+        (status = 403, description = "forbidden, protected, reserved, overlap"),
         (status = 404, description = "not_found"),
-        (status = 409, description = "already_exists, parent_missing, not_folder"),
+        (status = 409, description = "already_exists, parent_missing, not_folder, over_border"),
         (status = 412, description = "precondition_failed"),
         (status = 422, description = "invalid_name, limit_exceeded"),
         (status = 423, description = "locked"),
@@ -187,16 +218,27 @@ async fn change(
     head: Parts,
     Json(change): Json<FileChange>,
 ) -> Result<Json<File>, Problem> {
-    let condition = state.dav.condition(&who.caller, &head)?;
-    let to = destination(change.path, change.parent_id, change.name)?;
+    let place = reach(&state, &who.caller, target).await?;
+    let condition = state.dav.condition(place.caller(), &head)?;
+    let store = state.store();
+    let to = match destination(change.path, change.parent_id, change.name)? {
+        None => None,
+        Some(to) => {
+            let (there, to) = store.reach_destination(&who.caller, &place.0, to).await?;
+            if !there.is_with(&place.0) {
+                return Err(Problem::over_border());
+            }
+            Some(to)
+        }
+    };
     let change = NodeChange {
         to,
         overwrite: change.replace,
         modified_ns: instant("modified_at", change.modified_at.as_deref())?,
     };
-    let store = state.store();
-    let changed = store.change_node(&who.caller, target, change, condition);
-    Ok(Json(file(&changed.await?)))
+    let target = place.target().clone();
+    let changed = store.change_node(place.caller(), target, change, condition);
+    Ok(Json(place.file(&changed.await?)))
 }
 
 /// Copies a file, or a folder with all it holds.
@@ -211,7 +253,7 @@ async fn change(
     responses(
         (status = 201, body = File, headers(("Location" = String))),
         (status = 200, body = File, description = "Something was replaced."),
-        (status = 403, description = "forbidden, protected, overlap"),
+        (status = 403, description = "forbidden, protected, reserved, overlap"),
         (status = 404, description = "not_found"),
         (status = 409, description = "already_exists, parent_missing, not_folder"),
         (status = 412, description = "precondition_failed"),
@@ -227,7 +269,8 @@ async fn copy(
     head: Parts,
     Json(copy): Json<FileCopy>,
 ) -> Result<Response, Problem> {
-    let condition = state.dav.condition(&who.caller, &head)?;
+    let place = reach(&state, &who.caller, target).await?;
+    let condition = state.dav.condition(place.caller(), &head)?;
     let to = destination(copy.path, copy.parent_id, copy.name)?.ok_or_else(|| Error::Invalid {
         field: "path",
         reason: "or parent_id or name must say where the copy goes".to_owned(),
@@ -238,13 +281,20 @@ async fn copy(
         modified_ns: None,
     };
     let store = state.store();
-    let copied = store.copy_tree(&who.caller, target, to, options, condition);
-    let copied = copied.await?;
+    let (there, to) = store.reach_destination(&who.caller, &place.0, to).await?;
+    let (from, target) = (place.caller(), place.target().clone());
+    let copied = if there.is_with(&place.0) {
+        store.copy_tree(from, target, to, options, condition).await
+    } else {
+        let caller = &there.caller;
+        let copied = store.copy_across(from, target, caller, to, options, condition);
+        copied.await
+    }?;
     let located = Located {
         path: copied.path,
         node: copied.node,
     };
-    Ok(stored(&located, copied.created))
+    Ok(stored(Place(there).file(&located), copied.created))
 }
 
 /// Deletes a file, or a folder with all it holds, into the trash.
@@ -270,9 +320,11 @@ async fn remove(
     Named(target): Named,
     head: Parts,
 ) -> Result<Json<File>, Problem> {
-    let condition = state.dav.condition(&who.caller, &head)?;
-    let removed = state.store().delete(&who.caller, target, condition).await?;
-    Ok(Json(file(&removed)))
+    let place = reach(&state, &who.caller, target).await?;
+    let condition = state.dav.condition(place.caller(), &head)?;
+    let target = place.target().clone();
+    let removed = state.store().delete(place.caller(), target, condition);
+    Ok(Json(place.file(&removed.await?)))
 }
 
 /// Makes a folder, with `parents` those missing above it too.
@@ -285,7 +337,8 @@ async fn remove(
     responses(
         (status = 201, body = File, headers(("Location" = String))),
         (status = 200, body = File, description = "It was there already."),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected, reserved"),
+        (status = 404, description = "not_found"),
         (status = 409, description = "already_exists, parent_missing, not_folder"),
         (status = 412, description = "precondition_failed"),
         (status = 422, description = "invalid_name, limit_exceeded"),
@@ -299,29 +352,169 @@ async fn make_folder(
     head: Parts,
     Json(new): Json<NewFolder>,
 ) -> Result<Response, Problem> {
-    let condition = state.dav.condition(&who.caller, &head)?;
     let path = store::Path::parse(&new.path)?;
+    let (place, path) = reach_new(&state, &who.caller, path).await?;
+    let condition = state.dav.condition(place.caller(), &head)?;
     let store = state.store();
     let (made, is_new) = if new.parents {
-        store.make_folders(&who.caller, &path, condition).await?
+        store.make_folders(place.caller(), &path, condition).await?
     } else {
-        let node = store.make_folder(&who.caller, &path, condition).await?;
+        let node = store.make_folder(place.caller(), &path, condition).await?;
         (Located { path, node }, true)
     };
-    Ok(stored(&made, is_new))
+    Ok(stored(place.file(&made), is_new))
 }
 
 /// The answer to what has stored something: 201, or 200 where there was something before.
-fn stored(located: &Located, is_new: bool) -> Response {
-    let body = Json(file(located));
+fn stored(file: File, is_new: bool) -> Response {
+    let location = format!("/api/v1/files/{}", file.id);
+    let body = Json(file);
     if !is_new {
         return body.into_response();
     }
-    let location = format!("/api/v1/files/{}", located.node.id);
     (StatusCode::CREATED, [(header::LOCATION, location)], body).into_response()
 }
 
-fn file(located: &Located) -> File {
+/// A place in a drive, which may be another's, and how it is told to whoever asks.
+pub(super) struct Place(Reached);
+
+/// Where a target of the caller lies.
+pub(super) async fn reach(
+    state: &AppState,
+    caller: &Caller,
+    target: Target,
+) -> Result<Place, Problem> {
+    match state.store().reach(caller, &target).await? {
+        Some(Reach::Drive(reached)) => Ok(Place(*reached)),
+        Some(Reach::Shares) => Err(Error::Protected.into()),
+        None => Err(Problem::not_found()),
+    }
+}
+
+/// Likewise, of a path where something is to be made: not among what others share.
+pub(super) async fn reach_new(
+    state: &AppState,
+    caller: &Caller,
+    path: store::Path,
+) -> Result<(Place, store::Path), Problem> {
+    let target = Target::Path(path);
+    let Some(Reach::Drive(reached)) = state.store().reach(caller, &target).await? else {
+        return Err(Error::Protected.into());
+    };
+    let path = reached.path().cloned().unwrap_or_default();
+    Ok((Place(*reached), path))
+}
+
+impl Place {
+    /// Who may do what there.
+    pub(super) fn caller(&self) -> &Caller {
+        &self.0.caller
+    }
+
+    /// The place, as that caller's paths go.
+    pub(super) fn target(&self) -> &Target {
+        &self.0.target
+    }
+
+    /// A path of that caller as one of whoever asks.
+    fn path(&self, path: &store::Path) -> String {
+        let base = &self.0.base;
+        match (base.is_root(), path.is_root()) {
+            (true, _) => path.to_string(),
+            (false, true) => base.to_string(),
+            (false, false) => format!("{base}{path}"),
+        }
+    }
+
+    /// What is there, as the API has it.
+    fn file(&self, located: &Located) -> File {
+        file_at(self.path(&located.path), &located.node)
+    }
+}
+
+/// The folder of what others share, which is nowhere stored.
+async fn shares(
+    state: &AppState,
+    who: &Authenticated,
+    recursive: bool,
+    part: Part<store::Path>,
+) -> Result<Json<Listed>, Problem> {
+    let (store, caller) = (state.store(), &who.caller);
+    if !store.has_shares(caller).await? {
+        return Err(Problem::not_found());
+    }
+    let after = part.after.as_ref();
+    let found = store.shared_members(caller, after, recursive, part.limit());
+    let found = found.await?;
+    Ok(Json(Listed::Folder(FileList {
+        folder: shares_folder(),
+        items: found.items.iter().map(own_file).collect(),
+        next_cursor: found.next.as_ref().map(write_cursor),
+    })))
+}
+
+/// All that one has access to: one's own, then what others share, with everything in it.
+async fn everything(
+    state: &AppState,
+    who: &Authenticated,
+    part: Part<store::Path>,
+) -> Result<Json<Listed>, Problem> {
+    let (store, caller) = (state.store(), &who.caller);
+    let root = Target::Path(store::Path::root());
+    let folder = store.look_up(caller, &root).await?.ok_or(Error::NotFound)?;
+    let is_past_own = |path: &store::Path| is_shared(caller, path);
+    let mut found = if part.after.as_ref().is_some_and(is_past_own) {
+        Members::default()
+    } else {
+        let walk = Walk {
+            is_deep: true,
+            after: part.after.clone(),
+            limit: part.limit(),
+        };
+        store.members(caller, &root, walk).await?
+    };
+    if found.next.is_none() && store.has_shares(caller).await? {
+        let told = u32::try_from(found.items.len()).unwrap_or(u32::MAX);
+        let left = part.limit().saturating_sub(told);
+        if left == 0 {
+            found.next = Some(store::Path::parse(SHARED)?);
+        } else {
+            let after = part.after.as_ref().filter(|path| is_past_own(path));
+            let more = store.shared_members(caller, after, true, left).await?;
+            found.items.extend(more.items);
+            found.next = more.next;
+        }
+    }
+    Ok(Json(Listed::Folder(FileList {
+        folder: own_file(&folder),
+        items: found.items.iter().map(own_file).collect(),
+        next_cursor: found.next.as_ref().map(write_cursor),
+    })))
+}
+
+/// [`store::SHARED`] as a folder.
+fn shares_folder() -> File {
+    let never = rfc3339(0);
+    File {
+        id: uuid_of_nothing(),
+        name: SHARED.to_owned(),
+        path: format!("/{SHARED}"),
+        kind: "folder".to_owned(),
+        size_bytes: 0,
+        sha256: None,
+        etag: "\"shared\"".to_owned(),
+        created_at: never.clone(),
+        modified_at: never,
+    }
+}
+
+/// The id of what has no node.
+fn uuid_of_nothing() -> String {
+    "00000000-0000-0000-0000-000000000000".to_owned()
+}
+
+/// What is at a path of whoever asks.
+pub(super) fn own_file(located: &Located) -> File {
     file_at(located.path.to_string(), &located.node)
 }
 
@@ -396,7 +589,7 @@ pub(super) fn read_cursor(cursor: &str) -> Option<store::Path> {
     (!path.is_root()).then_some(path)
 }
 
-fn bad_query(detail: &'static str) -> Problem {
+pub(super) fn bad_query(detail: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, code::INVALID_QUERY, detail)
 }
 

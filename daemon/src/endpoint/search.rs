@@ -32,7 +32,7 @@ struct SearchQuery {
     cursor: Option<String>,
 }
 
-/// Finds files and folders of one's own drive by a part of their name.
+/// Finds files and folders of one's own, and of what others share, by a part of their name.
 ///
 /// In the order of names.
 #[utoipa::path(
@@ -77,6 +77,16 @@ fn read_cursor(text: &str) -> Option<(String, NodeId)> {
     let name = std::str::from_utf8(name).ok()?;
     let name = Some(name).filter(|name| !name.chars().any(char::is_control))?;
     Some((name.to_owned(), NodeId::try_from(id).ok()?))
+}
+
+/// A name as a cursor.
+pub(super) fn write_text(name: &str) -> String {
+    URL_SAFE_NO_PAD.encode(name)
+}
+
+pub(super) fn read_text(cursor: &str) -> Option<String> {
+    let name = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+    Some(name).filter(|name| store::Name::new(name).is_ok())
 }
 
 #[cfg(test)]

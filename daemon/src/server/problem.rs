@@ -76,8 +76,12 @@ codes! {
     pub const IS_FOLDER: &str = "is_folder";
     /// A file where a folder is needed.
     pub const NOT_FOLDER: &str = "not_folder";
-    /// The drive's root stays where it is.
+    /// The root of a drive or share stays where it is; only its owner deletes what is shared.
     pub const PROTECTED: &str = "protected";
+    /// The name at a drive's root that stands for what others share.
+    pub const RESERVED: &str = "reserved";
+    /// What is moved into or out of a share is copied and then deleted.
+    pub const OVER_BORDER: &str = "over_border";
     /// A folder onto or into itself.
     pub const OVERLAP: &str = "overlap";
     /// `If-Match`, `If-None-Match` or another condition does not hold.
@@ -196,6 +200,12 @@ impl Problem {
             upgrade: Some(("websocket", "13")),
             ..Self::new(StatusCode::UPGRADE_REQUIRED, code::UPGRADE_REQUIRED, detail)
         }
+    }
+
+    /// What lies in one drive cannot be moved into another.
+    pub fn over_border() -> Self {
+        let detail = "What is moved into or out of a share is copied and then deleted.";
+        Self::new(StatusCode::CONFLICT, code::OVER_BORDER, detail)
     }
 
     /// Says which file of a form it is about.
@@ -437,6 +447,7 @@ impl From<store::Error> for Problem {
             Error::RegistrationClosed => (StatusCode::FORBIDDEN, code::REGISTRATION_CLOSED),
             Error::WrongInvitation => (StatusCode::FORBIDDEN, code::WRONG_INVITATION),
             Error::Protected => (StatusCode::FORBIDDEN, code::PROTECTED),
+            Error::Reserved => (StatusCode::FORBIDDEN, code::RESERVED),
             Error::Overlap => (StatusCode::FORBIDDEN, code::OVERLAP),
             Error::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, code::PRECONDITION_FAILED)

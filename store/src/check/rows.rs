@@ -47,6 +47,7 @@ pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     drives(tx, &mut faults)?;
     trash(tx, &mut faults)?;
     versions(tx, &mut faults)?;
+    shares(tx, &mut faults)?;
     capacity(tx, &mut faults)?;
     Ok(faults)
 }
@@ -170,6 +171,35 @@ fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
         faults.push(format!("blob {digest} is referred to but unknown"));
     }
     Ok(())
+}
+
+/// Grants and offers are of something in their drive, which counts at least as many.
+fn shares(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
+    tx.each(
+        "SELECT s.node_id FROM ( \
+             SELECT node_id, drive_id FROM access_grant \
+             UNION ALL SELECT node_id, drive_id FROM transfer) s \
+         LEFT JOIN node n ON n.id = s.node_id AND n.drive_id = s.drive_id WHERE n.id IS NULL",
+        args![],
+        |row| {
+            let node: NodeId = row.get(0)?;
+            faults.push(format!(
+                "node {node} is shared, but not in the drive it is shared from"
+            ));
+            Ok(())
+        },
+    )?;
+    tx.each(
+        "SELECT d.id FROM drive d WHERE d.share_count < \
+             (SELECT COUNT(*) FROM access_grant g WHERE g.drive_id = d.id) \
+             + (SELECT COUNT(*) FROM transfer t WHERE t.drive_id = d.id)",
+        args![],
+        |row| {
+            let drive: DriveId = row.get(0)?;
+            faults.push(format!("drive {drive} shares more than it counts"));
+            Ok(())
+        },
+    )
 }
 
 #[expect(clippy::too_many_lines, reason = "a statement and what it counts")]

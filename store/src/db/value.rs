@@ -12,7 +12,7 @@ use crate::digest::Digest;
 use crate::error::{Error, Result};
 use crate::id::{
     AppPasswordId, AssetContentId, AssetId, AuditId, DownloadId, DriveId, GrantId, InvitationId,
-    LinkId, LoginId, ManifestId, NodeId, ReservationId, UploadId, UserId, VersionId,
+    LinkId, LoginId, ManifestId, NodeId, ReservationId, TransferId, UploadId, UserId, VersionId,
 };
 
 /// One argument of a statement. `None` is a typed NULL, as PostgreSQL wants it.
@@ -98,6 +98,7 @@ bytes_value!(
     ManifestId,
     NodeId,
     ReservationId,
+    TransferId,
     UploadId,
     UserId,
     VersionId

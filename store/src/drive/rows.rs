@@ -12,7 +12,8 @@ macro_rules! select_drive {
             "SELECT id, root_id, limit_bytes, used_bytes, reserved_bytes, file_count, \
                  lock_count, change_number, change_floor, node_count, property_bytes, \
                  publication_count, published_bytes, version_count, versions_bytes, \
-                 trash_count, trash_bytes, trash_nodes, trash_property_bytes, asset_bytes \
+                 trash_count, trash_bytes, trash_nodes, trash_property_bytes, asset_bytes, \
+                 share_count \
              FROM drive ",
             $rest
         )
@@ -37,6 +38,7 @@ fn read(row: &Row<'_>) -> Result<Drive> {
             asset_bytes: row.get(19)?,
         },
         lock_count: row.get(6)?,
+        shares: row.get(20)?,
         change_number: row.get(7)?,
         change_floor: row.get(8)?,
         nodes: row.get(9)?,
@@ -83,8 +85,9 @@ pub(crate) fn insert(
         "INSERT INTO drive (id, owner_id, root_id, limit_bytes, used_bytes, reserved_bytes, \
              file_count, node_count, property_bytes, publication_count, published_bytes, \
              version_count, versions_bytes, trash_count, trash_bytes, trash_nodes, \
-             trash_property_bytes, asset_bytes, lock_count, change_number, change_floor, created_at) \
-         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
+             trash_property_bytes, asset_bytes, share_count, lock_count, change_number, \
+             change_floor, created_at) \
+         VALUES ($1, $2, $3, $4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, $5)",
         args![id, owner, root, limit_bytes, now_ms],
     )?;
     Ok(())
@@ -97,7 +100,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
              change_number = $6, change_floor = $7, node_count = $8, property_bytes = $9, \
              publication_count = $10, published_bytes = $11, version_count = $12, \
              versions_bytes = $13, trash_count = $14, trash_bytes = $15, trash_nodes = $16, \
-             trash_property_bytes = $17, asset_bytes = $18 WHERE id = $1",
+             trash_property_bytes = $17, asset_bytes = $18, share_count = $19 WHERE id = $1",
         args![
             drive.id,
             drive.usage.used_bytes,
@@ -117,6 +120,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, drive: &Drive) -> Result<()> {
             drive.trash_nodes,
             drive.trash_property_bytes,
             drive.usage.asset_bytes,
+            drive.shares,
         ],
     )?;
     tx.effect(Effect::Drive(drive.id));

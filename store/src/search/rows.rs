@@ -3,13 +3,15 @@
 use super::{Hit, Hits};
 use crate::db::{Tx, args};
 use crate::error::Result;
-use crate::id::NodeId;
+use crate::id::{NodeId, UserId};
 use crate::node::rows::{columns, read};
+use crate::reach::SHARED;
 
-/// Walks the tree below `root` and keeps what matches; one statement however large the tree.
+/// Walks the tree below `root`, and what is shared with an account, and keeps what matches; one statement however large the tree.
 pub(super) fn find(
     tx: &mut Tx<'_>,
     root: NodeId,
+    receiver: Option<UserId>,
     pattern: &str,
     after: Option<(String, NodeId)>,
     limit: u32,
@@ -22,9 +24,14 @@ pub(super) fn find(
     let (mut last, mut is_last_part) = (None, true);
     tx.each(
         concat!(
-            "WITH RECURSIVE tree (node_id, path, folded) AS ( \
+            "WITH RECURSIVE start (node_id, path, folded) AS ( \
                  SELECT e.node_id, '/' || e.name, COALESCE(e.name_folded, e.name_nfc) \
                      FROM entry e WHERE e.parent_id = $1 \
+                 UNION \
+                 SELECT g.node_id, $7 || g.mount_name, COALESCE(g.mount_folded, g.mount_key) \
+                     FROM access_grant g WHERE g.account_id = $6), \
+             tree (node_id, path, folded) AS ( \
+                 SELECT node_id, path, folded FROM start \
                  UNION ALL \
                  SELECT e.node_id, t.path || '/' || e.name, COALESCE(e.name_folded, e.name_nfc) \
                      FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id), \
@@ -38,7 +45,15 @@ pub(super) fn find(
             " FROM part p CROSS JOIN node n WHERE n.id = p.node_id ORDER BY p.folded, p.node_id"
         ),
         // One more than the part holds tells whether there is another.
-        args![root, pattern, name, id, limit + 1],
+        args![
+            root,
+            pattern,
+            name,
+            id,
+            limit + 1,
+            receiver,
+            format!("/{SHARED}/")
+        ],
         |row| {
             if items.len() == limit as usize {
                 is_last_part = false;

@@ -13,6 +13,7 @@ use crate::clock::World;
 use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Result};
+use crate::grant;
 use crate::id::UserId;
 use crate::link;
 use crate::login;
@@ -306,10 +307,12 @@ fn remove(
     let user = rows::lock(tx, id)?;
     let mut drive = drive::rows::lock(tx, user.drive)?;
     asset::author_removed(tx, id, &mut drive)?;
+    grant::end_all(tx, drive.id)?;
     trash::rows::abandon(tx, drive.id)?;
     tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
     resumable::rows::abandon_all(tx, id, drive.id)?;
-    // Names, log-ins, app passwords, locks, reservations and changes go with these rows.
+    // Names, log-ins, app passwords, locks, reservations and changes go with these rows, and so does
+    // what others share with the account.
     rows::delete(tx, id, drive.id)?;
     // Last: every writer waits for that row.
     rows::give_back(tx, drive.usage.used_bytes, drive.usage.reserved_bytes)?;

@@ -54,6 +54,14 @@ impl UserName {
         Ok(name)
     }
 
+    /// Checks what somebody types as the name of another: a user name or an e-mail address.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] that says what is wrong, in `field`.
+    pub(crate) fn named(field: &'static str, text: &str) -> Result<Self> {
+        Self::parse(field, text)
+    }
+
     fn parse(field: &'static str, text: &str) -> Result<Self> {
         let given: Vec<&str> = text.split(' ').filter(|part| !part.is_empty()).collect();
         let given = given.join(" ");

@@ -18,6 +18,7 @@ mod office;
 mod options;
 mod properties;
 mod put;
+mod shares;
 mod sync_apps;
 mod xml;
 

@@ -376,3 +376,63 @@ async fn an_upload_that_breaks_off_leaves_nothing() {
 fn is_empty(folder: &Path) -> bool {
     std::fs::read_dir(folder).map_or(0, Iterator::count) == 0
 }
+
+/// "Transfer while the owner writes: quota sums stay right."
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_given_away_while_it_is_written_is_charged_once() {
+    let world = World::start().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    let api =
+        |who: &Dav, method: &str, path: &str| who.request_at(method, &format!("/api/v1{path}"));
+    for round in 0..5 {
+        let folder = format!("/t{round}");
+        alice.mkcol(&folder).await.must_be(201);
+        for file in 0..4 {
+            let first = content(file, SIZE);
+            alice
+                .put(&format!("{folder}/f{file}"), first)
+                .await
+                .must_be(201);
+        }
+        let offer = api(&alice, "POST", &format!("/files/transfer?path={folder}"));
+        let offer = offer.json(&serde_json::json!({ "to": "bob" })).send().await;
+        let offer = offer.must_be(202).json()["id"].as_str().unwrap().to_owned();
+        // Whoever writes is done before, or finds nothing.
+        let writers = (0..16).map(|n| {
+            let path = format!("{folder}/f{}", n % 8);
+            alice
+                .request("PUT", &path)
+                .body(content(20 + n, SIZE / 2 + n * 10_000))
+        });
+        let accept = api(&bob, "POST", &format!("/transfers/{offer}/accept"));
+        let (answers, accepted) = tokio::join!(race(writers.collect()), accept.send());
+        accepted.must_be(200);
+        for answer in answers {
+            answer.must_be_one_of(&[201, 204, 404, 409, 503]);
+        }
+        alice.propfind(&folder, "0").await.must_be(404);
+        bob.propfind(&folder, "0").await.must_be(207);
+    }
+    let numbers = async |who: &Dav| {
+        let usage = api(who, "GET", "/me/usage")
+            .send()
+            .await
+            .must_be(200)
+            .json();
+        let list = api(who, "GET", "/files?recursive=true&limit=1000")
+            .send()
+            .await;
+        let list = list.must_be(200).json();
+        let sizes = list["items"].as_array().unwrap().iter();
+        let sum: u64 = sizes.map(|one| one["size_bytes"].as_u64().unwrap()).sum();
+        let of = |name: &str| usage[name].as_u64().unwrap();
+        (of("used_bytes") >= sum, of("reserved_bytes"), of("files"))
+    };
+    until("nothing stays reserved", Duration::from_mins(1), || async {
+        numbers(&alice).await == (true, 0, 0) && numbers(&bob).await.1 == 0
+    })
+    .await;
+    assert!(numbers(&bob).await.0 && numbers(&bob).await.2 >= 20);
+    let checked = world.cli(&["check"], "").await;
+    assert!(checked.status.success(), "{checked:?}");
+}

@@ -18,6 +18,7 @@ mod operations;
 mod requirements;
 mod roles;
 mod search;
+mod sharing;
 mod sockets;
 mod space;
 mod store;

@@ -219,6 +219,7 @@ async fn theirs(
         caller: &drive.caller,
         head: &head,
         target: crate::request::Target::new(target).unwrap(),
+        share: None,
     };
     let wish = Wish {
         token: lock_token::from_random(call.dav.options().world.bytes()),

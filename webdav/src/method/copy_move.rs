@@ -1,8 +1,11 @@
 //! COPY and MOVE (RFC 4918 §9.8, §9.9): one transaction each, whatever the size of the tree.
+//!
+//! Into a share and out of it only COPY leads: who owns the target is charged for it, and nobody
+//! takes away what another owns.
 
 use http::header::ETAG;
 use http::{HeaderValue, Response, StatusCode};
-use store::TransferOptions;
+use store::{Destination, Error, TransferOptions};
 
 use super::delete::require_shape;
 use super::put::oc_mtime;
@@ -32,7 +35,7 @@ pub(crate) async fn move_tree(call: &Call<'_>) -> Result<Response<Body>, Failure
 
 async fn transfer(call: &Call<'_>, shallow: bool, moves: bool) -> Result<Response<Body>, Failure> {
     // A trailing slash there says nothing: litmus copies a file over `coll/`, and may.
-    let to = call.destination()?.path;
+    let to = Destination::Path(call.destination()?.path);
     let modified_ns = oc_mtime(call.headers())?;
     let options = TransferOptions {
         overwrite: overwrite::parse(call.headers())?,
@@ -41,14 +44,27 @@ async fn transfer(call: &Call<'_>, shallow: bool, moves: bool) -> Result<Respons
     };
     let (store, caller, from) = (call.store(), call.caller, &call.target.path);
     let condition = call.condition()?;
-    let done = if moves {
-        store.move_tree(caller, from, &to, options, condition).await
-    } else {
-        store.copy_tree(caller, from, &to, options, condition).await
+    if moves && from.is_root() {
+        return Err(Error::Protected.into());
+    }
+    let source = call.reached();
+    let (reached, to) = store.reach_destination(call.asker(), &source, to).await?;
+    let done = match (reached.is_with(&source), moves) {
+        (true, true) => store.move_tree(caller, from, to, options, condition).await,
+        (true, false) => store.copy_tree(caller, from, to, options, condition).await,
+        (false, true) => {
+            let text = "what is moved into or out of a share is copied and then deleted";
+            return Err(refused(StatusCode::BAD_GATEWAY, text));
+        }
+        (false, false) => {
+            let to_caller = &reached.caller;
+            let copied = store.copy_across(caller, from, to_caller, to, options, condition);
+            copied.await
+        }
     };
     // What `Overwrite: F` forbids is a failed precondition here (RFC 4918 §9.8.5).
     let done = done.map_err(|error| match error {
-        store::Error::AlreadyExists => store::Error::PreconditionFailed,
+        Error::AlreadyExists => Error::PreconditionFailed,
         other => other,
     })?;
     let mut answer = Response::new(Body::Empty);

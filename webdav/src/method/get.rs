@@ -196,7 +196,7 @@ fn not_modified(node: &Node) -> Response<Body> {
 /// Everything but `Content-Type`, which is another one for several ranges.
 fn write_fields(call: &Call<'_>, node: &Node, headers: &mut HeaderMap) -> Media {
     headers.reserve(13);
-    let name = call.target.path.name().map_or("", store::Name::as_str);
+    let name = call.name().map_or("", store::Name::as_str);
     let media = media::of_name(name);
     write_validators(node, headers);
     write_checksum(node, headers);

@@ -18,6 +18,7 @@ use crate::guard;
 use crate::listing::{self, Document};
 use crate::property::{Facts, PREFIXES, Subject, Wanted, display_name, of_entry};
 use crate::request::Call;
+use crate::shares;
 use crate::status::{Failure, XML};
 
 /// Room for an entry of a usual listing.
@@ -41,12 +42,20 @@ where
     if let Some(preconditions) = call.read_conditions()? {
         call.require(&preconditions, Some(&found)).await?;
     }
+    let shares = if first.is_some() {
+        shares::as_entry(call).await?
+    } else {
+        None
+    };
     let facts = Facts::gather(call, &wanted).await?;
     let node = &found.node;
     let mut dead = DeadProperties::new(wanted.dead());
     let dead = dead.of(store, node, std::iter::empty()).await?;
     let mut multistatus = Multistatus::begin(call, &found, wanted, facts);
     multistatus.target(call, &found, &dead);
+    if let Some(shares) = &shares {
+        multistatus.entry(shares, &[]);
+    }
     let body = match first {
         Some(first) if node.is_folder() => {
             listing::body(store, node.id, Arc::unwrap_or_clone(first), multistatus).await?
@@ -73,6 +82,31 @@ pub(crate) async fn of_fixed(
     if depth != Some(Depth::Zero) {
         for member in members {
             multistatus.entry(member, &[]);
+        }
+    }
+    multistatus.end();
+    Ok(answer(Body::full(multistatus.take())))
+}
+
+/// Answers for the folder of what others share, with the things in it and whether they may be
+/// written.
+pub(crate) async fn of_shares(
+    call: &Call<'_>,
+    body: &[u8],
+    found: &Found,
+    members: &[(Entry, bool)],
+) -> Result<Response<Body>, Failure> {
+    let (wanted, depth) = question(call, body)?;
+    let mut dead = DeadProperties::new(wanted.dead());
+    let facts = Facts::gather(call, &wanted).await?.of_others();
+    let mut multistatus = Multistatus::begin(call, found, wanted, facts);
+    multistatus.target(call, found, &[]);
+    if depth != Some(Depth::Zero) {
+        for (at, (member, may_write)) in members.iter().enumerate() {
+            multistatus.facts.may_write(*may_write);
+            let next = members[at + 1..].iter().map(|(entry, _)| &entry.node);
+            let dead = dead.of(call.store(), &member.node, next).await?;
+            multistatus.entry(member, &dead);
         }
     }
     multistatus.end();

@@ -17,7 +17,7 @@ use http::{HeaderValue, header};
 use store::{Caller, Download, Error, LinkId, Located, Store, Target, UserId, Walk};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::Named;
+use super::{Named, reach};
 use crate::endpoint::openapi::Content;
 use crate::endpoint::{AppState, Authenticated};
 use crate::server::problem::Problem;
@@ -67,6 +67,7 @@ impl Archives {
     operation_id = "download_folder",
     responses(
         (status = 200, body = Content, content_type = "application/zip"),
+        (status = 403, description = "protected"),
         (status = 404, description = "not_found"),
         (status = 409, description = "not_folder"),
         (status = 422, description = "invalid_name, limit_exceeded"),
@@ -78,10 +79,11 @@ pub(super) async fn show(
     who: Authenticated,
     Named(target): Named,
 ) -> Result<Response, Problem> {
-    let (store, caller) = (state.store(), &who.caller);
-    let found = store.look_up(caller, &target).await?;
+    let at = reach(&state, &who.caller, target).await?;
+    let (store, caller) = (state.store(), at.caller());
+    let found = store.look_up(caller, at.target()).await?;
     let folder = found.ok_or(Error::NotFound)?;
-    let name = match folder.path.name() {
+    let name = match folder.path.name().or(at.0.base.name()) {
         Some(name) => name.as_str().to_owned(),
         None => caller.username.to_string(),
     };

@@ -9,7 +9,7 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOptions, Written};
 
-use super::{Named, file, instant, stored};
+use super::{Named, instant, reach, reach_new, stored};
 use crate::endpoint::openapi::{Content, Form};
 use crate::endpoint::{AppState, Authenticated, Json};
 use crate::server::multipart::{self, Multipart, Part};
@@ -30,6 +30,7 @@ pub(in crate::endpoint) const MOST_FILES: u64 = 1000;
         (status = 200, body = Content, content_type = "*/*"),
         (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
+        (status = 403, description = "protected"),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder"),
         (status = 412, description = "precondition_failed"),
@@ -43,8 +44,9 @@ pub(super) async fn show(
     Named(target): Named,
     request: Request,
 ) -> Result<Response, Problem> {
+    let place = reach(&state, &who.caller, target).await?;
     let (head, _) = request.into_parts();
-    let answer = state.dav.content(&who.caller, &head, &target).await?;
+    let answer = state.dav.content_of(&place.0, &head).await?;
     Ok(answer_of(answer))
 }
 
@@ -94,7 +96,7 @@ pub(super) struct PutQuery {
         (status = 201, body = File, headers(("Location" = String), ("ETag" = String))),
         (status = 200, body = File, description = "A file was replaced."),
         (status = 400, description = "content_mismatch"),
-        (status = 403, description = "forbidden, protected"),
+        (status = 403, description = "forbidden, protected, reserved"),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder, not_folder"),
         (status = 412, description = "precondition_failed"),
@@ -117,15 +119,17 @@ pub(super) async fn put(
         return Err(Error::IsFolder.into());
     }
     let path = store::Path::parse(&query.path)?;
+    let (place, path) = reach_new(&state, &who.caller, path).await?;
+    let caller = place.caller();
     let modified_ns = instant("modified_at", query.modified_at.as_deref())?;
     let (head, mut body) = request.into_parts();
     let written = state
         .dav
-        .store_content(&who.caller, &head, &mut body, path.clone(), modified_ns)
+        .store_content(caller, &head, &mut body, path.clone(), modified_ns)
         .await?;
     let is_new = written.created;
-    let located = locate(state.store(), &who.caller, path, written).await?;
-    let mut answer = stored(&located, is_new);
+    let located = locate(state.store(), caller, path, written).await?;
+    let mut answer = stored(place.file(&located), is_new);
     let etag = HeaderValue::try_from(located.node.etag());
     answer
         .headers_mut()
@@ -156,7 +160,7 @@ pub(super) struct UploadQuery {
     responses(
         (status = 201, body = Uploaded),
         (status = 400, description = "content_mismatch"),
-        (status = 403, description = "forbidden, protected"),
+        (status = 403, description = "forbidden, protected, reserved"),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder, not_folder"),
         (status = 412, description = "precondition_failed"),
@@ -175,6 +179,7 @@ pub(super) async fn upload(
 ) -> Result<Response, Problem> {
     let Query(query) = query?;
     let folder = store::Path::parse(&query.dir)?;
+    let (place, folder) = reach_new(&state, &who.caller, folder).await?;
     let (head, body) = request.into_parts();
     let mut form = Multipart::new(&head.headers, body)?;
     let mut items = Vec::new();
@@ -183,9 +188,9 @@ pub(super) async fn upload(
             let problem = Problem::over_limit("the files in a form", MOST_FILES);
             return Err(problem.after_files(items.len()));
         }
-        let stored = take_file(state.store(), &who.caller, &folder, &part, &mut form).await;
+        let stored = take_file(state.store(), place.caller(), &folder, &part, &mut form).await;
         match stored {
-            Ok(located) => items.push(file(&located)),
+            Ok(located) => items.push(place.file(&located)),
             Err(problem) => {
                 let name = part.file_name.unwrap_or_default();
                 return Err(problem.about_file(&name).after_files(items.len()));

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use store::{Target, VersionId};
 
 use super::content::answer_of;
-use super::{ByPath, bad_query, file, node};
+use super::{ByPath, bad_query, node, own_file};
 use crate::endpoint::openapi::Content;
 use crate::endpoint::page::{Part, PartQuery};
 use crate::endpoint::{AppState, Authenticated, Json};
@@ -163,7 +163,7 @@ pub(super) async fn restore(
     let condition = state.dav.condition(&who.caller, &head)?;
     let store = state.store();
     let restored = store.restore_version(&who.caller, &one.file, one.id, condition);
-    Ok(Json(file(&restored.await?)))
+    Ok(Json(own_file(&restored.await?)))
 }
 
 /// Removes a version for good.

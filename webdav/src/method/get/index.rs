@@ -14,6 +14,7 @@ use crate::grammar::xml::escape_text;
 use crate::listing::{self, Document};
 use crate::property::display_name;
 use crate::request::Call;
+use crate::shares;
 use crate::status::Failure;
 
 /// The links work, nothing else does.
@@ -30,7 +31,11 @@ pub(super) async fn answer(
         Body::Empty
     } else {
         let first = call.store().list(folder.id, None).await?;
-        listing::body(call.store(), folder.id, first, Index::begin(call)).await?
+        let mut index = Index::begin(call);
+        if let Some(shares) = shares::as_entry(call).await? {
+            index.entry(&shares, &[]);
+        }
+        listing::body(call.store(), folder.id, first, index).await?
     };
     Ok(page(folder, body))
 }
@@ -84,6 +89,10 @@ impl Index {
             let mut href = Vec::new();
             above.write_href(&mut href, true);
             link(&mut out, &href, "..");
+        } else if call.share.is_some()
+            && let Some((above, _)) = call.target.base.rsplit_once('/')
+        {
+            link(&mut out, format!("{above}/").as_bytes(), "..");
         }
         Self { out, folder_href }
     }
