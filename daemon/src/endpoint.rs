@@ -15,15 +15,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use store::{Caller, Store, World};
+use store::{Caller, Store, TagCondition, World};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use webdav::Dav;
+use webdav::grammar::etag::TagList;
 
 use self::events::Sockets;
 use self::files::archive::Archives;
@@ -32,7 +33,7 @@ use crate::config::Config;
 use crate::jobs::Board;
 use crate::server::auth::{Auth, Denied};
 use crate::server::peer::Peer;
-use crate::server::problem::{Problem, no_method, no_route};
+use crate::server::problem::{Problem, code, no_method, no_route};
 use crate::server::rate_limit::RateLimit;
 use crate::server::token::Access;
 use crate::server::trace::RequestStats;
@@ -318,6 +319,32 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Object<T>, A::Error> {
         T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+    }
+}
+
+/// A JSON answer with the entity tag of what it shows.
+pub struct Tagged<T>(pub String, pub T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        ([(header::ETAG, self.0)], Json(self.1)).into_response()
+    }
+}
+
+/// What `If-Match` demands; it is asked in the transaction that changes something.
+pub struct IfMatch(pub TagCondition);
+
+impl<S: Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let list = TagList::parse(&parts.headers, "if-match").map_err(|error| {
+            let status = StatusCode::BAD_REQUEST;
+            Problem::new(status, code::BAD_REQUEST, error.to_string())
+        })?;
+        Ok(Self(list.map_or_else(TagCondition::default, |list| {
+            TagCondition::new(move |etag| list.matches_strongly(Some(etag)))
+        })))
     }
 }
 

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::digest::Digest;
+use crate::error::{Error, Result};
 use crate::node::Node;
 use crate::path::Path;
 
@@ -39,5 +41,64 @@ impl fmt::Debug for Condition {
             .field("others", &self.others.len())
             .field("lock_tokens", &self.lock_tokens.len())
             .finish()
+    }
+}
+
+/// What a request demands of the entity tag of what it changes, where that is no file.
+#[derive(Clone, Default)]
+pub struct TagCondition(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+
+impl TagCondition {
+    /// `check` decides from the tag, with its quotes, which is read in the transaction of the
+    /// change.
+    pub fn new(check: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(check)))
+    }
+
+    /// Whether anything is demanded.
+    pub(crate) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Refuses the change of what has another tag.
+    ///
+    /// # Errors
+    /// [`Error::PreconditionFailed`].
+    pub(crate) fn require(&self, etag: &str) -> Result<()> {
+        match &self.0 {
+            Some(check) if !check(etag) => Err(Error::PreconditionFailed),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for TagCondition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TagCondition")
+            .field(&self.is_some())
+            .finish()
+    }
+}
+
+/// The entity tag, with its quotes, of what is told apart by this text.
+pub(crate) fn etag_of(text: &str) -> String {
+    format!("\"{:.32}\"", Digest::of(text.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_is_asked_for_only_where_one_is_demanded() {
+        let etag = etag_of("a");
+        assert_eq!(etag.len(), 34);
+        assert_ne!(etag, etag_of("b"));
+        assert!(TagCondition::default().require(&etag).is_ok());
+        let wanted = etag.clone();
+        let condition = TagCondition::new(move |tag| tag == wanted);
+        assert!(condition.require(&etag).is_ok());
+        let other = condition.require(&etag_of("b"));
+        assert!(matches!(other, Err(Error::PreconditionFailed)));
     }
 }

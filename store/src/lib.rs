@@ -93,7 +93,7 @@ pub use self::change::{Change, Changes, Now};
 pub use self::check::Checked;
 pub use self::checksums::Checksums;
 pub use self::clock::{Clock, Random, SystemClock, SystemRandom, World};
-pub use self::condition::{Check, Condition, State};
+pub use self::condition::{Check, Condition, State, TagCondition};
 pub use self::content::VerifyReads;
 pub use self::db::{Database, PoolOptions, count_statements, count_statements_in};
 pub use self::digest::Digest;

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::{self, AuditAction, Line};
 use crate::caller::Actor;
+use crate::condition::{TagCondition, etag_of};
 use crate::db::Tx;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -88,13 +89,22 @@ pub struct Settings {
     pub default_quota_bytes: u64,
 }
 
+impl Settings {
+    /// Changes with the settings; with its quotes.
+    pub fn etag(&self) -> String {
+        etag_of(&format!("{self:?}"))
+    }
+}
+
 /// What is set: `None` stays as it is, `Some(None)` is what the configuration says.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct SettingsChange {
     /// Who may make an account by themselves.
     pub registration: Option<Option<Registration>>,
     /// Limit of a new drive.
     pub default_quota_bytes: Option<Option<u64>>,
+    /// What [`Settings::etag`] must be.
+    pub when: TagCondition,
 }
 
 /// The settings as this transaction sees them.
@@ -141,7 +151,8 @@ impl Store {
     /// registration on.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] when the actor is no administrator, [`Error::Limit`].
+    /// [`Error::Forbidden`] when the actor is no administrator, [`Error::Limit`],
+    /// [`Error::PreconditionFailed`].
     pub async fn change_settings(
         &self,
         actor: Actor,
@@ -154,7 +165,12 @@ impl Store {
         self.db()
             .write(move |tx| {
                 user::require_administrator(tx, actor)?;
+                if change.when.is_some() {
+                    // Two who saw the same settings come one after the other.
+                    user::lock_administrators(tx)?;
+                }
                 let old = current(tx, configured)?;
+                change.when.require(&old.etag())?;
                 if let Some(value) = change.registration {
                     rows::set(tx, REGISTRATION, value.map(Registration::as_str))?;
                 }
@@ -226,6 +242,7 @@ mod tests {
             let set = SettingsChange {
                 registration: Some(Some(Registration::Closed)),
                 default_quota_bytes: Some(Some(7)),
+                ..SettingsChange::default()
             };
             let closed = Settings {
                 registration: Registration::Closed,

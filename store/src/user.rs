@@ -14,6 +14,7 @@ use crate::attempt::{self, Subject};
 use crate::audit::{self, AuditAction, Line};
 use crate::caller::{Access, Actor};
 use crate::clock::World;
+use crate::condition::etag_of;
 use crate::db::Tx;
 use crate::drive::{self, Usage};
 use crate::error::{Error, Limited, Result};
@@ -45,6 +46,23 @@ pub struct User {
     pub drive: DriveId,
     /// How full the drive is.
     pub usage: Usage,
+}
+
+impl User {
+    /// Changes with whatever can be set of the account, not with what its drive holds: with its
+    /// quotes.
+    pub fn etag(&self) -> String {
+        etag_of(&format!(
+            "{:?}",
+            (
+                &self.username,
+                &self.email,
+                self.access,
+                self.disabled_at,
+                self.usage.limit_bytes,
+            )
+        ))
+    }
 }
 
 /// An account to be made. At least one of the names must be there.
@@ -387,6 +405,12 @@ pub(crate) fn check_quota(quota_bytes: u64) -> Result<u64> {
         });
     }
     Ok(quota_bytes)
+}
+
+/// Keeps all other changes of what administrators are, and whatever else asks for this, away until
+/// the transaction ends.
+pub(crate) fn lock_administrators(tx: &mut Tx<'_>) -> Result<()> {
+    rows::lock_administrators(tx).map(drop)
 }
 
 /// Asks the rows, not the credential: rights are those of now.

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 
 use super::page::{Asked, Part, PartQuery, whole};
 use super::users::usage;
-use super::{AppState, Authenticated, Client, Json, Path};
+use super::{AppState, Authenticated, Client, IfMatch, Json, Path, Tagged};
 use crate::jobs;
 use crate::moment::rfc3339;
 use crate::server::problem::Problem;
@@ -37,18 +37,23 @@ pub fn routes() -> OpenApiRouter<AppState> {
     path = "/admin/settings",
     tag = "administration",
     operation_id = "show_settings",
-    responses((status = 200, body = Settings), (status = 403, description = "forbidden"))
+    responses(
+        (status = 200, body = Settings, headers(("ETag" = String))),
+        (status = 403, description = "forbidden")
+    )
 )]
 async fn settings(
     State(state): State<AppState>,
     who: Authenticated,
-) -> Result<Json<Settings>, Problem> {
+) -> Result<Tagged<Settings>, Problem> {
     let actor = Actor::try_from(&who.caller)?;
     let settings = state.store().settings(actor).await?;
-    Ok(Json(shown(&state, settings)))
+    Ok(Tagged(settings.etag(), shown(&state, settings)))
 }
 
 /// Changes settings of the running server; what is absent stays.
+///
+/// `If-Match` is understood.
 #[utoipa::path(
     patch,
     path = "/admin/settings",
@@ -56,8 +61,9 @@ async fn settings(
     operation_id = "change_settings",
     request_body = SettingsChange,
     responses(
-        (status = 200, body = Settings),
+        (status = 200, body = Settings, headers(("ETag" = String))),
         (status = 403, description = "forbidden"),
+        (status = 412, description = "precondition_failed"),
         (status = 422, description = "limit_exceeded")
     )
 )]
@@ -65,8 +71,9 @@ async fn change_settings(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
+    IfMatch(when): IfMatch,
     Json(change): Json<SettingsChange>,
-) -> Result<Json<Settings>, Problem> {
+) -> Result<Tagged<Settings>, Problem> {
     let actor = Actor::try_from(&who.caller)?;
     let registration = match change.registration {
         Some(Some(word)) => Some(Some(Registration::parse(&word)?)),
@@ -76,10 +83,11 @@ async fn change_settings(
     let change = store::SettingsChange {
         registration,
         default_quota_bytes: change.default_quota_bytes,
+        when,
     };
     let store = state.store();
     let settings = store.change_settings(actor, change, peer.known()).await?;
-    Ok(Json(shown(&state, settings)))
+    Ok(Tagged(settings.etag(), shown(&state, settings)))
 }
 
 fn shown(state: &AppState, settings: store::Settings) -> Settings {

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 
 use super::page::whole;
 use super::users::{usage, user};
-use super::{AppState, Authenticated, Client, Json, Path};
+use super::{AppState, Authenticated, Client, IfMatch, Json, Path, Tagged};
 use crate::moment::{self, rfc3339};
 use crate::server::auth::clear_cookie;
 use crate::server::problem::{Problem, code};
@@ -33,18 +33,19 @@ pub fn routes() -> OpenApiRouter<AppState> {
     path = "/me",
     tag = "accounts",
     operation_id = "show_me",
-    responses((status = 200, body = api::User))
+    responses((status = 200, body = api::User, headers(("ETag" = String))))
 )]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
-) -> Result<Json<api::User>, Problem> {
-    Ok(Json(user(&state.store().user(who.caller.user).await?)))
+) -> Result<Tagged<api::User>, Problem> {
+    let found = state.store().user(who.caller.user).await?;
+    Ok(Tagged(found.etag(), user(&found)))
 }
 
 /// Changes one's own password or e-mail address.
 ///
-/// A new password ends all other log-ins; app passwords only when asked.
+/// A new password ends all other log-ins; app passwords only when asked. `If-Match` is understood.
 #[utoipa::path(
     patch,
     path = "/me",
@@ -52,29 +53,32 @@ async fn show(
     operation_id = "change_me",
     request_body = OwnChange,
     responses(
-        (status = 200, body = api::User),
+        (status = 200, body = api::User, headers(("ETag" = String))),
         (status = 403, description = "forbidden, wrong_credentials"),
-        (status = 409, description = "name_taken")
+        (status = 409, description = "name_taken"),
+        (status = 412, description = "precondition_failed")
     )
 )]
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
+    IfMatch(when): IfMatch,
     Json(change): Json<OwnChange>,
-) -> Result<Json<api::User>, Problem> {
+) -> Result<Tagged<api::User>, Problem> {
     let current = Password::new(&change.current_password);
     let change = store::OwnChange {
         password: change.password.as_deref().map(Password::new),
         email: change.email,
         revoke_app_passwords: change.revoke_app_passwords,
+        when,
     };
     let changed = state
         .store()
         .change_own(&who.caller, &current, change, peer.known())
         .await
         .map_err(wrong_confirmation)?;
-    Ok(Json(user(&changed)))
+    Ok(Tagged(changed.etag(), user(&changed)))
 }
 
 /// Removes one's own account with all that is in it.

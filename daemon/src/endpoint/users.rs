@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use super::auth::log_in;
 use super::page::{Asked, Part, PartQuery};
-use super::{AppState, Authenticated, Client, Json, MaybeAuthenticated, Path};
+use super::{AppState, Authenticated, Client, IfMatch, Json, MaybeAuthenticated, Path, Tagged};
 use crate::moment::rfc3339;
 use crate::server::problem::Problem;
 
@@ -122,19 +122,21 @@ async fn list(
     path = "/users/{id}",
     tag = "administration",
     operation_id = "show_user",
-    responses((status = 200, body = User))
+    responses((status = 200, body = User, headers(("ETag" = String))))
 )]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
     Path(id): Path<String>,
-) -> Result<Json<User>, Problem> {
+) -> Result<Tagged<User>, Problem> {
     let (actor, id) = administered(&who, &id)?;
     let found = state.store().user_find(actor, &id.to_string()).await?;
-    Ok(Json(user(&found)))
+    Ok(Tagged(found.etag(), user(&found)))
 }
 
 /// Changes an account; what is absent stays.
+///
+/// `If-Match` is understood.
 #[utoipa::path(
     patch,
     path = "/users/{id}",
@@ -142,8 +144,9 @@ async fn show(
     operation_id = "change_user",
     request_body = UserChange,
     responses(
-        (status = 200, body = User),
+        (status = 200, body = User, headers(("ETag" = String))),
         (status = 409, description = "name_taken, last_administrator"),
+        (status = 412, description = "precondition_failed"),
         (status = 422, description = "limit_exceeded"),
         (status = 507, description = "storage_full")
     )
@@ -153,8 +156,9 @@ async fn change(
     who: Authenticated,
     Client(peer): Client,
     Path(id): Path<String>,
+    IfMatch(when): IfMatch,
     Json(change): Json<UserChange>,
-) -> Result<Json<User>, Problem> {
+) -> Result<Tagged<User>, Problem> {
     let (actor, id) = administered(&who, &id)?;
     let change = store::UserChange {
         quota_bytes: change.quota_bytes,
@@ -164,12 +168,13 @@ async fn change(
         username: change.username,
         email: change.email,
         revoke_app_passwords: change.revoke_app_passwords,
+        when,
     };
     let changed = state
         .store()
         .user_set(actor, id, change, peer.known())
         .await?;
-    Ok(Json(user(&changed)))
+    Ok(Tagged(changed.etag(), user(&changed)))
 }
 
 /// Removes an account with all that is in it.

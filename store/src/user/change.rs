@@ -10,6 +10,7 @@ use crate::author;
 use crate::cache::Effect;
 use crate::caller::{Access, Actor, Caller};
 use crate::clock::World;
+use crate::condition::TagCondition;
 use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub struct UserChange {
     pub email: Option<Option<String>>,
     /// Whether all app passwords end too.
     pub revoke_app_passwords: bool,
+    /// What [`User::etag`] must be.
+    pub when: TagCondition,
 }
 
 /// What people change of their own account; `None` stays as it is.
@@ -50,6 +53,8 @@ pub struct OwnChange {
     pub email: Option<Option<String>>,
     /// Whether all app passwords end too.
     pub revoke_app_passwords: bool,
+    /// What [`User::etag`] must be.
+    pub when: TagCondition,
 }
 
 impl Store {
@@ -58,7 +63,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`],
-    /// [`Error::NameTaken`], [`Error::Invalid`], [`Error::CapacityExceeded`].
+    /// [`Error::NameTaken`], [`Error::Invalid`], [`Error::CapacityExceeded`],
+    /// [`Error::PreconditionFailed`].
     pub async fn user_set(
         &self,
         actor: Actor,
@@ -79,6 +85,7 @@ impl Store {
                     keep_an_administrator(tx, id)?;
                 }
                 let user = rows::lock(tx, id)?;
+                require_tag(tx, id, &change.when)?;
                 let mut lines = Vec::new();
                 if let Some(limit_bytes) = quota_bytes {
                     drive::rows::set_limit(tx, user.drive, limit_bytes)?;
@@ -133,7 +140,7 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::WrongCredentials`], [`Error::TooManyAttempts`], [`Error::Forbidden`] for
-    /// an app password, [`Error::NameTaken`], [`Error::Invalid`].
+    /// an app password, [`Error::NameTaken`], [`Error::Invalid`], [`Error::PreconditionFailed`].
     pub async fn change_own(
         &self,
         caller: &Caller,
@@ -149,6 +156,7 @@ impl Store {
             .write(move |tx| {
                 let user = rows::lock(tx, id)?;
                 require_version(tx, id, version)?;
+                require_tag(tx, id, &change.when)?;
                 let mut lines = Vec::new();
                 if set_names(tx, &user, None, change.email.as_ref())? {
                     lines.push(Line::new(AuditAction::UserNames));
@@ -244,6 +252,16 @@ pub(crate) fn require_version(tx: &mut Tx<'_>, id: UserId, version: i64) -> Resu
     } else {
         Err(Error::WrongCredentials)
     }
+}
+
+/// Refuses to change an account that is held and has another tag. It is read anew: the statement
+/// that waited for the account saw its drive as it was before it waited.
+fn require_tag(tx: &mut Tx<'_>, id: UserId, when: &TagCondition) -> Result<()> {
+    if when.is_some() {
+        let user = rows::find(tx, id)?.ok_or(Error::NotFound)?;
+        when.require(&user.etag())?;
+    }
+    Ok(())
 }
 
 /// Refuses to change what needs the current password.

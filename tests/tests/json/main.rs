@@ -5,6 +5,7 @@ mod admin;
 mod administration;
 mod archives;
 mod assets;
+mod conditions;
 mod document;
 mod doors;
 mod events;
