@@ -91,6 +91,37 @@ impl Dav {
         Ok(Box::pin(written).await?)
     }
 
+    /// Stores a body as the content of a file that is there, wherever it is.
+    ///
+    /// # Errors
+    /// As [`Self::store_content`]; [`store::Error::NotFound`], [`store::Error::IsFolder`], and
+    /// [`store::Error::PreconditionFailed`] when it was moved or deleted while the body came.
+    pub async fn replace_content<B>(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        body: &mut B,
+        file: NodeId,
+        modified_ns: Option<i64>,
+    ) -> Result<Located, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Unpin + Send,
+        B::Error: std::fmt::Display,
+    {
+        require_whole(&head.headers)?;
+        let size_bytes = put::announced_bytes(&head.headers, body)?;
+        let located = self.store().look_up(caller, &file.into()).await?;
+        let Located { path, node } = located.ok_or(store::Error::NotFound)?;
+        if node.is_folder() {
+            return Err(store::Error::IsFolder.into());
+        }
+        let mut call = self.call(caller, head, path.clone());
+        call.target.node = Some(file);
+        let written = put::write(&call, body, size_bytes, modified_ns, false);
+        let node = Box::pin(written).await?.node;
+        Ok(Located { path, node })
+    }
+
     /// The conditions of a request, and the lock tokens it submits.
     ///
     /// # Errors

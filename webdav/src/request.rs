@@ -191,6 +191,14 @@ impl Call<'_> {
     /// # Errors
     /// [`Failure::Header`] for a malformed `If`, entity tag list or `Lock-Token`.
     pub fn condition(&self) -> Result<Condition, Failure> {
+        let condition = self.condition_of_head()?;
+        Ok(match self.target.node {
+            Some(node) => while_it_is(node, condition),
+            None => condition,
+        })
+    }
+
+    fn condition_of_head(&self) -> Result<Condition, Failure> {
         if !has_conditions(self.headers()) {
             return Ok(Condition::default());
         }
@@ -350,4 +358,16 @@ impl Snapshot {
 /// `Last-Modified` in seconds since 1970-01-01 UTC.
 pub(crate) fn modified_at_s(node: &store::Node) -> i64 {
     node.modified_ns.div_euclid(1_000_000_000)
+}
+/// Demands besides that this node is at the path: it was asked for by its id.
+fn while_it_is(node: NodeId, condition: Condition) -> Condition {
+    let inner = condition.check;
+    let check = move |target: &State, others: &[State]| {
+        let is_it = target.node.as_ref().is_some_and(|found| found.id == node);
+        is_it && inner.as_ref().is_none_or(|check| check(target, others))
+    };
+    Condition {
+        check: Some(Arc::new(check)),
+        ..condition
+    }
 }

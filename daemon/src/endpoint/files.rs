@@ -36,7 +36,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(show, change, remove))
         .routes(by_path(routes!(change, remove)))
         .routes(routes!(content::put))
-        .routes(routes!(content::show))
+        .routes(routes!(content::show, content::replace))
         .routes(by_path(routes!(content::show)))
         .routes(routes!(copy))
         .routes(by_path(routes!(copy)))

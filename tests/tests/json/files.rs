@@ -155,6 +155,83 @@ async fn b4_a_path_is_made_and_a_file_that_is_replaced_keeps_its_id() {
     alice.propfind("/new", "0").await.must_be(404);
 }
 
+/// A file is written by its id wherever it is, and nothing is made where it was.
+#[tokio::test]
+async fn b4_a_file_is_written_by_its_id() {
+    let world = World::start().await;
+    let alice = world.alice();
+    let made = store(&alice, "/a.txt", "one").await.must_be(201).json();
+    let target = format!("/api/v1/files/{}/content", id(&made));
+    let put = |content: &'static str| alice.request_at("PUT", &target).body(content);
+    send(
+        &alice,
+        "PATCH",
+        &format!("/files/{}", id(&made)),
+        json!({ "name": "b.txt" }),
+    )
+    .await
+    .must_be(200);
+    let written = put("two").send().await.must_be(200);
+    let shown = written.json();
+    assert_eq!(
+        (&shown["id"], &shown["path"]),
+        (&made["id"], &json!("/b.txt"))
+    );
+    assert_eq!(written.etag(), alice.head("/b.txt").await.etag());
+    assert_eq!(alice.get("/b.txt").await, "two");
+    let stale = made["etag"].as_str().expect("a tag");
+    put("no")
+        .header("If-Match", stale)
+        .send()
+        .await
+        .must_be(412);
+    let fresh = written.etag();
+    put("three")
+        .header("If-Match", &fresh)
+        .send()
+        .await
+        .must_be(200);
+    let digest = format!("sha-256=:{}:", "A".repeat(43) + "=");
+    put("no")
+        .header("Repr-Digest", &digest)
+        .send()
+        .await
+        .must_be(400);
+    let bob = world.bob().request_at("PUT", &target).body("no");
+    bob.send().await.must_be(404);
+    // Moved while the content comes: neither what is there now nor what was is touched.
+    let mut wire = world.wire().await;
+    let user = World::alice_user();
+    let basic = harness::Wire::basic(&user.name, &user.password);
+    wire.send_head(&[
+        &format!("PUT {target} HTTP/1.1"),
+        "Host: localhost",
+        &format!("Authorization: {basic}"),
+        "Content-Length: 200000",
+        "Expect: 100-continue",
+    ])
+    .await;
+    wire.answer().await.expect("an answer").must_be(100);
+    wire.send(vec![b'x'; 100_000]).await;
+    send(
+        &alice,
+        "PATCH",
+        &format!("/files/{}", id(&made)),
+        json!({ "name": "c.txt" }),
+    )
+    .await
+    .must_be(200);
+    store(&alice, "/b.txt", "another").await.must_be(201);
+    wire.send(vec![b'x'; 100_000]).await;
+    wire.answer().await.expect("an answer").must_be(412);
+    assert_eq!(alice.get("/b.txt").await, "another");
+    assert_eq!(alice.get("/c.txt").await, "three");
+    ask(&alice, "DELETE", &format!("/files/{}", id(&made)))
+        .await
+        .must_be(200);
+    put("no").send().await.must_be(404);
+}
+
 /// "Download, inspect, delete by path or by id."
 #[tokio::test]
 async fn b5_a_file_is_read_by_path_and_by_id() {

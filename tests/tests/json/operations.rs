@@ -205,6 +205,7 @@ pub const OPERATIONS: &[Operation] = &[
     op!("GET /files/content", "/api/v1/files/content?path={path}"),
     op!("PUT /files/content", "/api/v1/files/content?path={path}").text("new"),
     op!("GET /files/{id}/content", "/api/v1/files/{file}/content"),
+    op!("PUT /files/{id}/content", "/api/v1/files/{file}/content").text("new"),
     op!("POST /files/copy", "/api/v1/files/copy?path={path}").json(r#"{"name": "{new}"}"#),
     op!("POST /files/{id}/copy", "/api/v1/files/{file}/copy").json(r#"{"name": "{new}"}"#),
     op!(

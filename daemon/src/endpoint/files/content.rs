@@ -9,9 +9,9 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOptions, Written};
 
-use super::{Named, instant, reach, reach_new, stored};
+use super::{Named, Place, instant, node, reach, reach_new, stored};
 use crate::endpoint::openapi::{Content, Form};
-use crate::endpoint::{AppState, Authenticated, Json};
+use crate::endpoint::{AppState, Authenticated, Json, Path};
 use crate::server::multipart::{self, Multipart, Part};
 use crate::server::problem::Problem;
 
@@ -129,12 +129,67 @@ pub(super) async fn put(
         .await?;
     let is_new = written.created;
     let located = locate(state.store(), caller, path, written).await?;
-    let mut answer = stored(place.file(&located), is_new);
+    Ok(tagged(&place, &located, is_new))
+}
+
+fn tagged(place: &Place, located: &Located, is_new: bool) -> Response {
+    let mut answer = stored(place.file(located), is_new);
     let etag = HeaderValue::try_from(located.node.etag());
     answer
         .headers_mut()
         .insert(header::ETAG, etag.expect("an entity tag of ours is ASCII"));
-    Ok(answer)
+    answer
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ReplaceQuery {
+    /// Its modification time.
+    modified_at: Option<String>,
+}
+
+/// Stores the body as the content of a file that is there.
+///
+/// As by its path; `412` too when the file is moved or deleted while the body comes.
+#[utoipa::path(
+    put,
+    path = "/files/{id}/content",
+    tag = "files",
+    operation_id = "replace_content",
+    params(ReplaceQuery),
+    request_body(content = Content, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = File, headers(("ETag" = String))),
+        (status = 400, description = "content_mismatch"),
+        (status = 403, description = "forbidden, protected"),
+        (status = 404, description = "not_found"),
+        (status = 409, description = "is_folder"),
+        (status = 412, description = "precondition_failed"),
+        (status = 415, description = "unsupported_media_type"),
+        (status = 422, description = "invalid_fields, limit_exceeded"),
+        (status = 423, description = "locked"),
+        (status = 429, description = "limit_exceeded"),
+        (status = 507, description = "quota_exceeded, storage_full")
+    )
+)]
+pub(super) async fn replace(
+    State(state): State<AppState>,
+    who: Authenticated,
+    Path(id): Path<String>,
+    query: Result<Query<ReplaceQuery>, QueryRejection>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Query(query) = query?;
+    let modified_ns = instant("modified_at", query.modified_at.as_deref())?;
+    let id = node(&id)?;
+    let place = reach(&state, &who.caller, Target::Node(id)).await?;
+    let (head, mut body) = request.into_parts();
+    let located = state
+        .dav
+        .replace_content(place.caller(), &head, &mut body, id, modified_ns)
+        .await?;
+    Ok(tagged(&place, &located, false))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
