@@ -94,6 +94,8 @@ async fn open(folder: &std::path::Path, database: Database) -> Store {
         overcommit: true,
         reserve_bytes: 0,
         sweep_grace: Duration::from_hours(24),
+        versions: VersionOptions::default(),
+        trash: TrashOptions::default(),
         world: World::default(),
     };
     Store::open(options).await.unwrap()

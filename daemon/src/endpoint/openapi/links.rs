@@ -4,7 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{METHODS, members};
 
-/// An operation, a place in its answer, and the address whose last parameter that is.
+/// An operation, a place in its answer, and the address whose last parameter that is; those before
+/// it are the operation's own.
 pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
     ("add_app_password", "/id", "/api/v1/me/app-passwords/{id}"),
     ("add_asset", "/id", "/api/v1/assets/{id}"),
@@ -22,6 +23,11 @@ pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
     ("list_transfers", "/items/0/id", "/api/v1/transfers/{id}"),
     ("list_trash", "/items/0/id", "/api/v1/trash/{id}"),
     ("list_users", "/items/0/id", "/api/v1/users/{id}"),
+    (
+        "list_versions",
+        "/items/0/id",
+        "/api/v1/files/{id}/versions/{version_id}",
+    ),
     ("make_folder", "/id", "/api/v1/files/{id}"),
     ("offer_transfer", "/id", "/api/v1/transfers/{id}"),
     ("publish_content", "/sha256", "/api/v1/store/{sha256}"),
@@ -59,13 +65,20 @@ fn add_to(operation: &mut Value, addresses: &[(String, String)]) {
     let id = operation["operationId"].as_str().unwrap_or_default();
     let mut links = Map::new();
     for (_, place, below) in TO_ADDRESSES.iter().filter(|(from, _, _)| *from == id) {
-        let parameter = below.rsplit('{').next().unwrap_or_default();
-        let parameter = format!("path.{}", parameter.trim_end_matches('}'));
-        let value = format!("$response.body#{place}");
+        let mut values = Map::new();
+        let names: Vec<_> = parameters(below).collect();
+        for (index, name) in names.iter().enumerate() {
+            let value = if index + 1 == names.len() {
+                format!("$response.body#{place}")
+            } else {
+                format!("$request.path.{name}")
+            };
+            values.insert(format!("path.{name}"), value.into());
+        }
         for (path, to) in addresses {
             let rest = path.strip_prefix(below);
             if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
-                let link = json!({"operationId": to, "parameters": {&parameter: value}});
+                let link = json!({"operationId": to, "parameters": values});
                 links.insert(to.clone(), link);
             }
         }
@@ -82,6 +95,12 @@ fn add_to(operation: &mut Value, addresses: &[(String, String)]) {
             answer["links"] = links.clone().into();
         }
     }
+}
+
+/// Names of the parameters of a path.
+fn parameters(path: &str) -> impl Iterator<Item = &str> {
+    let segments = path.split('/');
+    segments.filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
 }
 
 /// What the answer of an operation goes into: other operations, and their bodies.
