@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use store::{
     Access, AccountOptions, Actor, Admission, AssetId, AssetKind, AssetQuery, AssetSort, Caller,
     Database, Expected, Limits, Name, NewAsset, NewUser, Options, Password, PoolOptions, Store,
-    VerifyReads, World, count_statements,
+    TrashOptions, VerifyReads, VersionOptions, World, count_statements,
 };
 
 /// Assets that one author publishes, and authors at a time.

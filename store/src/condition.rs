@@ -44,9 +44,11 @@ impl fmt::Debug for Condition {
     }
 }
 
+type TagCheck = dyn Fn(&str) -> bool + Send + Sync;
+
 /// What a request demands of the entity tag of what it changes, where that is no file.
 #[derive(Clone, Default)]
-pub struct TagCondition(Option<Arc<dyn Fn(&str) -> bool + Send + Sync>>);
+pub struct TagCondition(Option<Arc<TagCheck>>);
 
 impl TagCondition {
     /// `check` decides from the tag, with its quotes, which is read in the transaction of the

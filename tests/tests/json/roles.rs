@@ -38,13 +38,7 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 5] = [
-    "/assets/{",
-    "/docs",
-    "/grants",
-    "/shared",
-    "/transfer",
-];
+const IN_THE_MAKING: [&str; 5] = ["/assets/{", "/docs", "/grants", "/shared", "/transfer"];
 
 type Table = BTreeMap<String, Vec<u16>>;
 

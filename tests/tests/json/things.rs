@@ -7,7 +7,7 @@ use crate::operations::Words;
 use crate::phrase::{ask, login, send, store};
 
 /// Words that are ids.
-pub const IDS: [&str; 9] = [
+pub const IDS: [&str; 10] = [
     "file",
     "folder",
     "link",
