@@ -92,6 +92,64 @@ async fn what_is_counted_is_exact_after_everything_at_once() {
     assert_exact(&world, &users).await;
 }
 
+/// Gives a folder to and fro while its owner of the moment writes into it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transfer_while_its_owner_writes_moves_exactly_what_is_there() {
+    let rounds = scale("COFFER_TRANSFERS", 6);
+    let world = World::start().await;
+    let users = [(world.alice(), "alice"), (world.bob(), "bob")];
+    users[0].0.mkcol("/Plans").await.must_be(201);
+    let mut written = 0;
+    for round in 0..rounds {
+        let [(owner, _), (other, name)] = if round % 2 == 0 {
+            [&users[0], &users[1]]
+        } else {
+            [&users[1], &users[0]]
+        };
+        let writers = (0..4).map(async |writer| {
+            // Until the folder is somebody else's.
+            let mut done = 0;
+            for number in 0.. {
+                let path = format!("/Plans/{round}-{writer}-{number}");
+                let content = noise(number, [100, 30_000][usize::from(writer % 2 == 0)]);
+                if owner
+                    .put(&path, content)
+                    .await
+                    .must_be_one_of(&[201, 404, 409])
+                    .status()
+                    != 201
+                {
+                    break;
+                }
+                done += 1;
+            }
+            done
+        });
+        let hand_over = async {
+            let offer = owner.request_at("POST", "/api/v1/files/transfer?path=/Plans");
+            let terms = serde_json::json!({ "to": name, "keep_access": false });
+            let offer = offer.json(&terms).send().await.must_be(202).json();
+            let id = offer["id"].as_str().expect("an id");
+            let accept = format!("/api/v1/transfers/{id}/accept");
+            other
+                .request_at("POST", &accept)
+                .send()
+                .await
+                .must_be_one_of(&[200, 204]);
+        };
+        let (done, ()) = futures_util::future::join(join_all(writers), hand_over).await;
+        written += done.into_iter().sum::<u64>();
+        assert_eq!(
+            counted(other).await.0,
+            written,
+            "all that was acknowledged came along"
+        );
+        assert_eq!(counted(owner).await, (0, 0));
+    }
+    eprintln!("{written} files were written during {rounds} transfers");
+    assert_exact(&world, &users.map(|(dav, _)| dav)).await;
+}
+
 /// Every number is what there is, of each of these users and of all together.
 async fn assert_exact(world: &World, users: &[Dav]) {
     let mut charged = 0;

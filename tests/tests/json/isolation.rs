@@ -150,6 +150,7 @@ async fn crowd(world: &World) -> Words {
         world,
         owner: &dave,
         user: &user,
+        receivers: &[("alice", "write")],
     };
     let mut words = things.make("daves", |_| true).await;
     dave.put("/daves/plans.txt", PRIVATE).await.must_be(201);
@@ -269,6 +270,18 @@ impl Viewer<'_> {
         )
         .await;
         self.ask("own use", at("GET", "/me/usage")).await;
+        // A right is given to whoever has the name, or will have; nobody is told.
+        for name in ["dave", "dave@example.org"] {
+            let grant = json!({ "name": name, "right": "read" });
+            let grants = at("POST", "/files/grants?path=/mine").json(&grant);
+            self.ask("own grant", grants).await;
+            let offer = at("POST", "/files/transfer?path=/mine").json(&json!({ "to": name }));
+            self.ask("own offer", offer).await;
+        }
+        self.ask("own grants", at("GET", "/files/grants?path=/mine"))
+            .await;
+        self.ask("own shares", at("GET", "/shared?by=me")).await;
+        self.ask("own offers", at("GET", "/transfers")).await;
         self.ask("own end of a file", at("DELETE", "/files?path=/mine"))
             .await;
         self.ask("own use after that", at("GET", "/me/usage")).await;

@@ -158,6 +158,7 @@ const SYNC: &str = "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-lev
 /// - `{user}`, `{login}`, `{app_password}`: ids of an account, and of what belongs to it.
 /// - `{link}`: the id of a link to the file; `{token}`, `{drop}`: secrets of links to the folder, for
 ///   reading and for uploads.
+/// - `{grant}`: the id of the reader's grant on the folder; `{offer}`: of an offer of it to them.
 /// - `{invitation}`: the id of one that is open; `{upload}`: of an upload of 3 bytes that has none.
 /// - `{name}`, `{password}`, `{refresh_token}`: the caller's own; `{new}`: a name nobody has.
 pub const OPERATIONS: &[Operation] = &[
@@ -215,6 +216,61 @@ pub const OPERATIONS: &[Operation] = &[
     .json(r#"{"path": "/{new}"}"#),
     op!("GET /files/zip", "/api/v1/files/zip?path={folder_path}"),
     op!("GET /files/{id}/zip", "/api/v1/files/{folder}/zip"),
+    // Sharing
+    op!("GET /files/{id}/grants", "/api/v1/files/{folder}/grants"),
+    op!(
+        "GET /files/grants",
+        "/api/v1/files/grants?path={folder_path}"
+    ),
+    op!("POST /files/{id}/grants", "/api/v1/files/{folder}/grants")
+        .json(r#"{"name": "{new}", "right": "read"}"#),
+    op!(
+        "POST /files/grants",
+        "/api/v1/files/grants?path={folder_path}"
+    )
+    .json(r#"{"name": "{new}", "right": "read"}"#),
+    op!("DELETE /files/{id}/grants", "/api/v1/files/{folder}/grants"),
+    op!(
+        "DELETE /files/grants",
+        "/api/v1/files/grants?path={folder_path}"
+    ),
+    op!(
+        "PATCH /files/{id}/grants/{grant_id}",
+        "/api/v1/files/{folder}/grants/{grant}"
+    )
+    .json(r#"{"right": "write"}"#),
+    op!(
+        "DELETE /files/{id}/grants/{grant_id}",
+        "/api/v1/files/{folder}/grants/{grant}"
+    ),
+    op!(
+        "PATCH /files/grants/{grant_id}",
+        "/api/v1/files/grants/{grant}?path={folder_path}"
+    )
+    .json(r#"{"right": "write"}"#),
+    op!(
+        "DELETE /files/grants/{grant_id}",
+        "/api/v1/files/grants/{grant}?path={folder_path}"
+    ),
+    op!("GET /shared", "/api/v1/shared"),
+    op!("DELETE /shared/{grant_id}", "/api/v1/shared/{grant}"),
+    op!(
+        "POST /files/{id}/transfer",
+        "/api/v1/files/{folder}/transfer"
+    )
+    .json(r#"{"to": "{new}"}"#),
+    op!(
+        "POST /files/transfer",
+        "/api/v1/files/transfer?path={folder_path}"
+    )
+    .json(r#"{"to": "{new}"}"#),
+    op!("GET /transfers", "/api/v1/transfers"),
+    op!(
+        "POST /transfers/{id}/accept",
+        "/api/v1/transfers/{offer}/accept"
+    )
+    .json("{}"),
+    op!("DELETE /transfers/{id}", "/api/v1/transfers/{offer}"),
     op!("POST /dirs", "/api/v1/dirs").json(r#"{"path": "{folder_path}/{new}"}"#),
     // Versions and trash
     op!("GET /files/versions", "/api/v1/files/versions?path={path}"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use harness::{Dav, Program, Setup, World, binary};
+use harness::{Dav, Program, Setup, User, World, binary};
 use serde_json::{Value, json};
 
 use crate::operations::{OPERATIONS, Operation, Words};
@@ -18,6 +18,10 @@ enum Role {
     Anonymous,
     /// Another user, whom nothing is shared with.
     Stranger,
+    /// Another user, whom the folder is shared with for reading.
+    Reader,
+    /// And one for writing.
+    Writer,
     /// Whose file it is.
     Owner,
     /// Who administers the server, by a password of their own.
@@ -28,9 +32,11 @@ enum Role {
     Confined,
 }
 
-const ROLES: [(Role, &str); 6] = [
+const ROLES: [(Role, &str); 8] = [
     (Role::Anonymous, "anonymous"),
     (Role::Stranger, "stranger"),
+    (Role::Reader, "reader"),
+    (Role::Writer, "writer"),
     (Role::Owner, "owner"),
     (Role::Administrator, "administrator"),
     (Role::ReadOnly, "read-only app password"),
@@ -38,7 +44,7 @@ const ROLES: [(Role, &str); 6] = [
 ];
 
 /// Parts of addresses whose rows are not in the table yet.
-const IN_THE_MAKING: [&str; 5] = ["/assets/{", "/docs", "/grants", "/shared", "/transfer"];
+const IN_THE_MAKING: [&str; 2] = ["/assets/{", "/docs"];
 
 type Table = BTreeMap<String, Vec<u16>>;
 
@@ -83,6 +89,9 @@ impl Scene {
         let world = setup.start().await;
         let owner = world.alice();
         owner.mkcol("/elsewhere").await.must_be(201);
+        for name in ["reader", "writer"] {
+            world.add_user(name, None).await;
+        }
         let device = async |bounds: Value| {
             let mut new = json!({ "name": "device" });
             new["current_password"] = json!(World::alice_user().password);
@@ -130,8 +139,16 @@ impl Scene {
             world: &self.world,
             owner: &self.owner,
             user: &World::alice_user(),
+            receivers: &[("writer", "write"), ("reader", "read")],
         };
         words.extend(things.make(&name, |word| operation.needs(word)).await);
+        if [Role::Reader, Role::Writer].contains(&role) {
+            for word in ["path", "folder_path"] {
+                if let Some(path) = words.get_mut(word) {
+                    path.insert_str(0, "/Shared with me");
+                }
+            }
+        }
         if operation.needs("user") {
             let (.., id) = self.account("user").await;
             words.insert("user", id);
@@ -144,6 +161,8 @@ impl Scene {
         let anyone = self.world.anonymous();
         let user = match role {
             Role::Stranger => World::bob_user(),
+            Role::Reader => User::named("reader"),
+            Role::Writer => User::named("writer"),
             Role::Administrator => World::admin_user(),
             _ => World::alice_user(),
         };

@@ -7,7 +7,7 @@ use crate::operations::Words;
 use crate::phrase::{ask, login, send, store};
 
 /// Words that are ids.
-pub const IDS: [&str; 10] = [
+pub const IDS: [&str; 12] = [
     "file",
     "folder",
     "link",
@@ -18,6 +18,8 @@ pub const IDS: [&str; 10] = [
     "version",
     "trashed",
     "upload",
+    "grant",
+    "offer",
 ];
 
 /// Makes things of an owner's for one request after the other.
@@ -25,6 +27,8 @@ pub struct Things<'a> {
     pub world: &'a World,
     pub owner: &'a Dav,
     pub user: &'a User,
+    /// With whom the folder is shared, and for what; it is offered to the last.
+    pub receivers: &'a [(&'a str, &'a str)],
 }
 
 pub fn text(value: &Value) -> String {
@@ -35,10 +39,17 @@ impl Things<'_> {
     /// Makes what is needed of it all under names that begin with `name`; the words for it.
     pub async fn make(&self, name: &str, needs: impl Fn(&str) -> bool) -> Words {
         let mut words = Words::new();
-        let of_files = ["file", "folder", "path", "folder_path"];
+        let of_files = ["file", "folder", "path", "folder_path", "grant", "offer"];
         let of_links = ["link", "token", "drop"];
         if of_files.into_iter().chain(of_links).any(&needs) {
             self.make_file(name, &mut words).await;
+            self.share(&mut words).await;
+        }
+        if needs("offer") {
+            let to = self.receivers.last().map_or("nobody", |(name, _)| name);
+            let offers = format!("/files/{}/transfer", words["folder"]);
+            let made = send(self.owner, "POST", &offers, json!({ "to": to })).await;
+            words.insert("offer", text(&made.must_be(202).json()["id"]));
         }
         if needs("version") {
             let path = words["path"].clone();
@@ -104,6 +115,15 @@ impl Things<'_> {
         words.insert("folder", text(&list["folder"]["id"]));
         words.insert("path", path);
         words.insert("folder_path", folder_path);
+    }
+
+    async fn share(&self, words: &mut Words) {
+        let grants = format!("/files/{}/grants", words["folder"]);
+        for (name, right) in self.receivers {
+            let grant = json!({ "name": name, "right": right });
+            let made = send(self.owner, "POST", &grants, grant).await;
+            words.insert("grant", text(&made.must_be(201).json()["id"]));
+        }
     }
 
     async fn get(&self, path: &str) -> Value {
