@@ -160,6 +160,7 @@ const SYNC: &str = "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-lev
 ///   reading and for uploads.
 /// - `{grant}`: the id of the reader's grant on the folder; `{offer}`: of an offer of it to them.
 /// - `{invitation}`: the id of one that is open; `{upload}`: of an upload of 3 bytes that has none.
+/// - `{asset}`: the id of a draft with the file `model.bin` and one image, `{image}`.
 /// - `{name}`, `{password}`, `{refresh_token}`: the caller's own; `{new}`: a name nobody has.
 pub const OPERATIONS: &[Operation] = &[
     op!("GET /healthz", "/healthz"),
@@ -333,6 +334,53 @@ pub const OPERATIONS: &[Operation] = &[
     op!("GET /me/assets", "/api/v1/me/assets"),
     op!("GET /assets", "/api/v1/assets?q=content"),
     op!("POST /assets", "/api/v1/assets").json(r#"{"name": "{new}", "kind": "2d"}"#),
+    op!("GET /assets/{id}", "/api/v1/assets/{asset}"),
+    op!("PATCH /assets/{id}", "/api/v1/assets/{asset}").json(r#"{"description": "new"}"#),
+    op!("DELETE /assets/{id}", "/api/v1/assets/{asset}"),
+    op!(
+        "POST /assets/{id}/publish",
+        "/api/v1/assets/{asset}/publish"
+    ),
+    op!(
+        "POST /assets/{id}/authors",
+        "/api/v1/assets/{asset}/authors"
+    )
+    .json(r#"{"public_name": "{new}"}"#),
+    op!(
+        "POST /assets/{id}/authors/accept",
+        "/api/v1/assets/{asset}/authors/accept"
+    ),
+    op!(
+        "DELETE /assets/{id}/authors/{public_name}",
+        "/api/v1/assets/{asset}/authors/{new}"
+    ),
+    op!("POST /assets/{id}/images", "/api/v1/assets/{asset}/images")
+        .text("GIF89a\x03\0\x02\0\0\0\0"),
+    op!(
+        "GET /assets/{id}/images/{image_id}",
+        "/api/v1/assets/{asset}/images/{image}"
+    ),
+    op!(
+        "DELETE /assets/{id}/images/{image_id}",
+        "/api/v1/assets/{asset}/images/{image}"
+    ),
+    op!(
+        "PUT /assets/{id}/files/{name}",
+        "/api/v1/assets/{asset}/files/{new}"
+    )
+    .text("new"),
+    op!(
+        "GET /assets/{id}/files/{name}",
+        "/api/v1/assets/{asset}/files/model.bin"
+    ),
+    op!(
+        "DELETE /assets/{id}/files/{name}",
+        "/api/v1/assets/{asset}/files/model.bin"
+    ),
+    op!(
+        "GET /assets/{id}/download",
+        "/api/v1/assets/{asset}/download"
+    ),
     // Links
     op!("GET /links", "/api/v1/links?path={path}"),
     op!("POST /links", "/api/v1/links").json(r#"{"file_id": "{file}"}"#),

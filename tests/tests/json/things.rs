@@ -7,7 +7,9 @@ use crate::operations::Words;
 use crate::phrase::{ask, login, send, store};
 
 /// Words that are ids.
-pub const IDS: [&str; 12] = [
+pub const IDS: [&str; 14] = [
+    "asset",
+    "image",
     "file",
     "folder",
     "link",
@@ -98,6 +100,9 @@ impl Things<'_> {
             let upload = crate::uploads::begin_small(self.owner, &format!("{name}.part")).await;
             words.insert("upload", upload);
         }
+        if needs("asset") {
+            self.make_asset(name, &mut words).await;
+        }
         if needs("invitation") {
             let root = self.world.as_user(&World::admin_user());
             let made = ask(&root, "POST", "/invitations").await.must_be(201);
@@ -115,6 +120,34 @@ impl Things<'_> {
         words.insert("folder", text(&list["folder"]["id"]));
         words.insert("path", path);
         words.insert("folder_path", folder_path);
+    }
+
+    /// A draft with a file and an image.
+    async fn make_asset(&self, name: &str, words: &mut Words) {
+        let public_name = json!({ "public_name": format!("studio {name}") });
+        let named = send(self.owner, "PUT", "/me/author", public_name).await;
+        named.must_be(200);
+        let new = json!({ "name": name, "kind": "2d" });
+        let made = send(self.owner, "POST", "/assets", new).await.must_be(201);
+        let asset = text(&made.json()["id"]);
+        let at = format!("/api/v1/assets/{asset}");
+        let put = self
+            .owner
+            .request_at("PUT", &format!("{at}/files/model.bin"));
+        put.body("model").send().await.must_be(201);
+        let add = self.owner.request_at("POST", &format!("{at}/images"));
+        let image = add
+            .body("GIF89a\x03\0\x02\0\0\0\0")
+            .send()
+            .await
+            .must_be(201);
+        let image = image
+            .header("location")
+            .rsplit('/')
+            .next()
+            .map(str::to_owned);
+        words.insert("image", image.expect("an address"));
+        words.insert("asset", asset);
     }
 
     async fn share(&self, words: &mut Words) {
