@@ -34,6 +34,9 @@ pub enum Event {
         /// The numbers of `GET /api/v1/me/usage`.
         usage: Usage,
     },
+    /// Something came or went that others share with the caller, or another right was given:
+    /// `GET /api/v1/shared` tells what there is.
+    Shares,
     /// The last one.
     Ended {
         /// Why.

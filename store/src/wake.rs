@@ -31,6 +31,8 @@ pub(crate) enum Wake {
     Account(UserId),
     /// The log-in ended.
     Login(LoginId),
+    /// Something came or went that others share with the account.
+    Shares(UserId),
     /// Too much happened to say what.
     Everything,
 }
@@ -41,9 +43,10 @@ impl Wake {
             Effect::Drive(id) => Some(Self::Drive(*id)),
             Effect::Account(id) => Some(Self::Account(*id)),
             Effect::Login(id) => Some(Self::Login(*id)),
+            Effect::Shares(id) => Some(Self::Shares(*id)),
             // Whatever adds to the journal writes the drive's numbers too; of what others share
             // nobody is told yet.
-            Effect::Path(..) | Effect::Tree(_) | Effect::Shares(_) => None,
+            Effect::Path(..) | Effect::Tree(_) => None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Wake {
             'd' => id.parse().ok().map(Self::Drive),
             'a' => id.parse().ok().map(Self::Account),
             'l' => id.parse().ok().map(Self::Login),
+            's' => id.parse().ok().map(Self::Shares),
             '*' if id.is_empty() => Some(Self::Everything),
             _ => None,
         }
@@ -85,6 +89,7 @@ impl fmt::Display for Wake {
             Self::Drive(id) => write!(f, "d{id}"),
             Self::Account(id) => write!(f, "a{id}"),
             Self::Login(id) => write!(f, "l{id}"),
+            Self::Shares(id) => write!(f, "s{id}"),
             Self::Everything => f.write_str("*"),
         }
     }
@@ -97,6 +102,8 @@ pub(crate) struct Watcher {
     pub news: Notify,
     /// The credential may have ended.
     pub doubt: Notify,
+    /// Something came or went that others share with the caller.
+    pub shares: Notify,
     seen: Mutex<Option<(i64, Usage)>>,
 }
 
@@ -106,6 +113,7 @@ impl Watcher {
             caller: caller.clone(),
             news: Notify::new(),
             doubt: Notify::new(),
+            shares: Notify::new(),
             seen: Mutex::default(),
         })
     }
@@ -208,10 +216,16 @@ impl Wakes {
                     watcher.doubt.notify_one();
                 }
             }
+            Wake::Shares(id) => {
+                for watcher in watchers.by_account.get(&id).into_iter().flatten() {
+                    watcher.shares.notify_one();
+                }
+            }
             Wake::Everything => {
                 for watcher in watchers.by_account.values().flatten() {
                     watcher.news.notify_one();
                     watcher.doubt.notify_one();
+                    watcher.shares.notify_one();
                 }
             }
         }
@@ -294,6 +308,7 @@ mod tests {
             .collect();
         wakes.push(Wake::Account(UserId::new(&world)));
         wakes.push(Wake::Login(LoginId::new(&world)));
+        wakes.push(Wake::Shares(UserId::new(&world)));
         wakes.push(Wake::Everything);
         let messages = Wake::messages(&wakes);
         assert_eq!(messages.len(), 3);

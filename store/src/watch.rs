@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
+use crate::access;
 use crate::caller::Caller;
 use crate::drive::{self, Drive};
 use crate::error::Result;
@@ -89,6 +90,16 @@ impl Watch {
     /// waits.
     pub async fn news(&self) {
         self.watcher.news.notified().await;
+    }
+
+    /// Waits until something may have come or gone that others share with the caller, since this
+    /// was last called. Never returns for whom shares are not to see. May be dropped while it
+    /// waits.
+    pub async fn shares(&self) {
+        if !access::sees_shares(self.caller()) {
+            return std::future::pending().await;
+        }
+        self.watcher.shares.notified().await;
     }
 
     /// What happened since `cursor`.

@@ -169,15 +169,11 @@ struct ShowQuery {
     params(("token" = String, Path, description = "The secret of the link."), ShowQuery),
     responses(
         (status = 200, content(
-            (Content = "application/octet-stream"),
-            (Content = "application/zip"),
+            (Content = "*/*"),
             (LinkFolder = "application/json"),
             (String = "text/html")
         )),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 401, description = "wrong_credentials"),
         (status = 404, description = "not_found"),
@@ -213,15 +209,11 @@ async fn show(
     ),
     responses(
         (status = 200, content(
-            (Content = "application/octet-stream"),
-            (Content = "application/zip"),
+            (Content = "*/*"),
             (LinkFolder = "application/json"),
             (String = "text/html")
         )),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 401, description = "wrong_credentials"),
         (status = 404, description = "not_found"),

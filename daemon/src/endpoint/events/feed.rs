@@ -125,6 +125,7 @@ impl Feed {
             tokio::select! {
                 frame = self.socket.next() => self.hear(frame)?,
                 _ = pings.tick() => self.ping().await?,
+                () = watch.shares() => self.tell(&Event::Shares).await?,
                 () = sleep_until(self.quota_at), if self.usage != self.told_usage => {
                     self.tell_quota().await?;
                 }

@@ -9,9 +9,16 @@ use super::{METHODS, members};
 pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
     ("add_app_password", "/id", "/api/v1/me/app-passwords/{id}"),
     ("add_asset", "/id", "/api/v1/assets/{id}"),
+    ("add_grant", "/id", "/api/v1/files/{id}/grants/{grant_id}"),
     ("add_invitation", "/id", "/api/v1/invitations/{id}"),
+    ("add_link", "/id", "/api/v1/links/{id}"),
     ("copy_file", "/id", "/api/v1/files/{id}"),
     ("create_user", "/id", "/api/v1/users/{id}"),
+    (
+        "list_grants",
+        "/items/0/id",
+        "/api/v1/files/{id}/grants/{grant_id}",
+    ),
     ("list_jobs", "/items/0/name", "/api/v1/admin/jobs/{name}"),
     ("list_logins", "/items/0/id", "/api/v1/me/logins/{id}"),
     (
@@ -22,6 +29,7 @@ pub(super) const TO_ADDRESSES: &[(&str, &str, &str)] = &[
     ("list_shared", "/items/0/id", "/api/v1/shared/{grant_id}"),
     ("list_transfers", "/items/0/id", "/api/v1/transfers/{id}"),
     ("list_trash", "/items/0/id", "/api/v1/trash/{id}"),
+    ("list_uploads", "/items/0/id", "/api/v1/uploads/{id}"),
     ("list_users", "/items/0/id", "/api/v1/users/{id}"),
     (
         "list_versions",

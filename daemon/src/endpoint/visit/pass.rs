@@ -69,7 +69,12 @@ impl Visit {
         let form = Form::<PasswordForm>::from_request(request, state).await;
         let Form(form) = form.map_err(|rejection| {
             let detail = "The form holds the password.";
-            Problem::new(rejection.status(), code::BAD_REQUEST, detail)
+            let code = match rejection.status() {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE => code::UNSUPPORTED_MEDIA_TYPE,
+                StatusCode::UNPROCESSABLE_ENTITY => code::INVALID_FIELDS,
+                _ => code::BAD_REQUEST,
+            };
+            Problem::new(rejection.status(), code, detail)
         })?;
         let found = self.find(state).await?;
         let (store, address) = (state.store(), self.peer.known());
