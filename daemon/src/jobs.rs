@@ -38,7 +38,7 @@ macro_rules! jobs {
 const JOBS: &[Kind] = jobs! {
     "extend-reservations" every 10 s => |store| store.extend_reservations();
     "extend-downloads" every 10 s => |store| store.extend_link_downloads();
-    "count-downloads" every 5 s => |store| store.flush_link_uses();
+    "count-link-downloads" every 5 s => |store| store.flush_link_uses();
     "expire-reservations" every 10 s => |store| store.expire_reservations();
     "look-after-sockets" every 5 s => |store| store.look_after_watchers();
     "remove-abandoned" every 5 s => |store| store.remove_abandoned();
@@ -47,7 +47,7 @@ const JOBS: &[Kind] = jobs! {
     "expire-trash" every 600 s => |store| store.expire_kept();
     "hash-large-files" every 15 s => |store| hash_files(&store);
     "purge-uploads" every 60 s => |store| store.purge_resumables();
-    "count-downloads" every 2 s => |store| store.flush_downloads();
+    "count-asset-downloads" every 2 s => |store| store.flush_downloads();
     "purge-locks" every 300 s => |store| store.purge_locks();
     "purge-links" every 3600 s => |store| store.purge_links();
     "purge-logins" every 600 s => |store| store.purge_logins();

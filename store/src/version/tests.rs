@@ -219,6 +219,11 @@ async fn versions_give_way_to_what_needs_their_room() {
             .unwrap();
         assert_eq!(usage(store, &alice).await, (200_001, 0, 0));
         drop(upload);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while store.usage(&alice).await.unwrap().reserved_bytes != 0 {
+            assert!(tokio::time::Instant::now() < deadline, "the reservation stays");
+            tokio::task::yield_now().await;
+        }
         // What is full of itself can be overwritten, without a version.
         put(store, &alice, "/a", &noise(21, 899_999)).await.unwrap();
         put(store, &alice, "/a", &noise(22, 899_999)).await.unwrap();
