@@ -102,10 +102,11 @@ impl Store {
         let (user, world) = (caller.user, self.world().clone());
         self.db()
             .write(move |tx| {
-                let row = rows::lock(tx, id, user)?.ok_or(Error::NotFound)?;
-                if rows::remove_offers_to(tx, row.number, user)? == 0 {
-                    return Err(Error::NotFound);
-                }
+                let row = rows::lock(tx, id, user)?;
+                // What is not there costs what a draft of others does.
+                let number = row.as_ref().map_or(rows::NO_NUMBER, |row| row.number);
+                let was_asked = rows::remove_offers_to(tx, number, user)? > 0;
+                let row = row.filter(|_| was_asked).ok_or(Error::NotFound)?;
                 require_few_assets(tx, user)?;
                 rows::insert_author(tx, row.number, user, world.now_ms())?;
                 let line = Line::new(AuditAction::AssetJoin).about(id);
@@ -142,18 +143,18 @@ impl Store {
         let (caller, world) = (caller.clone(), self.world().clone());
         self.db()
             .write(move |tx| {
-                let row = rows::lock(tx, id, caller.user)?.ok_or(Error::NotFound)?;
+                let found = rows::lock(tx, id, caller.user)?;
+                let number = found.as_ref().map_or(rows::NO_NUMBER, |row| row.number);
                 let own = crate::author::rows::find(tx, caller.user)?;
                 let is_own = own.is_some_and(|(_, key)| key == name.key());
-                if !row.is_author {
-                    let declined =
-                        is_own && rows::remove_offers_to(tx, row.number, caller.user)? > 0;
+                let Some(row) = found.filter(|row| row.is_author) else {
+                    let declined = is_own && rows::remove_offers_to(tx, number, caller.user)? > 0;
                     return if declined {
                         Ok(())
                     } else {
                         Err(Error::NotFound)
                     };
-                }
+                };
                 expected.require(&row)?;
                 if is_own {
                     leave(tx, &caller, &row)?;

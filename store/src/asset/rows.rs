@@ -8,6 +8,9 @@ use crate::db::{Row, Tx, Value, args};
 use crate::error::{Error, Result};
 use crate::id::{AssetId, UserId};
 
+/// The number of no asset.
+pub(super) const NO_NUMBER: i64 = 0;
+
 pub(crate) use self::author::relist_of;
 pub(super) use self::author::{
     author_accounts, author_names, author_names_of, count_of_author, count_offers,
