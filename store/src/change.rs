@@ -12,6 +12,7 @@ use crate::id::{DriveId, NodeId};
 use crate::node::Node;
 use crate::path::Path;
 use crate::store::Store;
+use crate::target::path_of;
 
 /// Lines that are forgotten at a time.
 const LINES: u32 = 10_000;
@@ -145,13 +146,11 @@ impl Store {
                         prefix.insert_str(0, &format!("/{}", name.nfc()));
                     }
                 }
-                let mut lines = rows::since(tx, drive.id, cursor, limit.saturating_add(1))?;
-                let arrived =
-                    |line: &Line| line.kind == ChangeKind::Tree && is_within(&prefix, &line.path);
                 // Its paths begin elsewhere since its owner moved it: what came before is not told.
-                if !caller.whole_drive && lines.iter().any(arrived) {
+                if !caller.whole_drive && rows::has_moved(tx, drive.id, cursor, &prefix)? {
                     return Err(Error::CursorExpired);
                 }
+                let mut lines = rows::since(tx, drive.id, cursor, limit.saturating_add(1))?;
                 let told = until_something_returns(&lines, limit as usize);
                 let is_truncated = lines.len() > told;
                 lines.truncate(told);
@@ -165,10 +164,13 @@ impl Store {
                     .filter(|line| !line.kind.is_removal())
                     .map(|line| line.node)
                     .collect();
-                let nodes: HashMap<NodeId, Node> = crate::node::rows::find_many(tx, &ids)?
-                    .into_iter()
-                    .map(|node| (node.id, node))
-                    .collect();
+                let mut nodes: HashMap<NodeId, Node> = HashMap::new();
+                for node in crate::node::rows::find_many(tx, &ids)? {
+                    // What has left the caller's world since must not be told as it is now.
+                    if caller.whole_drive || path_of(tx, &caller, node.id)?.is_some() {
+                        nodes.insert(node.id, node);
+                    }
+                }
                 let mut items = Vec::with_capacity(latest.len());
                 for line in latest {
                     // A node that was moved stands on two lines: not here, and there.

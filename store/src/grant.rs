@@ -456,11 +456,8 @@ pub(crate) fn end_within(tx: &mut Tx<'_>, scene: &mut Scene<'_>, root: NodeId) -
     if scene.drive.shares == 0 {
         return Ok(());
     }
-    if scene.caller.via != Via::Own {
-        if rows::is_any_within(tx, scene.drive.id, root)? {
-            return Err(Error::Protected);
-        }
-        return Ok(());
+    if scene.caller.via != Via::Own && rows::is_any_within(tx, scene.drive.id, root)? {
+        return Err(Error::Protected);
     }
     let gone = rows::remove_within(tx, scene.drive.id, root)?;
     let withdrawn = transfer::end_within(tx, scene.drive.id, root)?;
@@ -469,6 +466,18 @@ pub(crate) fn end_within(tx: &mut Tx<'_>, scene: &mut Scene<'_>, root: NodeId) -
         told(tx, gone);
     }
     Ok(())
+}
+
+/// Only the owner moves or renames what is shared by itself.
+///
+/// # Errors
+/// [`Error::Protected`] for others.
+pub(crate) fn require_movable(tx: &mut Tx<'_>, scene: &Scene<'_>, node: NodeId) -> Result<()> {
+    let is_owner = scene.caller.via == Via::Own;
+    if is_owner || scene.drive.shares == 0 || !rows::is_on(tx, scene.drive.id, node)? {
+        return Ok(());
+    }
+    Err(Error::Protected)
 }
 
 /// Ends access to everything in a drive that goes away.

@@ -264,6 +264,11 @@ impl<'a> Scene<'a> {
             .charge(tx, &mut self.drive, old_bytes, new_bytes, reservation)
     }
 
+    /// Charges the drive for what is kept in it, and is counted so.
+    pub fn charge_kept(&mut self, tx: &mut Tx<'_>, bytes: u64) -> Result<()> {
+        self.bill.charge_kept(tx, &mut self.drive, bytes)
+    }
+
     /// Has the trash give way where it holds more, together with what is live, than a drive may:
     /// asked after what adds nodes or properties.
     pub fn fit_trash(&mut self, tx: &mut Tx<'_>, limits: &Limits) -> Result<()> {

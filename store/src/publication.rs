@@ -254,11 +254,14 @@ fn withdraw(tx: &mut Tx<'_>, drive: DriveId, digest: Digest, now_ms: i64) -> Res
 /// Drops references of what was published from a drive that is gone, at most `limit`; whether there
 /// were any. That was charged no longer, and answered to nobody, since the drive went.
 pub(crate) fn purge(tx: &mut Tx<'_>, drive: DriveId, limit: u32, now_ms: i64) -> Result<bool> {
-    let digests = rows::some_left_behind(tx, drive, limit)?;
-    for digest in &digests {
-        rows::remove(tx, drive, *digest)?;
+    let mut gone = Vec::new();
+    for digest in rows::some_left_behind(tx, drive, limit)? {
+        // Another daemon may have removed it meanwhile, and dropped its reference.
+        if rows::remove(tx, drive, digest)?.is_some() {
+            gone.push(Body::Blob(digest));
+        }
     }
-    let is_some = !digests.is_empty();
-    reference::release(tx, digests.into_iter().map(Body::Blob), now_ms)?;
+    let is_some = !gone.is_empty();
+    reference::release(tx, gone, now_ms)?;
     Ok(is_some)
 }

@@ -133,6 +133,16 @@ impl Bill {
         Ok(())
     }
 
+    /// Charges for what is kept, and is counted as kept already: it gives way itself where there is
+    /// no room for it.
+    pub fn charge_kept(&mut self, tx: &mut Tx<'_>, drive: &mut Drive, bytes: u64) -> Result<()> {
+        drive.usage.used_bytes += bytes;
+        self.new_bytes += bytes;
+        let excess_bytes = drive.usage.excess_bytes();
+        self.old_bytes += give_way::bytes(tx, drive, excess_bytes)?;
+        Ok(())
+    }
+
     /// Counts bytes that the drive is no longer charged for: they were given up.
     pub fn give_back(&mut self, given_bytes: u64) {
         self.old_bytes += given_bytes;

@@ -6,6 +6,7 @@ use crate::change::ChangeKind;
 use crate::condition::Condition;
 use crate::db::Tx;
 use crate::error::{Error, Result};
+use crate::grant;
 use crate::mutation::{Place, Scene};
 use crate::node::{self, Node};
 use crate::path::Path;
@@ -107,6 +108,7 @@ fn relocate(
     let from = source.path();
     let node = source.node().ok_or(Error::NotFound)?.clone();
     let old_parent = source.parent()?.id;
+    grant::require_movable(tx, scene, node.id)?;
     scene.require(condition, old_parent, source.ancestors_of_parent())?;
     scene.require_tree(condition, source, node.id)?;
     if from.key() == to.key() && from.name() != to.name() {

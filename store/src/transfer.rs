@@ -242,12 +242,14 @@ fn take(
     theirs.charge(tx, totals.size_bytes, 0, None)?;
 
     if theirs.drive.usage.versions > 0 {
-        for size_bytes in rows::move_versions(tx, node.id, scene.drive.id)? {
-            theirs.drive.remove_version(size_bytes);
-            theirs.charge(tx, size_bytes, 0, None)?;
-            scene.charge(tx, 0, size_bytes, None)?;
-            scene.drive.add_version(size_bytes);
+        let sizes = rows::move_versions(tx, node.id, scene.drive.id)?;
+        for size_bytes in &sizes {
+            theirs.drive.remove_version(*size_bytes);
+            scene.drive.add_version(*size_bytes);
         }
+        let size_bytes = sizes.iter().sum();
+        theirs.charge(tx, size_bytes, 0, None)?;
+        scene.charge_kept(tx, size_bytes)?;
     }
     theirs.drop_locks(tx, node.id)?;
     link::end_within(tx, theirs.drive.id, node.id)?;

@@ -98,7 +98,20 @@ fn manifests(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
             "manifest {id} counts {count} references, {nodes} files, versions and contents of assets refer to it"
         ));
     }
-    Ok(())
+    tx.each(
+        "SELECT r.what, r.id FROM ( \
+             SELECT 'node' AS what, id, manifest_id FROM node \
+             UNION ALL SELECT 'version', id, manifest_id FROM version \
+             UNION ALL SELECT 'asset content', id, manifest_id FROM asset_content) r \
+         LEFT JOIN manifest m ON m.id = r.manifest_id \
+         WHERE r.manifest_id IS NOT NULL AND m.id IS NULL",
+        args![],
+        |row| {
+            let (what, id): (&str, NodeId) = (row.text(0)?, row.get(1)?);
+            faults.push(format!("{what} {id} has a manifest that is missing"));
+            Ok(())
+        },
+    )
 }
 
 fn blobs(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {

@@ -240,6 +240,15 @@ pub(super) fn is_any_within(tx: &mut Tx<'_>, drive: DriveId, root: NodeId) -> Re
     Ok(found.is_some())
 }
 
+pub(super) fn is_on(tx: &mut Tx<'_>, drive: DriveId, node: NodeId) -> Result<bool> {
+    let found = tx.first(
+        "SELECT 1 FROM access_grant WHERE drive_id = $1 AND node_id = $2 LIMIT 1",
+        args![drive, node],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 /// Ends the grants on a node and on anything below it; to whom they were.
 pub(super) fn remove_within(
     tx: &mut Tx<'_>,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::testing::each_engine;
 use crate::tests::{get, put};
 use crate::{
-    Actor, Admission, AuditFilter, Caller, Condition, Error, Name, NewUser, Password, Path, Reach,
-    Reached, Right, Store, Target, TransferOptions, Via,
+    Actor, Admission, AuditFilter, Caller, Condition, Error, Name, NewUser, Now, Password, Path,
+    Reach, Reached, Right, Store, Target, TransferOptions, Via,
 };
 
 pub(crate) async fn user(store: &Store, name: &str) -> Caller {
@@ -426,6 +426,62 @@ async fn names_are_shown_within_their_limits() {
         assert_eq!(names.len(), 2);
         assert!(names.iter().any(|name| name.ends_with(" (2)")));
         assert!(names.iter().all(|name| name.len() <= Name::MAX_BYTES));
+    })
+    .await;
+}
+
+const MOVE: TransferOptions = TransferOptions {
+    overwrite: false,
+    shallow: false,
+    modified_ns: None,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_its_owner_moves_what_is_shared_by_itself() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        folder(store, &alice, "/a/shared").await;
+        folder(store, &alice, "/a/plain").await;
+        share(store, &alice, "/a", "bob", Right::Write).await;
+        user(store, "carol").await;
+        share(store, &alice, "/a/shared", "carol", Right::Read).await;
+        let a = reach(store, &bob, "/Shared with me/a").await.unwrap();
+        let move_to = async |from: &str, to: &str| {
+            let (from, to) = (path(from), path(to));
+            let moved = store.move_tree(&a.caller, from, &to, MOVE, Condition::default());
+            moved.await.map(drop)
+        };
+        for to in ["/plain/shared", "/SHARED"] {
+            let refused = move_to("/shared", to).await;
+            assert!(matches!(refused, Err(Error::Protected)), "{refused:?}");
+        }
+        move_to("/plain", "/other").await.unwrap();
+        let (from, to) = (path("/a/shared"), path("/b"));
+        let moved = store.move_tree(&alice, from, &to, MOVE, Condition::default());
+        moved.await.unwrap();
+    })
+    .await;
+}
+
+/// A history that reaches back before the grant tells nothing of what is elsewhere now.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_left_a_shared_folder_is_not_told_as_it_is_now() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        folder(store, &alice, "/s").await;
+        let before = store.change_cursor(&alice).await.unwrap();
+        put(store, &alice, "/s/secret", b"1").await.unwrap();
+        let (from, to) = (path("/s/secret"), path("/private"));
+        let moved = store.move_tree(&alice, from, &to, MOVE, Condition::default());
+        moved.await.unwrap();
+        share(store, &alice, "/s", "bob", Right::Read).await;
+        let s = reach(store, &bob, "/Shared with me/s").await.unwrap();
+        let told = store
+            .changes(&s.caller, &Path::root(), before, 1)
+            .await
+            .unwrap();
+        let is_told = told.items.iter().any(|item| !matches!(item.now, Now::Gone));
+        assert!(!is_told, "{:?}", told.items);
     })
     .await;
 }

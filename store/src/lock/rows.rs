@@ -84,6 +84,16 @@ pub(crate) fn remove(tx: &mut Tx<'_>, token: &str) -> Result<u64> {
     tx.execute("DELETE FROM dav_lock WHERE token = $1", args![token])
 }
 
+/// Ends what an account holds in the drives of others: as expired locks, which those count until
+/// they are removed there.
+pub(crate) fn expire_elsewhere(tx: &mut Tx<'_>, account: UserId, own: DriveId) -> Result<()> {
+    tx.execute(
+        "UPDATE dav_lock SET expires_at = 0 WHERE account_id = $1 AND drive_id <> $2",
+        args![account, own],
+    )?;
+    Ok(())
+}
+
 pub(crate) fn remove_expired(tx: &mut Tx<'_>, drive: DriveId, now_ms: i64) -> Result<u64> {
     tx.execute(
         "DELETE FROM dav_lock WHERE drive_id = $1 AND expires_at <= $2",

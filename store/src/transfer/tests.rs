@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use crate::grant::tests::{folder, path, reach, share, user};
-use crate::testing::each_engine;
+use crate::testing::{each_engine, each_engine_with};
 use crate::tests::{get, put};
 use crate::{
-    Actor, Caller, Condition, Error, NewLock, Right, Store, Target, UploadOptions, UserChange,
+    Actor, Caller, Condition, Error, NewLock, Options, Right, Store, Target, UploadOptions,
+    UserChange,
 };
 
 async fn offer(store: &Store, owner: &Caller, at: &str, to: &str) -> crate::Offer {
@@ -166,6 +169,37 @@ async fn an_upload_into_what_was_given_away_finds_nothing_and_keeps_nothing() {
         assert_eq!(store.usage(&bob).await.unwrap().used_bytes, 10);
         store.expire_reservations().await.unwrap();
         assert!(store.locks(&bob).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+/// Versions never keep anything out: of what comes along those give way for which there is no room.
+#[tokio::test(flavor = "multi_thread")]
+async fn versions_that_come_along_give_way_and_are_counted_right() {
+    let each = |options: &mut Options| {
+        options.versions.interval = Duration::ZERO;
+        options.versions.most = 20;
+    };
+    each_engine_with(each, async |store, clock| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        put(store, &alice, "/f", &vec![1; 50_000]).await.unwrap();
+        put(store, &alice, "/f", &vec![2; 10_000]).await.unwrap();
+        clock.advance_ms(3_600_000);
+        put(store, &bob, "/own", &vec![3; 2000]).await.unwrap();
+        put(store, &bob, "/own", &vec![4; 3000]).await.unwrap();
+        set_quota(store, &bob, 20_000).await;
+        let offered = offer(store, &alice, "/f", "bob").await;
+        let accepted = store.accept_offer(&bob, offered.id, true, None).await;
+        accepted.unwrap();
+        let usage = store.usage(&bob).await.unwrap();
+        assert_eq!(usage.used_bytes, 15_000, "the older version went");
+        assert_eq!((usage.versions_bytes, usage.versions), (2000, 1));
+        assert_eq!(usage.free_bytes(), 7000);
+        assert_eq!(store.usage(&alice).await.unwrap().used_bytes, 0);
+        let refused = put(store, &bob, "/more", &vec![5; 7001]).await;
+        assert!(matches!(refused, Err(Error::QuotaExceeded { .. })));
+        let checked = store.check(true, |_| ()).await.unwrap();
+        assert_eq!(checked.faults, Vec::<String>::new());
     })
     .await;
 }

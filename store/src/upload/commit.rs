@@ -265,7 +265,10 @@ fn replace(
         file.content.kept = file.content.kept.or(before.kept);
     }
     node::rows::replace_content(tx, old.id, &file)?;
-    let is_kept = match versions {
+    // A drive over its limit may still make a file smaller, and keeps nothing for that.
+    let usage = scene.drive.usage;
+    let has_room = usage.firm_bytes() + usage.reserved_bytes <= usage.limit_bytes;
+    let is_kept = match versions.filter(|_| has_room) {
         Some(options) => version::keep(tx, scene, options, old, &file.content)?,
         None => false,
     };

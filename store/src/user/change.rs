@@ -17,6 +17,7 @@ use crate::error::{Error, Result};
 use crate::grant;
 use crate::id::UserId;
 use crate::link;
+use crate::lock;
 use crate::login;
 use crate::password::Password;
 use crate::resumable;
@@ -326,6 +327,7 @@ fn remove(
     let mut drive = drive::rows::lock(tx, user.drive)?;
     asset::author_removed(tx, id, &mut drive)?;
     grant::end_all(tx, drive.id)?;
+    lock::rows::expire_elsewhere(tx, id, drive.id)?;
     trash::rows::abandon(tx, drive.id)?;
     tree::rows::insert_trash(tx, drive.root, drive.id, world.now_ms())?;
     resumable::rows::abandon_all(tx, id, drive.id)?;
