@@ -91,12 +91,12 @@ pub(super) async fn search(
         min_bytes: query
             .min_bytes
             .as_deref()
-            .map(|text| number("min_bytes", text))
+            .map(|text| bytes("min_bytes", text))
             .transpose()?,
         max_bytes: query
             .max_bytes
             .as_deref()
-            .map(|text| number("max_bytes", text))
+            .map(|text| bytes("max_bytes", text))
             .transpose()?,
         posted_after: instant("posted_after", query.posted_after.as_deref())?,
         posted_before: instant("posted_before", query.posted_before.as_deref())?,
@@ -198,6 +198,15 @@ fn invalid(detail: String) -> Problem {
 fn number<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, Problem> {
     text.parse()
         .map_err(|_| invalid(format!("{name} is no number that it can be")))
+}
+
+/// A number of bytes, as far as JSON numbers are exact.
+fn bytes(name: &str, text: &str) -> Result<u64, Problem> {
+    let bytes = number(name, text)?;
+    if bytes > 1 << 53 {
+        return Err(invalid(format!("{name} is more than 2^53")));
+    }
+    Ok(bytes)
 }
 
 fn instant(name: &str, text: Option<&str>) -> Result<Option<i64>, Problem> {
