@@ -3,12 +3,16 @@
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// RFC 3339 in UTC, from milliseconds since 1970.
+/// RFC 3339 in UTC with three digits of a second, from milliseconds since 1970: texts of one
+/// length, which sort as the instants do.
 pub fn rfc3339(ms: i64) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
-        .ok()
-        .and_then(|at| at.format(&Rfc3339).ok())
-        .unwrap_or_else(|| "9999-12-31T23:59:59Z".to_owned())
+    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000) {
+        Ok(at) if (0..10_000).contains(&at.year()) => {
+            let (hour, minute, second, milli) = at.to_hms_milli();
+            format!("{}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", at.date())
+        }
+        _ => "9999-12-31T23:59:59.999Z".to_owned(),
+    }
 }
 
 /// Reads such a text, of any offset.
@@ -30,8 +34,8 @@ mod tests {
 
     #[test]
     fn instants_are_written_in_utc() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(1_500), "1970-01-01T00:00:01.5Z");
-        assert_eq!(rfc3339(i64::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000Z");
+        assert_eq!(rfc3339(1_500), "1970-01-01T00:00:01.500Z");
+        assert_eq!(rfc3339(i64::MAX), "9999-12-31T23:59:59.999Z");
     }
 }
