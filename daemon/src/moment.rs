@@ -9,7 +9,10 @@ pub fn rfc3339(ms: i64) -> String {
     match OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000) {
         Ok(at) if (0..10_000).contains(&at.year()) => {
             let (hour, minute, second, milli) = at.to_hms_milli();
-            format!("{}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z", at.date())
+            format!(
+                "{}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z",
+                at.date()
+            )
         }
         _ => "9999-12-31T23:59:59.999Z".to_owned(),
     }

@@ -465,7 +465,7 @@ CREATE TABLE asset_text (
 -- The words of posted assets and their beginnings; its rowid is the asset's number. Words come
 -- ready made: nothing here may part or fold them (docs/decisions/0008).
 CREATE VIRTUAL TABLE asset_index USING fts5 (
-    words, content='', contentless_delete=1, detail='none', tokenize="ascii tokenchars '#@^-'"
+    words, content='', contentless_delete=1, detail='none', tokenize="ascii tokenchars '#@^=~-'"
 );
 
 -- Engine versions that an asset runs on, from low to before high; rows of one do not touch.

@@ -1,5 +1,6 @@
 //! Searches of a catalogue of 100,000 assets: `cargo bench -p coffer-store --bench catalogue --
-//! [--assets N] [--postgres URL]`, see `docs/BENCHMARKS.md`. It uses what the daemon uses.
+//! [--assets N] [--postgres URL | --sqlite FILE] [--filled]`, the last over a database that a run
+//! before has filled; see `docs/BENCHMARKS.md`. It uses what the daemon uses.
 
 #![expect(
     clippy::unwrap_used,
@@ -47,20 +48,29 @@ fn main() {
         arguments.get(at + 1).cloned()
     };
     let assets = after("--assets").map_or(100_000, |text| text.parse().unwrap());
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run(assets, after("--postgres")));
-}
-
-async fn run(assets: usize, postgres: Option<String>) {
+    let is_filled = arguments.iter().any(|argument| argument == "--filled");
     let folder = tempfile::tempdir().unwrap();
-    let database = match postgres {
-        None => Database::Sqlite(folder.path().join("coffer.db")),
+    let database = match after("--postgres") {
+        None => Database::Sqlite(
+            after("--sqlite").map_or_else(|| folder.path().join("coffer.db"), Into::into),
+        ),
         Some(url) => Database::Postgres {
             url,
             pool: PoolOptions::default(),
         },
     };
-    let store = open(folder.path(), database).await;
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let store = open(folder.path(), database).await;
+        if !is_filled {
+            fill_all(&store, assets).await;
+        }
+        measure(&store).await;
+        store.close().await;
+    });
+}
+
+async fn fill_all(store: &Store, assets: usize) {
     let began = Instant::now();
     let authors = assets.div_ceil(OF_ONE);
     for first in (0..authors).step_by(AT_A_TIME) {
@@ -77,8 +87,6 @@ async fn run(assets: usize, postgres: Option<String>) {
         "{assets} assets of {authors} authors in {:.0?}",
         began.elapsed()
     );
-    measure(&store).await;
-    store.close().await;
 }
 
 async fn open(folder: &std::path::Path, database: Database) -> Store {

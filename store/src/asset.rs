@@ -445,7 +445,9 @@ fn reindex(tx: &mut Tx<'_>, row: &AssetRow) -> Result<()> {
     }
     let texts = rows::texts(tx, row.number)?;
     let authors = rows::author_accounts(tx, row.number)?;
-    let document = term::Document::new(&row.name, &texts.description, &texts.tags, &authors);
+    let majors = Engines::parse(&texts.engine_versions)?.majors();
+    let document = term::Document::new(&row.name, &texts.description, &texts.tags, &authors)
+        .with_filters(row.kind.code(), majors.as_deref());
     rows::index(tx, row.number, &document)
 }
 

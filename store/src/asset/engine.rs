@@ -13,6 +13,8 @@ const END: i64 = 1 << (3 * BITS);
 /// Ranges of one asset, and bytes of each as text.
 const MOST_RANGES: usize = 16;
 const MOST_BYTES: usize = 64;
+/// First numbers of versions in one range, by each of which an asset is found.
+const MOST_MAJORS: i64 = 32;
 
 /// The ranges of an asset.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,11 +74,30 @@ impl Engines {
         &self.spans
     }
 
+    /// The first numbers of all versions, in order; none where they are more than a few.
+    pub fn majors(&self) -> Option<Vec<i64>> {
+        let mut majors = Vec::new();
+        for (low, high) in &self.spans {
+            let (first, last) = (major(*low), major(high - 1));
+            if last - first >= MOST_MAJORS {
+                return None;
+            }
+            majors.extend(first..=last);
+        }
+        majors.dedup();
+        Some(majors)
+    }
+
     /// The first version of all, and the end of the last.
     pub fn bounds(&self) -> (i64, i64) {
         let low = self.spans.first().map_or(0, |span| span.0);
         (low, self.spans.last().map_or(0, |span| span.1))
     }
+}
+
+/// The first number of a version.
+pub(crate) fn major(version: i64) -> i64 {
+    version >> (2 * BITS)
 }
 
 /// One version, for a filter; numbers that are missing are 0.
@@ -192,6 +213,19 @@ mod tests {
                 assert!(!runs(ranges, version), "{ranges:?} {version}");
             }
         }
+    }
+
+    #[test]
+    fn first_numbers_are_all_those_of_the_ranges() {
+        let majors = |ranges: &[&str]| {
+            let ranges: Vec<String> = ranges.iter().map(|&text| text.to_owned()).collect();
+            Engines::parse(&ranges).unwrap().majors()
+        };
+        assert_eq!(majors(&[">=4.2, <5.1", "5.3", "8"]), Some(vec![4, 5, 8]));
+        assert_eq!(majors(&["<2"]), Some(vec![0, 1]));
+        assert_eq!(majors(&["<32"]).map(|majors| majors.len()), Some(32));
+        assert_eq!(majors(&["<32.0.1"]), None);
+        assert_eq!(majors(&["*"]), None);
     }
 
     #[test]

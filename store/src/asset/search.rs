@@ -20,7 +20,7 @@ use crate::store::Store;
 use crate::user::name_key;
 
 /// Matches up to which all of them are looked at (`docs/BENCHMARKS.md`).
-const FEW: u32 = 4000;
+const FEW: u32 = 2500;
 
 /// The order of what is found. Assets that are equal in it come in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,13 +131,14 @@ impl Store {
         self.db()
             .read_snapshot(move |tx| {
                 let author = query.author.as_deref().map(|name| find_author(tx, name));
-                let asked = Query::new(query.text.as_deref(), &query.tags, author.transpose()?)?;
-                let way = if asked.is_empty() {
-                    rows::Way::Walk
-                } else if rows::count(tx, &asked, FEW + 1)? > u64::from(FEW) {
-                    rows::Way::WalkAndLook
-                } else {
-                    rows::Way::Matches
+                let asked = Query::new(query.text.as_deref(), &query.tags, author.transpose()?)?
+                    .with_filters(filter.asked_kind(), filter.asked_major());
+                let is_few =
+                    !asked.is_empty() && rows::count(tx, &asked, FEW + 1)? <= u64::from(FEW);
+                let way = match (is_few, asked.has_words()) {
+                    (true, _) => rows::Way::Matches,
+                    (false, true) => rows::Way::WalkAndLook,
+                    (false, false) => rows::Way::Walk,
                 };
                 let found = rows::find(tx, &query, &filter, &asked, way)?;
                 complete(tx, found, query.limit)
@@ -210,5 +211,13 @@ impl Filter {
                 None => -1,
             },
         })
+    }
+
+    pub(super) fn asked_kind(&self) -> Option<i64> {
+        (self.kind != 0).then_some(self.kind)
+    }
+
+    pub(super) fn asked_major(&self) -> Option<i64> {
+        (self.engine >= 0).then(|| engine::major(self.engine))
     }
 }

@@ -4,7 +4,8 @@
 //! A word is letters and digits, without regard to case, accents and width. Tags and authors are
 //! words too, with a sign before them that no other word can hold. Beginnings of up to three
 //! characters are kept beside the words, since gathering all words with such a beginning at the
-//! time of a search would take long.
+//! time of a search would take long. What most searches filter by, the kind and the first number of
+//! the engine's version, are words as well: so the index itself leaves few to look at.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -25,10 +26,12 @@ const MOST_QUERY_BYTES: usize = 512;
 /// Beginnings of so many characters are kept.
 const MOST_BEGINNING: usize = 3;
 
-/// Before a tag, an author, a beginning.
+/// Before a tag, an author, a beginning, a kind, a first number of a version.
 const TAG: char = '#';
 const AUTHOR: char = '@';
 const BEGINNING: char = '^';
+const KIND: char = '=';
+const MAJOR: char = '~';
 
 /// Text without regard to case, accents and width.
 fn fold(text: &str) -> String {
@@ -72,20 +75,39 @@ fn author_word(author: UserId) -> String {
 
 /// All that an asset is found by.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Document(BTreeSet<String>);
+pub(crate) struct Document {
+    words: BTreeSet<String>,
+    filters: Vec<String>,
+}
 
 impl Document {
     pub fn new(name: &str, description: &str, tags: &[String], authors: &[UserId]) -> Self {
         let mut all: BTreeSet<String> = words(name).chain(words(description)).collect();
         all.extend(tags.iter().map(|tag| marked(TAG, tag)));
         all.extend(authors.iter().map(|author| author_word(*author)));
-        Self(all)
+        Self {
+            words: all,
+            filters: Vec::new(),
+        }
+    }
+
+    /// Adds what filters ask for: a kind's code, and the first numbers of the versions it runs on,
+    /// or none of them where they are many.
+    pub fn with_filters(mut self, kind: i64, majors: Option<&[i64]>) -> Self {
+        self.filters = vec![format!("{KIND}{kind}")];
+        match majors {
+            Some(majors) => self
+                .filters
+                .extend(majors.iter().map(|major| format!("{MAJOR}{major}"))),
+            None => self.filters.push(MAJOR.to_string()),
+        }
+        self
     }
 
     /// In order, each between blanks of its own: what [`Query::pattern`] is compared with.
     pub fn text(&self) -> String {
         let mut text = String::new();
-        for word in &self.0 {
+        for word in &self.words {
             text.push(' ');
             text.push_str(word);
             text.push(' ');
@@ -93,11 +115,12 @@ impl Document {
         text
     }
 
-    /// The words and their beginnings.
+    /// The words, their beginnings, and what filters ask for.
     pub fn lexemes(&self) -> BTreeSet<String> {
-        let mut lexemes = self.0.clone();
+        let mut lexemes = self.words.clone();
+        lexemes.extend(self.filters.iter().cloned());
         let plain = self
-            .0
+            .words
             .iter()
             .filter(|word| !word.starts_with([TAG, AUTHOR]));
         for word in plain {
@@ -117,6 +140,9 @@ pub(crate) struct Query {
     whole: BTreeSet<String>,
     /// The beginning of the last word.
     beginning: Option<String>,
+    /// The code of a kind, and the first number of a version.
+    kind: Option<i64>,
+    major: Option<i64>,
 }
 
 impl Query {
@@ -164,9 +190,20 @@ impl Query {
         Ok(())
     }
 
-    /// Whether nothing is asked for.
+    /// Asks for what filters do as well, as far as words can: more may be found than passes them.
+    pub fn with_filters(mut self, kind: Option<i64>, major: Option<i64>) -> Self {
+        (self.kind, self.major) = (kind, major);
+        self
+    }
+
+    /// Whether nothing is asked for that the index knows.
     pub fn is_empty(&self) -> bool {
-        self.whole.is_empty() && self.beginning.is_none()
+        !self.has_words() && self.kind.is_none() && self.major.is_none()
+    }
+
+    /// Whether anything is asked for but what filters ask.
+    pub fn has_words(&self) -> bool {
+        !self.whole.is_empty() || self.beginning.is_some()
     }
 
     /// As a pattern of `LIKE` over [`Document::text`]. Both are in order, so that one pattern
@@ -191,7 +228,7 @@ impl Query {
         self.expression(
             |word| format!("\"{word}\""),
             |word| format!("\"{word}\" *"),
-            " AND ",
+            [" AND ", " OR "],
         )
     }
 
@@ -200,7 +237,7 @@ impl Query {
         self.expression(
             |word| format!("'{word}'"),
             |word| format!("'{word}':*"),
-            " & ",
+            [" & ", " | "],
         )
     }
 
@@ -208,7 +245,7 @@ impl Query {
         &self,
         whole: impl Fn(&str) -> String,
         beginning: impl Fn(&str) -> String,
-        and: &str,
+        [and, or]: [&str; 2],
     ) -> String {
         let mut parts: Vec<String> = self.whole.iter().map(|word| whole(word)).collect();
         parts.extend(self.beginning.as_deref().map(|word| {
@@ -217,6 +254,11 @@ impl Query {
             } else {
                 beginning(word)
             }
+        }));
+        parts.extend(self.kind.map(|kind| whole(&format!("{KIND}{kind}"))));
+        parts.extend(self.major.map(|major| {
+            let (one, any) = (format!("{MAJOR}{major}"), MAJOR.to_string());
+            format!("({}{or}{})", whole(&one), whole(&any))
         }));
         parts.join(and)
     }
@@ -317,6 +359,21 @@ mod tests {
         let document = Document::new("wood", "", &["x".to_owned()], &[]);
         let lexemes: Vec<_> = document.lexemes().into_iter().collect();
         assert_eq!(lexemes, ["#x", "^w", "^wo", "^woo", "wood"]);
+        let document = document.with_filters(3, Some(&[4, 5]));
+        assert!(
+            document
+                .lexemes()
+                .is_superset(&["=3", "~4", "~5"].map(str::to_owned).into())
+        );
+        assert_eq!(
+            document.text(),
+            " #x  wood ",
+            "no query holds them as words"
+        );
+        let query = Query::default().with_filters(Some(3), Some(5));
+        assert!(!query.is_empty() && !query.has_words());
+        assert_eq!(query.fts5(), "\"=3\" AND (\"~5\" OR \"~\")");
+        assert_eq!(query.tsquery(), "'=3' & ('~5' | '~')");
     }
 
     proptest! {

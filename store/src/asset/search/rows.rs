@@ -3,7 +3,8 @@
 //! One text for each order and way. Two things keep PostgreSQL, which decides by guesses, on the
 //! way that was chosen: filters stand within one `CASE … <> 0`, for which it guesses that nearly
 //! every row passes, so that it walks the index of the order and stops when the part is full; and
-//! `OFFSET 0` keeps a part of the statement by itself. Where a filter demands nothing it gets a
+//! `OFFSET 0` keeps a part of the statement by itself, as `LIMIT 1` does: of an `EXISTS` it makes a
+//! table of all engines at every search. Where a filter demands nothing it gets a
 //! value that everything passes, so that the texts stay few.
 
 use super::{AssetHit, AssetKey, AssetKind, AssetQuery, AssetSort};
@@ -62,9 +63,9 @@ macro_rules! filters {
         concat!(
             "CASE WHEN ($4 = 0 OR a.kind = $4) AND a.size_bytes >= $5 AND a.size_bytes <= $6 \
                  AND a.posted_at >= $7 AND a.posted_at < $8 \
-                 AND ($9 < 0 OR (a.engine_low <= $9 AND a.engine_high > $9 AND EXISTS ( \
+                 AND ($9 < 0 OR (a.engine_low <= $9 AND a.engine_high > $9 AND ( \
                      SELECT 1 FROM asset_engine e WHERE e.number = a.number \
-                         AND e.low <= $9 AND e.high > $9)))",
+                         AND e.low <= $9 AND e.high > $9 LIMIT 1) = 1))",
             $look,
             " THEN 1 ELSE 0 END <> 0"
         )

@@ -437,8 +437,10 @@ async fn in_parts(store: &Store, mut query: AssetQuery, way: Way) -> Vec<crate::
     loop {
         let asked = query.clone();
         let part = store.db().read(move |tx| {
-            let words = Query::new(asked.text.as_deref(), &[], None)?;
-            let found = find(tx, &asked, &Filter::new(&asked)?, &words, way)?;
+            let filter = Filter::new(&asked)?;
+            let words = Query::new(asked.text.as_deref(), &[], None)?
+                .with_filters(filter.asked_kind(), filter.asked_major());
+            let found = find(tx, &asked, &filter, &words, way)?;
             Ok(found
                 .into_iter()
                 .map(|found| (found.key, found.hit.id))
