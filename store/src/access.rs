@@ -77,6 +77,20 @@ pub(crate) fn require_whole_drive(caller: &Caller) -> Result<()> {
     }
 }
 
+/// Looking at what a file once held, and going back to it: the owner, and whom they let write there.
+///
+/// Who may only read is given what a file holds now, not what its owner has taken out of it.
+///
+/// # Errors
+/// [`Error::Forbidden`] for everybody else, and for a credential of the owner's that is confined to
+/// a folder.
+pub(crate) fn require_history(caller: &Caller) -> Result<()> {
+    match caller.via {
+        Via::Own => require_whole_drive(caller),
+        Via::Grant(_) | Via::Link(_) => require_write(caller),
+    }
+}
+
 /// What only the owner decides, in person: who else has access.
 ///
 /// # Errors

@@ -68,8 +68,8 @@ impl Store {
     /// that instant.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for a credential that is confined to a folder, [`Error::NotFound`],
-    /// [`Error::IsFolder`].
+    /// [`Error::Forbidden`] for a credential that is confined to a folder, and in another's drive for
+    /// one that does not write there; [`Error::NotFound`], [`Error::IsFolder`].
     pub async fn versions(
         &self,
         caller: &Caller,
@@ -77,7 +77,7 @@ impl Store {
         after: Option<(i64, VersionId)>,
         limit: u32,
     ) -> Result<Vec<Version>> {
-        access::require_whole_drive(caller)?;
+        access::require_history(caller)?;
         let (store, caller, file) = (self.clone(), caller.clone(), file.clone());
         self.db()
             .read_snapshot(move |tx| {
@@ -101,7 +101,7 @@ impl Store {
         file: &Target,
         id: VersionId,
     ) -> Result<(Located, Stored)> {
-        access::require_whole_drive(caller)?;
+        access::require_history(caller)?;
         let (caller, file) = (caller.clone(), file.clone());
         self.db()
             .read_snapshot(move |tx| {
@@ -127,7 +127,7 @@ impl Store {
         id: VersionId,
         condition: Condition,
     ) -> Result<Located> {
-        access::require_whole_drive(caller)?;
+        access::require_history(caller)?;
         let (store, caller, file) = (self.clone(), caller.clone(), file.clone());
         self.db()
             .write(move |tx| {
@@ -164,10 +164,11 @@ impl Store {
             .await
     }
 
-    /// Gives up a version of a file.
+    /// Gives up a version of a file, which only the owner of the drive does.
     ///
     /// # Errors
-    /// As [`Self::versions`], and [`Error::Forbidden`] for a credential that only reads.
+    /// [`Error::Forbidden`] for everybody else, and for a credential that only reads or is confined to
+    /// a folder; [`Error::NotFound`], [`Error::IsFolder`].
     pub async fn remove_version(
         &self,
         caller: &Caller,

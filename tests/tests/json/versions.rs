@@ -188,3 +188,70 @@ async fn h6_versions_are_restored_by_who_may_write_and_seen_by_nobody_else() {
         assert_eq!(answer.status(), status, "{what}");
     }
 }
+
+/// Whom the owner lets write a file may go back to what it held; others see no more than it holds.
+#[tokio::test]
+async fn h6_versions_of_what_is_shared_are_for_those_who_write_it() {
+    let world = world().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    let carol = world.add_user("carol", None).await;
+    let carol = world.as_user(&carol);
+    let file = store(&alice, "/d/a.txt", "one").await.must_be(201).json();
+    let id = text(&file, "id");
+    for (name, right) in [("bob", "write"), ("carol", "read")] {
+        let body = json!({ "name": name, "right": right });
+        let made = send(&alice, "POST", &by_path("/grants", "/d"), body).await;
+        made.must_be(201);
+    }
+    let shared = "/Shared with me/d/a.txt";
+    store(&bob, shared, "three").await.must_be(200);
+    let used = ask(&alice, "GET", "/me/usage").await.json();
+    assert_eq!(used["versions_bytes"], 3);
+    let found = versions(&bob, id).await;
+    let by_path_too = ask(&bob, "GET", &by_path("/versions", shared)).await;
+    assert_eq!(by_path_too.must_be(200).json()["items"], json!(found));
+    assert_eq!(found, versions(&alice, id).await);
+    let one = format!("/files/{id}/versions/{}", text(&found[0], "id"));
+    let content = format!("{one}/content");
+    assert_eq!(ask(&bob, "GET", &content).await.must_be(200), "one");
+    let refused = ask(&bob, "DELETE", &one).await.must_be(403);
+    assert_eq!(refused.json()["code"], "forbidden");
+
+    for (method, path) in [
+        ("GET", format!("/files/{id}/versions")),
+        ("GET", by_path("/versions", shared)),
+        ("GET", content),
+        ("POST", format!("{one}/restore")),
+        ("DELETE", one.clone()),
+    ] {
+        let refused = ask(&carol, method, &path).await.must_be(403);
+        assert_eq!(refused.json()["code"], "forbidden", "{method} {path}");
+    }
+
+    let lock = alice.lock("/d/a.txt").await.must_be(200);
+    let restore = format!("{one}/restore");
+    ask(&bob, "POST", &restore).await.must_be(423);
+    let unlock = alice.request("UNLOCK", "/d/a.txt");
+    let unlock = unlock.header("Lock-Token", lock.header("lock-token"));
+    unlock.send().await.must_be(204);
+    let restored = ask(&bob, "POST", &restore).await.must_be(200).json();
+    assert_eq!(
+        (text(&restored, "id"), text(&restored, "path")),
+        (id, shared)
+    );
+    assert_eq!(alice.get("/d/a.txt").await, "one");
+    let after = versions(&bob, id).await;
+    assert_eq!(after[0]["size_bytes"], 5);
+    // It is the owner's to pay, and to throw away.
+    let one = format!("/files/{id}/versions/{}", text(&after[0], "id"));
+    ask(&alice, "DELETE", &one).await.must_be(204);
+    let used = ask(&alice, "GET", "/me/usage").await.json();
+    assert_eq!(
+        (&used["used_bytes"], &used["versions"]),
+        (&json!(3), &json!(0))
+    );
+    let none = ask(&bob, "GET", "/me/usage").await.json();
+    assert_eq!(none["used_bytes"], 0);
+    let checked = world.cli(&["check", "--contents"], "").await;
+    assert!(checked.status.success(), "{checked:?}");
+}

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use store::{Target, VersionId};
 
 use super::content::answer_of;
-use super::{ByPath, bad_query, node, own_file};
+use super::{ByPath, bad_query, node, reach};
 use crate::endpoint::openapi::Content;
 use crate::endpoint::page::{Part, PartQuery};
 use crate::endpoint::{AppState, Authenticated, Json};
@@ -76,7 +76,7 @@ impl FromRequestParts<AppState> for OneVersion {
 
 /// Lists the versions of a file, the newest first: what it held before it was overwritten.
 ///
-/// An app password of one folder does not see them.
+/// The owner of a file sees them, and whom they let write it; an app password of one folder does not.
 #[utoipa::path(
     get,
     path = "/files/{id}/versions",
@@ -85,7 +85,7 @@ impl FromRequestParts<AppState> for OneVersion {
     params(PartQuery),
     responses(
         (status = 200, body = Page<Version>),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected"),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder"),
         (status = 422, description = "invalid_name")
@@ -97,8 +97,9 @@ pub(super) async fn list(
     Listed { file, part }: Listed,
 ) -> Result<Json<Page<Version>>, Problem> {
     let after = part.after.as_ref().map(|Cursor(at, id)| (*at, *id));
+    let place = reach(&state, &who.caller, file).await?;
     let store = state.store();
-    let found = store.versions(&who.caller, &file, after, part.asked());
+    let found = store.versions(place.caller(), place.target(), after, part.asked());
     Ok(part.page(found.await?, write_cursor, version))
 }
 
@@ -117,7 +118,7 @@ pub(super) async fn list(
             (Content = "multipart/byteranges")
         )),
         (status = 304),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected"),
         (status = 409, description = "is_folder"),
         (status = 412, description = "precondition_failed"),
         (status = 416, description = "range_not_satisfiable"),
@@ -131,9 +132,10 @@ pub(super) async fn show(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
-    let store = state.store();
-    let (located, stored) = store.open_version(&who.caller, &one.file, one.id).await?;
-    let answer = state.dav.kept(&who.caller, &head, located, &stored).await?;
+    let place = reach(&state, &who.caller, one.file).await?;
+    let (caller, file) = (place.caller(), place.target());
+    let (located, stored) = state.store().open_version(caller, file, one.id).await?;
+    let answer = state.dav.kept(caller, &head, located, &stored).await?;
     Ok(answer_of(answer))
 }
 
@@ -147,7 +149,7 @@ pub(super) async fn show(
     operation_id = "restore_version",
     responses(
         (status = 200, body = File),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected"),
         (status = 409, description = "is_folder"),
         (status = 412, description = "precondition_failed"),
         (status = 422, description = "invalid_name"),
@@ -160,13 +162,15 @@ pub(super) async fn restore(
     one: OneVersion,
     head: Parts,
 ) -> Result<Json<File>, Problem> {
-    let condition = state.dav.condition(&who.caller, &head)?;
+    let place = reach(&state, &who.caller, one.file).await?;
+    let (caller, file) = (place.caller(), place.target());
+    let condition = state.dav.condition(caller, &head)?;
     let store = state.store();
-    let restored = store.restore_version(&who.caller, &one.file, one.id, condition);
-    Ok(Json(own_file(&restored.await?)))
+    let restored = store.restore_version(caller, file, one.id, condition);
+    Ok(Json(place.file(&restored.await?)))
 }
 
-/// Removes a version for good.
+/// Removes a version for good, which only the owner of the file does.
 #[utoipa::path(
     delete,
     path = "/files/{id}/versions/{version_id}",
@@ -174,7 +178,7 @@ pub(super) async fn restore(
     operation_id = "remove_version",
     responses(
         (status = 204),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected"),
         (status = 409, description = "is_folder"),
         (status = 422, description = "invalid_name")
     )
@@ -184,8 +188,9 @@ pub(super) async fn remove(
     who: Authenticated,
     one: OneVersion,
 ) -> Result<StatusCode, Problem> {
-    let store = state.store();
-    store.remove_version(&who.caller, &one.file, one.id).await?;
+    let place = reach(&state, &who.caller, one.file).await?;
+    let (caller, file) = (place.caller(), place.target());
+    state.store().remove_version(caller, file, one.id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
