@@ -22,6 +22,7 @@ use crate::lock;
 use crate::mutation::Scene;
 use crate::node::Node;
 use crate::path::Name;
+use crate::resumable;
 use crate::store::Store;
 use crate::target::{Located, Target};
 use crate::transfer;
@@ -428,7 +429,8 @@ pub(crate) fn give(
     Ok(())
 }
 
-/// Takes the grants on a tree along to another drive; its owner needs none.
+/// Takes the grants on a tree along to another drive; its owner needs none. Uploads that came by
+/// them end: their room is in the drive where the tree was.
 pub(crate) fn hand_over(
     tx: &mut Tx<'_>,
     from: DriveId,
@@ -438,7 +440,8 @@ pub(crate) fn hand_over(
 ) -> Result<()> {
     rows::remove_of(tx, from, root, owner)?;
     told(tx, [Some(owner)]);
-    rows::move_within(tx, from, root, to)
+    rows::move_within(tx, from, root, to)?;
+    resumable::rows::abandon_ungranted(tx, from)
 }
 
 /// How many grants and offers there are in a drive.
@@ -463,6 +466,7 @@ pub(crate) fn end_within(tx: &mut Tx<'_>, scene: &mut Scene<'_>, root: NodeId) -
     let withdrawn = transfer::end_within(tx, scene.drive.id, root)?;
     if !gone.is_empty() || withdrawn > 0 {
         scene.drive.shares = rows::count(tx, scene.drive.id)?;
+        resumable::rows::abandon_ungranted(tx, scene.drive.id)?;
         told(tx, gone);
     }
     Ok(())
@@ -494,8 +498,8 @@ fn told(tx: &mut Tx<'_>, accounts: impl IntoIterator<Item = Option<UserId>>) {
     }
 }
 
-/// After rights were taken from these accounts: their locks end where they may not write any
-/// more, or nobody could for as long as those last.
+/// After rights were taken from these accounts: their uploads end that came by such a right, and
+/// their locks where they may not write any more, or nobody could for as long as those last.
 fn taken(
     tx: &mut Tx<'_>,
     drive: &mut Drive,
@@ -506,6 +510,7 @@ fn taken(
     accounts.sort_unstable();
     accounts.dedup();
     told(tx, accounts.iter().map(|account| Some(*account)));
+    resumable::rows::abandon_ungranted(tx, drive.id)?;
     if drive.lock_count == 0 {
         return Ok(());
     }

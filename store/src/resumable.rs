@@ -118,7 +118,7 @@ impl Resumable {
     ///
     /// # Errors
     /// [`Error::NotFound`] for a credential that does not see as much.
-    fn caller(&self, caller: &Caller) -> Result<Caller> {
+    pub fn caller(&self, caller: &Caller) -> Result<Caller> {
         let is_root = self.root == caller.root;
         match self.grant {
             None if self.drive == caller.drive && (caller.whole_drive || is_root) => Ok(Caller {

@@ -15,7 +15,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body::Body as _;
 use store::{
-    AppendOptions, Condition, Error, NewResumable, Resumable, UploadId, UploadTarget, UploadedFile,
+    AppendOptions, Caller, Condition, Error, NewResumable, Resumable, UploadId, UploadTarget,
+    UploadedFile,
 };
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,6 +24,7 @@ use webdav::grammar::date;
 
 use self::checksum::Checksum;
 use self::metadata::Metadata;
+use super::files::{Place, reach, reach_new};
 use super::openapi::Content;
 use super::page::{Asked, Part, PartQuery};
 use super::{AppState, Authenticated, Json, OptionalJson, Path};
@@ -161,7 +163,7 @@ fn abilities() -> impl IntoResponse {
         (status = 201, body = (), headers(
             ("Location" = String), ("Upload-Offset" = u64), ("Upload-Expires" = String)
         )),
-        (status = 403, description = "forbidden"),
+        (status = 403, description = "forbidden, protected, reserved"),
         (status = 404, description = "not_found"),
         (status = 409, description = "is_folder, not_folder, parent_missing"),
         (status = 412, description = "unsupported_version, precondition_failed"),
@@ -188,8 +190,9 @@ async fn create(
         require_octets(&head.headers)?;
     }
     let metadata = Metadata::read(&head.headers)?;
+    let (place, target) = reach_target(&state, &who, metadata.target).await?;
     let new = NewResumable {
-        target: metadata.target,
+        target,
         size_bytes,
         promised: metadata.sha256,
         modified_ns: metadata.modified_ns,
@@ -197,10 +200,10 @@ async fn create(
         if_match: joined(&head.headers, &header::IF_MATCH)?,
         if_none_match: joined(&head.headers, &header::IF_NONE_MATCH)?,
     };
-    let condition = state.dav.condition(&who.caller, &head)?;
+    let condition = state.dav.condition(place.caller(), &head)?;
     let begun = state
         .store()
-        .begin_resumable(&who.caller, new, condition)
+        .begin_resumable(place.caller(), new, condition)
         .await?;
     let location = format!("/api/v1/uploads/{}", begun.id);
     let id = begun.id;
@@ -450,8 +453,8 @@ async fn show(
     responses(
         (status = 200, body = Upload),
         (status = 400, description = "content_mismatch"),
-        (status = 403, description = "forbidden"),
-        (status = 409, description = "offset_mismatch, is_folder, not_folder, parent_missing"),
+        (status = 403, description = "forbidden, protected, reserved"),
+        (status = 409, description = "offset_mismatch, is_folder, not_folder, parent_missing, over_border"),
         (status = 412, description = "unsupported_version, precondition_failed"),
         (status = 422, description = "invalid_name, limit_exceeded"),
         (status = 423, description = "locked"),
@@ -473,6 +476,23 @@ async fn commit(
     let upload = find(&state, &who, &id).await?;
     make_file(&state, &who, &head, &upload, path).await?;
     Ok(Json(shown(&find(&state, &who, &id).await?)))
+}
+
+/// Where an upload is to go: in one's own drive, or in what another shares.
+async fn reach_target(
+    state: &AppState,
+    who: &Authenticated,
+    target: UploadTarget,
+) -> Result<(Place, UploadTarget), Problem> {
+    Ok(match target {
+        UploadTarget::Path(path) => {
+            let (place, path) = reach_new(state, &who.caller, path).await?;
+            (place, UploadTarget::Path(path))
+        }
+        UploadTarget::Entry { folder, .. } => {
+            (reach(state, &who.caller, folder.into()).await?, target)
+        }
+    })
 }
 
 async fn find(state: &AppState, who: &Authenticated, id: &str) -> Result<Resumable, Problem> {
@@ -535,9 +555,21 @@ async fn make_file(
     upload: &Resumable,
     path: Option<store::Path>,
 ) -> Result<UploadedFile, Problem> {
-    let condition = condition(state, who, head, upload)?;
+    let began = upload.caller(&who.caller)?;
+    let to = match path {
+        None => None,
+        Some(path) => {
+            let (place, path) = reach_new(state, &who.caller, path).await?;
+            if place.caller().drive != began.drive {
+                return Err(Problem::other_drive());
+            }
+            Some((place.caller().clone(), path))
+        }
+    };
+    let caller = to.as_ref().map_or(&began, |(caller, _)| caller);
+    let condition = condition(state, caller, head, upload)?;
     let store = state.store();
-    let commit = store.commit_resumable(&who.caller, upload.id, condition, path);
+    let commit = store.commit_resumable(&who.caller, upload.id, condition, to);
     match Box::pin(commit).await {
         Ok(file) => Ok(file),
         Err(error) => {
@@ -555,7 +587,7 @@ async fn make_file(
 /// What was demanded when the upload began, with the lock tokens that are submitted now.
 fn condition(
     state: &AppState,
-    who: &Authenticated,
+    caller: &Caller,
     head: &Parts,
     upload: &Resumable,
 ) -> Result<Condition, Problem> {
@@ -577,7 +609,7 @@ fn condition(
             demands.headers.insert(name, value);
         }
     }
-    Ok(state.dav.condition(&who.caller, &demands)?)
+    Ok(state.dav.condition(caller, &demands)?)
 }
 
 /// Where an upload is, in the protocol's words.
@@ -605,12 +637,14 @@ fn shown(upload: &Resumable) -> Upload {
         None => "receiving",
     };
     let name = match &upload.target {
-        UploadTarget::Path(path) => path.name(),
-        UploadTarget::Entry { name, .. } => Some(name),
+        UploadTarget::Path(path) => path.name().map(|name| name.as_str().to_owned()),
+        UploadTarget::Entry { name, .. } => Some(name.as_str().to_owned()),
     };
+    // A file that is shared by itself has no name where it is: only whoever asks has one for it.
+    let name = name.or_else(|| metadata::file_name(&upload.metadata));
     Upload {
         id: upload.id.to_string(),
-        name: name.map_or_else(String::new, |name| name.as_str().to_owned()),
+        name: name.unwrap_or_default(),
         state: state.to_owned(),
         size_bytes: upload.size_bytes,
         offset_bytes: upload.offset_bytes,

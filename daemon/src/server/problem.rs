@@ -208,6 +208,12 @@ impl Problem {
         Self::new(StatusCode::CONFLICT, code::OVER_BORDER, detail)
     }
 
+    /// The room of an upload is in one drive, and so is the file that it becomes.
+    pub fn other_drive() -> Self {
+        let detail = "An upload becomes a file in the drive that it was begun in.";
+        Self::new(StatusCode::CONFLICT, code::OVER_BORDER, detail)
+    }
+
     /// Says which file of a form it is about.
     pub fn about_file(mut self, name: &str) -> Self {
         self.detail = format!("{name:?}: {}", self.detail);

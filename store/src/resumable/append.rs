@@ -61,7 +61,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::OffsetMismatch`], [`Error::UploadBusy`] while another request
-    /// brings bytes, [`Error::Forbidden`] for a credential that only reads, [`Error::DiskFull`],
+    /// brings bytes, [`Error::Forbidden`] for a credential that only reads or a right that is less
+    /// now, [`Error::DiskFull`],
     /// [`Error::Limit`] when too many uploads are under way.
     pub async fn append(
         &self,
@@ -71,7 +72,8 @@ impl Store {
         options: AppendOptions,
     ) -> Result<Appending> {
         access::require_write(caller)?;
-        self.resumable(caller, id).await?.ok_or(Error::NotFound)?;
+        let found = self.resumable(caller, id).await?.ok_or(Error::NotFound)?;
+        let into = found.caller(caller)?;
         let turn = Turn::take(self, id).await.ok_or(Error::UploadBusy)?;
         let place = self.upload_place(caller)?;
         self.require_room(0)?;
@@ -79,6 +81,9 @@ impl Store {
         let begun = self
             .db()
             .write(move |tx| {
+                // Whoever takes a right back ends the uploads that came by it, so the drive need not
+                // be held.
+                access::recheck(tx, &into, now_ms)?;
                 if let Some(begun) = rows::begin(tx, user, id, offset_bytes, now_ms, expires_at)? {
                     return Ok(begun);
                 }

@@ -18,8 +18,9 @@ use crate::store::Store;
 use crate::upload::{New, Order, write};
 
 impl Store {
-    /// Makes the content of an upload a file, once; where it is one already, says which. With a
-    /// `path` it goes there instead of where it was to go.
+    /// Makes the content of an upload a file, once; where it is one already, says which. With `to`
+    /// it goes to that path of that caller instead of where it was to go; in the same drive, where
+    /// its room is.
     ///
     /// Everything is checked as for a PUT of this moment. Whatever stands in the way, the bytes stay
     /// with the upload, and this can be tried again.
@@ -33,10 +34,15 @@ impl Store {
         caller: &Caller,
         id: UploadId,
         condition: Condition,
-        path: Option<Path>,
+        to: Option<(Caller, Path)>,
     ) -> Result<UploadedFile> {
         let found = self.resumable(caller, id).await?.ok_or(Error::NotFound)?;
-        let (user, caller) = (caller.user, found.caller(caller)?);
+        let user = caller.user;
+        let (caller, path) = match to {
+            None => (found.caller(caller)?, None),
+            Some((caller, path)) if caller.drive == found.drive => (caller, Some(path)),
+            Some(_) => return Err(Error::NotFound),
+        };
         let store = self.clone();
         self.write_with_room(move |tx| {
             let world = store.world();

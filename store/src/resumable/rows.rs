@@ -383,6 +383,19 @@ pub(crate) fn abandon_all(tx: &mut Tx<'_>, user: UserId, drive: DriveId) -> Resu
     Ok(())
 }
 
+/// Takes the uploads into a drive that have not become files away from those whose grant, by which
+/// they were begun, is gone, is in another drive now, or does not let them write any more.
+pub(crate) fn abandon_ungranted(tx: &mut Tx<'_>, drive: DriveId) -> Result<()> {
+    tx.execute(
+        "UPDATE upload SET expires_at = 0, turn = turn + 1, tail = NULL \
+         WHERE drive_id = $1 AND grant_id IS NOT NULL AND node_id IS NULL AND expires_at > 0 \
+             AND NOT EXISTS (SELECT 1 FROM access_grant g WHERE g.id = upload.grant_id \
+                 AND g.drive_id = $1 AND g.account_id = upload.account_id AND g.can_write = 1)",
+        args![drive],
+    )?;
+    Ok(())
+}
+
 /// Removes some chunks of an upload; each with whether the upload brought it.
 pub(crate) fn take_chunks(
     tx: &mut Tx<'_>,

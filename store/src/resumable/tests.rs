@@ -6,11 +6,12 @@ use bytes::Bytes;
 use super::{NewResumable, Resumable, UploadTarget};
 use crate::blob::conformance::listed;
 use crate::chunk::tests::noise;
+use crate::grant::tests::{folder, reach, share, user as registered};
 use crate::testing::{each_engine, each_engine_with};
 use crate::tests::{get, put, user};
 use crate::{
-    Actor, AppendOptions, Caller, Condition, Digest, Error, Limited, Name, Path, Store, UploadId,
-    UploadedFile,
+    Actor, AppendOptions, Caller, Condition, Digest, Error, Limited, Name, Path, Right, Store,
+    Target, UploadId, UploadedFile,
 };
 
 fn path(text: &str) -> Path {
@@ -358,14 +359,14 @@ async fn what_stands_in_the_way_is_told_and_the_bytes_wait() {
             .unwrap();
         let none = Condition::default;
         let onto_folder = store
-            .commit_resumable(&alice, id, none(), Some(path("/b")))
+            .commit_resumable(&alice, id, none(), Some((alice.clone(), path("/b"))))
             .await;
         assert!(
             matches!(onto_folder, Err(Error::IsFolder)),
             "{onto_folder:?}"
         );
         let elsewhere = store
-            .commit_resumable(&alice, id, none(), Some(path("/b/x/a")))
+            .commit_resumable(&alice, id, none(), Some((alice.clone(), path("/b/x/a"))))
             .await;
         let file = elsewhere.unwrap();
         assert!(file.created);
@@ -523,6 +524,104 @@ async fn a_removed_account_takes_its_uploads_along() {
             tx.first(count, &[], |row| row.get::<i64>(0))
         });
         assert_eq!(left.await.unwrap(), Some(0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_into_a_share_is_its_owners() {
+    each_engine(async |store, _| {
+        let alice = registered(store, "alice").await;
+        let bob = registered(store, "bob").await;
+        folder(store, &alice, "/team").await;
+        share(store, &alice, "/team", "bob", Right::Write).await;
+        let team = reach(store, &bob, "/Shared with me/team").await.unwrap();
+        let data = noise(100, 6 << 20);
+        let id = begin(store, &team.caller, "/new/a", data.len()).await;
+        let id = id.unwrap();
+        assert_eq!(charged(store, &alice).await, (0, 6 << 20));
+        assert_eq!(charged(store, &bob).await, (0, 0));
+        append(store, &bob, id, 0, &data[..5 << 20]).await.unwrap();
+        let rest = append(store, &bob, id, 5 << 20, &data[5 << 20..]).await;
+        assert!(rest.unwrap().is_complete());
+        // It is a file of that drive, wherever else it is to be.
+        let elsewhere = Some((bob.clone(), path("/mine")));
+        let refused = store.commit_resumable(&bob, id, Condition::default(), elsewhere);
+        assert!(matches!(refused.await, Err(Error::NotFound)));
+        commit(store, &bob, id).await.unwrap();
+        assert!(get(store, &alice, "/team/new/a").await.unwrap() == data);
+        assert_eq!(charged(store, &alice).await, (6 << 20, 0));
+        assert_eq!(charged(store, &bob).await, (0, 0));
+        assert_sound(store).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_into_a_share_goes_with_its_grant() {
+    each_engine(async |store, _| {
+        let alice = registered(store, "alice").await;
+        let bob = registered(store, "bob").await;
+        let carol = registered(store, "carol").await;
+        let kept = {
+            folder(store, &alice, "/kept").await;
+            share(store, &alice, "/kept", "bob", Right::Write).await;
+            let kept = reach(store, &bob, "/Shared with me/kept").await.unwrap();
+            begin(store, &kept.caller, "/a", 7).await.unwrap()
+        };
+        for way in ["revoke", "read", "leave", "delete", "transfer"] {
+            let at = format!("/{way}");
+            folder(store, &alice, &at).await;
+            share(store, &alice, &at, "bob", Right::Write).await;
+            let there = reach(store, &bob, &format!("/Shared with me{at}")).await;
+            let id = begin(store, &there.unwrap().caller, "/a", 100_000).await;
+            let id = id.unwrap();
+            append(store, &bob, id, 0, &noise(101, 50_000))
+                .await
+                .unwrap();
+            let options = AppendOptions::default();
+            let mut running = store.append(&bob, id, 50_000, options).await.unwrap();
+            running.write(Bytes::from_static(b"more")).await.unwrap();
+            let target = Target::Path(path(&at));
+            match way {
+                "revoke" => {
+                    store.revoke(&alice, &target, None, None).await.unwrap();
+                }
+                "read" => share(store, &alice, &at, "bob", Right::Read).await,
+                "leave" => {
+                    let shares = store.shares(&bob, None, 100).await.unwrap();
+                    let share = shares.iter().find(|share| share.name.as_str() == way);
+                    let left = store.leave_share(&bob, share.unwrap().id, None);
+                    left.await.unwrap();
+                }
+                "delete" => {
+                    let gone = store.delete(&alice, target, Condition::default());
+                    gone.await.unwrap();
+                }
+                _ => {
+                    let offer = store.offer(&alice, &target, "carol", true, None).await;
+                    let taken = store.accept_offer(&carol, offer.unwrap().id, true, None);
+                    taken.await.unwrap();
+                }
+            }
+            let ended = running.finish().await;
+            assert!(matches!(ended, Err(Error::UploadBusy)), "{way}: {ended:?}");
+            let refused = append(store, &bob, id, 50_000, b"x").await;
+            assert!(
+                matches!(refused, Err(Error::NotFound)),
+                "{way}: {refused:?}"
+            );
+            assert_eq!(offset(store, &bob, id).await, None, "{way}");
+            assert_eq!(charged(store, &alice).await, (0, 100_007), "{way}");
+            store.purge_resumables().await.unwrap();
+            assert_eq!(charged(store, &alice).await, (0, 7), "{way}");
+            assert_eq!(charged(store, &carol).await, (0, 0), "{way}");
+        }
+        // Others go on.
+        append(store, &bob, kept, 0, b"content").await.unwrap();
+        commit(store, &bob, kept).await.unwrap();
+        assert_eq!(get(store, &alice, "/kept/a").await.unwrap(), b"content");
+        assert_sound(store).await;
     })
     .await;
 }

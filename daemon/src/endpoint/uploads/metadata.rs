@@ -44,6 +44,10 @@ impl Metadata {
         if values.next().is_some() {
             return Err(malformed("comes twice"));
         }
+        Self::of(text)
+    }
+
+    fn of(text: &str) -> Result<Self, Problem> {
         let pairs = pairs(text)?;
         let find = |key: &str| -> Result<Option<&str>, Problem> {
             let Some((_, value)) = pairs.iter().find(|(known, _)| *known == key) else {
@@ -101,6 +105,14 @@ fn target(
         .parse()
         .map_err(|_| invalid("dir", "is neither a path nor an id"))?;
     Ok(UploadTarget::Entry { folder, name })
+}
+
+/// The name of the file that metadata are of, which were read before.
+pub fn file_name(text: &str) -> Option<String> {
+    match Metadata::of(text).ok()?.target {
+        UploadTarget::Path(path) => Some(path.name()?.as_str().to_owned()),
+        UploadTarget::Entry { name, .. } => Some(name.as_str().to_owned()),
+    }
 }
 
 /// The path of a file.
