@@ -369,6 +369,8 @@ CREATE TABLE access_grant (
     -- As it is searched for; NULL where that is mount_key.
     mount_folded TEXT COLLATE "C",
     created_at BIGINT NOT NULL,
+    -- The newest line of the drive's history then: what is older is not told.
+    since_change BIGINT NOT NULL,
     UNIQUE (node_id, name_key)
 );
 CREATE INDEX access_grant_drive ON access_grant (drive_id, id);

@@ -115,6 +115,12 @@ pub(crate) fn granted(tx: &mut Tx<'_>, user: UserId, node: NodeId) -> Result<Opt
     rows::on_chain(tx, user, node)
 }
 
+/// The line of the drive's history from which on an account may know what happened to a node that
+/// it was granted; `None` where nothing is granted any more. One statement.
+pub(crate) fn known_since(tx: &mut Tx<'_>, user: UserId, node: NodeId) -> Result<Option<i64>> {
+    rows::known_since(tx, user, node)
+}
+
 /// Asks again for what leads the caller to the drive, in the transaction that relies on it. The
 /// drive must be held: grants in it are changed by whoever holds it.
 ///

@@ -4,7 +4,8 @@ pub(crate) mod rows;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::caller::Caller;
+use crate::access;
+use crate::caller::{Caller, Via};
 use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Result};
@@ -12,7 +13,6 @@ use crate::id::{DriveId, NodeId};
 use crate::node::Node;
 use crate::path::Path;
 use crate::store::Store;
-use crate::target::path_of;
 
 /// Lines that are forgotten at a time.
 const LINES: u32 = 10_000;
@@ -120,7 +120,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::CursorExpired`] when the history no longer reaches back that far
-    /// or never reached that far; [`Error::NotFound`], [`Error::NotFolder`].
+    /// or never reached that far, or it is from before the caller was granted the folder;
+    /// [`Error::NotFound`], [`Error::NotFolder`].
     pub async fn changes(
         &self,
         caller: &Caller,
@@ -134,6 +135,12 @@ impl Store {
                 let drive = drive::rows::find(tx, caller.drive)?.ok_or(Error::NotFound)?;
                 if cursor < drive.change_floor || cursor > drive.change_number {
                     return Err(Error::CursorExpired);
+                }
+                if let Via::Grant(_) = caller.via {
+                    let since = access::known_since(tx, caller.user, caller.root)?;
+                    if cursor < since.ok_or(Error::NotFound)? {
+                        return Err(Error::CursorExpired);
+                    }
                 }
                 let chain = crate::node::rows::walk(tx, caller.root, &path)?;
                 let folder = chain.get(path.depth()).ok_or(Error::NotFound)?;
@@ -164,13 +171,7 @@ impl Store {
                     .filter(|line| !line.kind.is_removal())
                     .map(|line| line.node)
                     .collect();
-                let mut nodes: HashMap<NodeId, Node> = HashMap::new();
-                for node in crate::node::rows::find_many(tx, &ids)? {
-                    // What has left the caller's world since must not be told as it is now.
-                    if caller.whole_drive || path_of(tx, &caller, node.id)?.is_some() {
-                        nodes.insert(node.id, node);
-                    }
-                }
+                let nodes = still_there(tx, &caller, &ids)?;
                 let mut items = Vec::with_capacity(latest.len());
                 for line in latest {
                     // A node that was moved stands on two lines: not here, and there.
@@ -234,6 +235,20 @@ impl Store {
         });
         drive::unless_gone(forgotten.await)
     }
+}
+
+/// Those of these nodes that are in the caller's world: what has left it since must not be told as
+/// it is now.
+fn still_there(tx: &mut Tx<'_>, caller: &Caller, ids: &[NodeId]) -> Result<HashMap<NodeId, Node>> {
+    let mut nodes = crate::node::rows::find_many(tx, ids)?;
+    nodes.retain(|node| node.drive == caller.drive);
+    if !caller.whole_drive && !nodes.is_empty() {
+        let chains = crate::node::rows::chains(tx, ids)?.into_iter();
+        let below = chains.filter(|(_, above)| *above == caller.root);
+        let below: HashSet<NodeId> = below.map(|(id, _)| id).collect();
+        nodes.retain(|node| below.contains(&node.id));
+    }
+    Ok(nodes.into_iter().map(|node| (node.id, node)).collect())
 }
 
 /// The spelling of a key: the names from `folder` down to `node`, if it still is there.

@@ -170,6 +170,7 @@ impl Store {
                     account: to,
                     right,
                     mount: &mount,
+                    since_change: drive.change_number,
                     now_ms: world.now_ms(),
                 };
                 rows::upsert(tx, &new)?;
@@ -406,7 +407,7 @@ pub(crate) fn beginning(name: &str) -> &str {
 /// and so is their account.
 pub(crate) fn give(
     tx: &mut Tx<'_>,
-    drive: DriveId,
+    drive: &Drive,
     found: &Located,
     to: (UserId, &UserName),
     id: GrantId,
@@ -416,12 +417,13 @@ pub(crate) fn give(
     let new = rows::NewGrant {
         id,
         node: found.node.id,
-        drive,
+        drive: drive.id,
         name: to.1.as_str(),
         key: to.1.key(),
         account: Some(to.0),
         right: Right::Write,
         mount: &mount,
+        since_change: drive.change_number,
         now_ms,
     };
     rows::upsert(tx, &new)?;
@@ -435,7 +437,7 @@ pub(crate) fn hand_over(
     tx: &mut Tx<'_>,
     from: DriveId,
     root: NodeId,
-    to: DriveId,
+    to: &Drive,
     owner: UserId,
 ) -> Result<()> {
     rows::remove_of(tx, from, root, owner)?;

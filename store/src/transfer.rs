@@ -150,7 +150,7 @@ impl Store {
             if wants_access && keeps_access {
                 let name = UserName::named("name", &former)?;
                 let to = (owner.user, &name);
-                grant::give(tx, scene.drive.id, &taken, to, grant_id, world.now_ms())?;
+                grant::give(tx, &scene.drive, &taken, to, grant_id, world.now_ms())?;
             }
             theirs.drive.shares = grant::count(tx, theirs.drive.id)?;
             scene.drive.shares = grant::count(tx, scene.drive.id)?;
@@ -258,7 +258,7 @@ fn take(
         tx,
         theirs.drive.id,
         node.id,
-        scene.drive.id,
+        &scene.drive,
         scene.caller.user,
     )?;
     rows::move_nodes(tx, node.id, scene.drive.id)?;

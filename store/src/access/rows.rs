@@ -34,6 +34,21 @@ pub(super) fn on_chain(tx: &mut Tx<'_>, user: UserId, node: NodeId) -> Result<Op
     )
 }
 
+/// The least line of the history that grants to an account, on a node or above it, begin with.
+pub(super) fn known_since(tx: &mut Tx<'_>, user: UserId, node: NodeId) -> Result<Option<i64>> {
+    let since = tx.first(
+        "WITH RECURSIVE up (node_id) AS ( \
+             SELECT $1 \
+             UNION ALL \
+             SELECT e.parent_id FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
+         SELECT MIN(g.since_change) \
+         FROM up CROSS JOIN access_grant g WHERE g.node_id = up.node_id AND g.account_id = $2",
+        args![node, user],
+        |row| row.get::<Option<i64>>(0),
+    )?;
+    Ok(since.flatten())
+}
+
 /// What an account finds under one of its names: the grant that gave the name, the strongest one
 /// on the same node or above it, and whether others in the same drive let it write.
 pub(super) fn at_mount(

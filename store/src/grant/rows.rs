@@ -2,6 +2,7 @@
 
 use super::{Grant, Owned, Right, Share};
 use crate::db::{Row, Tx, args};
+use crate::drive::Drive;
 use crate::error::Result;
 use crate::id::{DriveId, GrantId, NodeId, UserId};
 use crate::node::rows::{columns, read as read_node};
@@ -72,6 +73,8 @@ pub(super) struct NewGrant<'a> {
     pub account: Option<UserId>,
     pub right: Right,
     pub mount: &'a Name,
+    /// The newest line of the drive's history.
+    pub since_change: i64,
     pub now_ms: i64,
 }
 
@@ -80,10 +83,12 @@ pub(super) struct NewGrant<'a> {
 pub(super) fn upsert(tx: &mut Tx<'_>, new: &NewGrant<'_>) -> Result<()> {
     tx.execute(
         "INSERT INTO access_grant (id, node_id, drive_id, name_typed, name_key, account_id, \
-             can_write, mount_name, mount_key, mount_folded, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
+             can_write, mount_name, mount_key, mount_folded, created_at, since_change) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) \
          ON CONFLICT (node_id, name_key) DO UPDATE SET account_id = $6, can_write = $7, \
-             mount_name = $8, mount_key = $9, mount_folded = $10",
+             mount_name = $8, mount_key = $9, mount_folded = $10, \
+             since_change = CASE WHEN access_grant.account_id = $6 \
+                 THEN access_grant.since_change ELSE $12 END",
         args![
             new.id,
             new.node,
@@ -96,6 +101,7 @@ pub(super) fn upsert(tx: &mut Tx<'_>, new: &NewGrant<'_>) -> Result<()> {
             new.mount.nfc(),
             new.mount.folded(),
             new.now_ms,
+            new.since_change,
         ],
     )?;
     Ok(())
@@ -279,15 +285,16 @@ pub(super) fn remove_of(tx: &mut Tx<'_>, drive: DriveId, root: NodeId, user: Use
     Ok(())
 }
 
-/// Gives the grants on a node and on anything below it to the drive where these are now.
-pub(super) fn move_within(tx: &mut Tx<'_>, from: DriveId, root: NodeId, to: DriveId) -> Result<()> {
+/// Gives the grants on a node and on anything below it to the drive where these are now, whose
+/// history before that is not told by them.
+pub(super) fn move_within(tx: &mut Tx<'_>, from: DriveId, root: NodeId, to: &Drive) -> Result<()> {
     tx.execute(
         concat!(
             within!(),
-            "UPDATE access_grant SET drive_id = $3 WHERE id IN \
+            "UPDATE access_grant SET drive_id = $3, since_change = $4 WHERE id IN \
                  (SELECT up.grant_id FROM up WHERE up.node_id = $2)"
         ),
-        args![from, root, to],
+        args![from, root, to.id, to.change_number],
     )?;
     Ok(())
 }

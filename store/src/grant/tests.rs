@@ -469,19 +469,78 @@ async fn what_has_left_a_shared_folder_is_not_told_as_it_is_now() {
     each_engine(async |store, _| {
         let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
         folder(store, &alice, "/s").await;
+        share(store, &alice, "/s", "bob", Right::Read).await;
+        let s = reach(store, &bob, "/Shared with me/s").await.unwrap();
         let before = store.change_cursor(&alice).await.unwrap();
         put(store, &alice, "/s/secret", b"1").await.unwrap();
+        put(store, &alice, "/s/stays", b"1").await.unwrap();
         let (from, to) = (path("/s/secret"), path("/private"));
         let moved = store.move_tree(&alice, from, &to, MOVE, Condition::default());
         moved.await.unwrap();
-        share(store, &alice, "/s", "bob", Right::Read).await;
-        let s = reach(store, &bob, "/Shared with me/s").await.unwrap();
+        let all = store.changes(&s.caller, &Path::root(), before, 9).await;
+        let all = all.unwrap().items;
+        let stays = all.iter().filter(|item| item.now != Now::Gone);
+        let stays: Vec<&str> = stays.map(|item| item.path.as_str()).collect();
+        assert_eq!(stays, ["/stays"]);
         let told = store
             .changes(&s.caller, &Path::root(), before, 1)
             .await
             .unwrap();
         let is_told = told.items.iter().any(|item| !matches!(item.now, Now::Gone));
         assert!(!is_told, "{:?}", told.items);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_before_the_grant_is_not_told() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        folder(store, &alice, "/s").await;
+        let before = store.change_cursor(&alice).await.unwrap();
+        put(store, &alice, "/s/draft", b"1").await.unwrap();
+        let target = Target::Path(path("/s/draft"));
+        let gone = store.delete(&alice, target, Condition::default());
+        gone.await.unwrap();
+        share(store, &alice, "/s", "bob", Right::Read).await;
+        let since = store.change_cursor(&alice).await.unwrap();
+        let s = reach(store, &bob, "/Shared with me/s").await.unwrap();
+        for cursor in before..since {
+            let told = store.changes(&s.caller, &Path::root(), cursor, 9).await;
+            assert!(matches!(told, Err(Error::CursorExpired)), "{told:?}");
+        }
+        put(store, &alice, "/s/a", b"1").await.unwrap();
+        // Another right is no other beginning; a grant that was taken back and given anew is one.
+        share(store, &alice, "/s", "bob", Right::Write).await;
+        let told = store.changes(&s.caller, &Path::root(), since, 9).await;
+        assert_eq!(told.unwrap().items.len(), 1);
+        let target = Target::Path(path("/s"));
+        store.revoke(&alice, &target, None, None).await.unwrap();
+        let told = store.changes(&s.caller, &Path::root(), since, 9).await;
+        assert!(matches!(told, Err(Error::NotFound)), "{told:?}");
+        share(store, &alice, "/s", "bob", Right::Read).await;
+        let told = store.changes(&s.caller, &Path::root(), since, 9).await;
+        assert!(matches!(told, Err(Error::CursorExpired)), "{told:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_away_is_not_told_as_it_is_now() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        let before = store.change_cursor(&alice).await.unwrap();
+        put(store, &alice, "/a", b"1").await.unwrap();
+        let target = Target::Path(path("/a"));
+        let offer = store.offer(&alice, &target, "bob", false, None).await;
+        let taken = store.accept_offer(&bob, offer.unwrap().id, false, None);
+        taken.await.unwrap();
+        put(store, &bob, "/a", b"of bob").await.unwrap();
+        for limit in [1, 9] {
+            let told = store.changes(&alice, &Path::root(), before, limit).await;
+            let told = told.unwrap().items;
+            assert!(told.iter().all(|item| item.now == Now::Gone), "{told:?}");
+        }
     })
     .await;
 }

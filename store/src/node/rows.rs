@@ -139,6 +139,25 @@ pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<Node>> {
     )
 }
 
+/// Each of these nodes with itself and each folder above it, in no order. One statement.
+pub(crate) fn chains(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<(NodeId, NodeId)>> {
+    let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
+    tx.all_of(
+        "WITH RECURSIVE up (id, node_id) AS ( \
+             SELECT $1, $1 \
+             UNION ALL \
+             SELECT up.id, e.parent_id FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
+         SELECT id, node_id FROM up",
+        "WITH RECURSIVE up (id, node_id) AS ( \
+             SELECT i.id, i.id FROM UNNEST($1::bytea[]) AS i (id) \
+             UNION ALL \
+             SELECT up.id, e.parent_id FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
+         SELECT id, node_id FROM up",
+        &keys,
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
 /// The folders above a node, nearest first, each with the name that leads
 /// down from it. Empty for a root and for what is no longer reachable.
 pub(crate) fn ancestors(tx: &mut Tx<'_>, id: NodeId) -> Result<Vec<(NodeId, Name)>> {
