@@ -431,3 +431,40 @@ async fn a9_who_is_confined_to_a_folder_hears_of_it_alone() {
     dav.delete("/in").await.must_be(204);
     assert_eq!(socket.next_of("ended").await["reason"], "login_ended");
 }
+
+/// "They find it in their own drive" (D1), as soon as it is there.
+#[tokio::test]
+async fn a9_what_comes_and_goes_by_sharing_is_told() {
+    let world = World::start().await;
+    let (alice, bob) = (world.alice(), world.bob());
+    alice.request("MKCOL", "/s").send().await.must_be(201);
+    let line = line_of(&World::bob_user().credential());
+    let mut socket = open(world.address(), None, &line).await;
+    let ready = socket.next().await.expect("a first message");
+    assert_eq!(ready["type"], "ready");
+    let shared = async || {
+        let list = ask(&bob, "GET", "/shared").await.must_be(200).json();
+        let items = list["items"].as_array().expect("a list").iter();
+        items.map(|one| one["right"].clone()).collect::<Vec<_>>()
+    };
+    for right in ["read", "write"] {
+        let body = json!({ "name": "bob", "right": right });
+        let made = send(&alice, "POST", "/files/grants?path=/s", body).await;
+        made.must_be_one_of(&[200, 201]);
+        assert_eq!(socket.next_of("shares").await, json!({ "type": "shares" }));
+        assert_eq!(shared().await, [right]);
+    }
+    ask(&alice, "DELETE", "/files/grants?path=/s")
+        .await
+        .must_be(200);
+    socket.next_of("shares").await;
+    assert_eq!(shared().await, Vec::<Value>::new());
+    // Deleting ends it too; and what is in nobody's share is nobody else's business.
+    let body = json!({ "name": "bob", "right": "read" });
+    let made = send(&alice, "POST", "/files/grants?path=/s", body).await;
+    made.must_be(201);
+    socket.next_of("shares").await;
+    alice.delete("/s").await.must_be(204);
+    socket.next_of("shares").await;
+    assert_eq!(shared().await, Vec::<Value>::new());
+}
