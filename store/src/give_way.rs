@@ -191,12 +191,13 @@ impl Store {
             if drive::rows::kept_beside(tx, shortage.drive)? < shortage.bytes {
                 return Ok(Vec::new());
             }
-            let mut oldest = trash::rows::oldest_of_all(tx, i64::MAX, MANY)?;
-            oldest.extend(version::rows::oldest_of_all(tx, i64::MAX, MANY)?);
+            // What that drive has kept is not to be counted among the many: it may be older.
+            let beside = Some(shortage.drive);
+            let mut oldest = trash::rows::oldest_of_all(tx, i64::MAX, MANY, beside)?;
+            oldest.extend(version::rows::oldest_of_all(tx, i64::MAX, MANY, beside)?);
             Ok(oldest)
         });
         let mut oldest = oldest.await?;
-        oldest.retain(|(_, drive, _)| *drive != shortage.drive);
         oldest.sort_unstable();
         let (mut given_bytes, mut newest_at, mut drives) = (0, 0, BTreeSet::new());
         for (at, drive, size_bytes) in oldest {
@@ -266,8 +267,8 @@ impl Store {
         let mut count = 0;
         loop {
             let due = self.db().read(move |tx| {
-                let mut due = trash::rows::oldest_of_all(tx, trash_at, MANY)?;
-                due.extend(version::rows::oldest_of_all(tx, versions_at, MANY)?);
+                let mut due = trash::rows::oldest_of_all(tx, trash_at, MANY, None)?;
+                due.extend(version::rows::oldest_of_all(tx, versions_at, MANY, None)?);
                 Ok(due)
             });
             let drives: BTreeSet<DriveId> = due.await?.into_iter().map(|(_, id, _)| id).collect();

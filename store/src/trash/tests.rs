@@ -271,6 +271,13 @@ async fn trash_of_others_gives_way_when_the_server_is_full() {
             delete(store, who, "/x").await;
             clock.advance_ms(1);
         }
+        // Who looks for others' is not shown their own, however old.
+        let drive = alice.drive;
+        let others = store
+            .db()
+            .read(move |tx| crate::trash::rows::oldest_of_all(tx, i64::MAX, 1, Some(drive)));
+        let others: Vec<_> = others.await.unwrap().iter().map(|one| one.1).collect();
+        assert_eq!(others, [bob.drive]);
         // First one's own, then the oldest of all.
         put(store, &bob, "/a", &noise(5, 100_000)).await.unwrap();
         assert_eq!(store.usage(&bob).await.unwrap().trash_bytes, 250_000);
