@@ -1,6 +1,7 @@
 //! Comparing what the rows say with each other and with the blobs.
 
 pub(crate) mod rows;
+mod strays;
 
 use crate::error::{Error, Result};
 use crate::manifest::ChunkRef;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::strays;
 use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -49,6 +50,7 @@ pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     versions(tx, &mut faults)?;
     shares(tx, &mut faults)?;
     capacity(tx, &mut faults)?;
+    strays::find(tx, &mut faults)?;
     Ok(faults)
 }
 
