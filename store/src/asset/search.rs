@@ -21,6 +21,9 @@ use crate::user::name_key;
 
 /// Matches up to which all of them are looked at (`docs/BENCHMARKS.md`).
 const FEW: u32 = 2500;
+/// Likewise where a version is asked for, which few assets run on: a walk passes the others by
+/// without a look at their words.
+const FEW_OF_A_VERSION: u32 = 1000;
 
 /// The order of what is found. Assets that are equal in it come in the order of their ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,8 +136,12 @@ impl Store {
                 let author = query.author.as_deref().map(|name| find_author(tx, name));
                 let asked = Query::new(query.text.as_deref(), &query.tags, author.transpose()?)?
                     .with_filters(filter.asked_kind(), filter.asked_major());
+                let few = match filter.asked_major() {
+                    Some(_) => FEW_OF_A_VERSION,
+                    None => FEW,
+                };
                 let is_few =
-                    !asked.is_empty() && rows::count(tx, &asked, FEW + 1)? <= u64::from(FEW);
+                    !asked.is_empty() && rows::count(tx, &asked, few + 1)? <= u64::from(few);
                 let way = match (is_few, asked.has_words()) {
                     (true, _) => rows::Way::Matches,
                     (false, true) => rows::Way::WalkAndLook,
