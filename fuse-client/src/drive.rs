@@ -22,7 +22,10 @@ impl DrivePath {
 
     /// From its names; `None` when one of them cannot be one.
     pub fn new(names: Vec<String>) -> Option<Self> {
-        names.iter().all(|name| is_name(name)).then_some(Self(names))
+        names
+            .iter()
+            .all(|name| is_name(name))
+            .then_some(Self(names))
     }
 
     /// The names, outermost first.

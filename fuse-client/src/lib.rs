@@ -1,10 +1,15 @@
 //! The client side of a drive: WebDAV spoken to any server.
 //!
 //! - [`remote`]: one server's folder, and the verbs on it.
+//! - [`drive`]: what the mount asks of a server, and the ways to ask.
+//! - [`fs`]: a drive as a POSIX file system, without a kernel: names, handles, reads and writes.
 //!
 //! It leans on the grammar half of `webdav` only and knows nothing of Coffer's store or daemon.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod clock;
+pub mod drive;
+pub mod fs;
 pub mod remote;
