@@ -2,6 +2,7 @@
 //!
 //! - [`remote`]: one server's folder, and the verbs on it.
 //! - [`drive`]: what the mount asks of a server, and the ways to ask.
+//! - [`attributes`]: how it writes there what only mounts know.
 //! - [`fs`]: a drive as a POSIX file system, without a kernel: names, handles, reads and writes.
 //!
 //! It leans on the grammar half of `webdav` only and knows nothing of Coffer's store or daemon.
@@ -9,6 +10,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod attributes;
 pub mod clock;
 pub mod drive;
 pub mod fs;
