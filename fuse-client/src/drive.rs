@@ -4,6 +4,8 @@
 //! speaks WebDAV to a server, Coffer or any other, and one in memory, against which the rules of the
 //! mount are tested with faults that no real server makes on demand.
 
+pub mod dav;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;

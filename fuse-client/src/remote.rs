@@ -1,34 +1,38 @@
-//! A WebDAV server seen from a client.
-//!
-//! The server is not trusted: redirects are not followed, so that a credential goes to nobody but
-//! the host the user has named, and names in a listing that could lead elsewhere are refused.
+//! Single files and folders of WebDAV servers, each by its whole URL: for the command line.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
 use http::Method;
-use http::header::{CONTENT_LENGTH, ETAG};
-use reqwest::{Client, RequestBuilder, Response, Url, redirect};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use http::header::ETAG;
+use reqwest::{RequestBuilder, Response, Url};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::timeout;
 use webdav::grammar::destination::path_of;
-use webdav::grammar::multistatus_read::{self, Multistatus};
+use webdav::grammar::multistatus_read;
 use webdav::grammar::path::ResourcePath;
-use webdav::grammar::xml::{Element, Limits, Name};
+use webdav::grammar::xml::{Element, Name};
+
+use crate::connection::{Connection, Fault, PROGRESS_WITHIN, chain, method};
+use crate::drive::Source;
+use crate::drive::dav::upload::Upload;
+
+pub use crate::connection::Login;
 
 /// What a listing asks for.
 const PROPERTIES: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
     <D:propfind xmlns:D=\"DAV:\"><D:prop><D:resourcetype/><D:getcontentlength/><D:getetag/>\
     <D:getlastmodified/></D:prop></D:propfind>";
 
-/// Bytes read from a local file at once.
-const PIECE_BYTES: usize = 256 * 1024;
-
 /// Why a request did not do what it was to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The URL cannot be one of a drive.
-    #[error("{url} is no http or https URL of a folder or file")]
+    #[error(
+        "{url} is no http or https URL of a folder or file: it looks like https://HOST/dav/NAME, \
+         its names escaped, without user, query or fragment"
+    )]
     BadUrl {
         /// As it was given.
         url: String,
@@ -52,27 +56,20 @@ pub enum Error {
         reason: String,
     },
     /// No answer came, or not all of one.
-    #[error("no answer from the server")]
-    Connection(#[from] reqwest::Error),
+    #[error("no answer from the server: {reason}")]
+    Connection {
+        /// What the network said.
+        reason: String,
+    },
     /// A local file could not be read or written.
     #[error("local file")]
     Local(#[from] std::io::Error),
 }
 
-/// Who asks.
-#[derive(Clone)]
-pub struct Login {
-    /// User name or e-mail address.
-    pub user: String,
-    /// Password or app password.
-    pub password: String,
-}
-
 /// A connection to one or several servers with one login.
 #[derive(Clone)]
 pub struct Remote {
-    http: Client,
-    login: Option<Login>,
+    connection: Connection,
 }
 
 /// One file or folder as the server describes it.
@@ -98,16 +95,11 @@ impl Remote {
     /// # Errors
     /// [`Error::Connection`] when `ca_pem` holds no certificates, or TLS cannot be set up.
     pub fn new(login: Option<Login>, ca_pem: Option<&[u8]>) -> Result<Self, Error> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("coffer/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none());
-        if let Some(pem) = ca_pem {
-            builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
-        }
-        Ok(Self {
-            http: builder.build()?,
-            login,
-        })
+        let connection = Connection::new(login, ca_pem);
+        let connection = connection.map_err(|error| Error::Connection {
+            reason: chain(&error),
+        })?;
+        Ok(Self { connection })
     }
 
     /// Describes one file or folder.
@@ -156,11 +148,17 @@ impl Remote {
         url: &Url,
         to: &mut (impl AsyncWrite + Unpin + Send),
     ) -> Result<u64, Error> {
-        let answer = self.send(self.request(Method::GET, url), url).await?;
+        let request = self.connection.request(Method::GET, url);
+        let answer = self.send(request, &Method::GET, url).await?;
+        let fails = |fault| failure(fault, &Method::GET, url);
         let mut pieces = answer.bytes_stream();
         let mut length_bytes = 0;
-        while let Some(piece) = pieces.next().await {
-            let piece = piece?;
+        loop {
+            let piece = timeout(PROGRESS_WITHIN, pieces.next()).await;
+            let Some(piece) = piece.map_err(|_| fails(Fault::TooSlow))? else {
+                break;
+            };
+            let piece = piece.map_err(|error| fails(error.into()))?;
             to.write_all(&piece).await?;
             length_bytes += piece.len() as u64;
         }
@@ -173,13 +171,15 @@ impl Remote {
     /// # Errors
     /// [`Error`]
     pub async fn put(&self, from: &Path, url: &Url) -> Result<Option<String>, Error> {
-        let file = tokio::fs::File::open(from).await?;
-        let length_bytes = file.metadata().await?.len();
-        let request = self
-            .request(Method::PUT, url)
-            .header(CONTENT_LENGTH, length_bytes)
-            .body(reqwest::Body::wrap_stream(pieces(file)));
-        let answer = self.send(request, url).await?;
+        let file = tokio::fs::File::open(from).await?.into_std().await;
+        let range = 0..file.metadata()?.len();
+        let content = Source {
+            file: Arc::new(file),
+            range,
+        };
+        let request = self.connection.request(Method::PUT, url);
+        let sent = Upload::of_file(content).send(request).await;
+        let answer = sent.map_err(|fault| failure(fault, &Method::PUT, url))?;
         let etag = answer
             .headers()
             .get(ETAG)
@@ -192,9 +192,7 @@ impl Remote {
     /// # Errors
     /// [`Error`]; [`Error::Refused`] with 405 when there is something of that name.
     pub async fn make_folder(&self, url: &Url) -> Result<(), Error> {
-        self.send(self.request(method("MKCOL"), url), url)
-            .await
-            .map(drop)
+        self.simple(method("MKCOL"), url, |request| request).await
     }
 
     /// Deletes a file, or a folder with all that is in it.
@@ -202,9 +200,7 @@ impl Remote {
     /// # Errors
     /// [`Error`]
     pub async fn delete(&self, url: &Url) -> Result<(), Error> {
-        self.send(self.request(Method::DELETE, url), url)
-            .await
-            .map(drop)
+        self.simple(Method::DELETE, url, |request| request).await
     }
 
     /// Copies a file, or a folder with all that is in it, on the server.
@@ -230,59 +226,52 @@ impl Remote {
         to: &Url,
         overwrite: bool,
     ) -> Result<(), Error> {
-        let request = self
-            .request(method(verb), from)
-            .header("Destination", to.as_str())
-            .header("Overwrite", if overwrite { "T" } else { "F" });
-        self.send(request, from).await.map(drop)
+        let overwrite = if overwrite { "T" } else { "F" };
+        let to = |request: RequestBuilder| {
+            request
+                .header("Destination", to.as_str())
+                .header("Overwrite", overwrite)
+        };
+        self.simple(method(verb), from, to).await
     }
 
-    async fn propfind(&self, url: &Url, depth: &str) -> Result<(Multistatus, ResourcePath), Error> {
+    async fn simple(
+        &self,
+        method: Method,
+        url: &Url,
+        with: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<(), Error> {
+        let request = with(self.connection.request(method.clone(), url));
+        self.send(request, &method, url).await.map(drop)
+    }
+
+    async fn propfind(
+        &self,
+        url: &Url,
+        depth: &'static str,
+    ) -> Result<(multistatus_read::Multistatus, ResourcePath), Error> {
         let path = ResourcePath::decode(url.path()).map_err(|error| bad(url, error.to_string()))?;
-        let request = self
-            .request(method("PROPFIND"), url)
-            .header("Depth", depth)
-            .header("Content-Type", "application/xml; charset=utf-8")
-            .body(PROPERTIES);
-        let answer = self.send(request, url).await?;
-        if answer.status() != http::StatusCode::MULTI_STATUS {
-            return Err(bad(url, format!("{} to a PROPFIND", answer.status())));
-        }
-        let body = bounded(answer, Limits::ANSWER.bytes, url).await?;
-        let found = multistatus_read::read(&body, Limits::ANSWER)
-            .map_err(|error| bad(url, error.to_string()))?;
+        let found = self.connection.propfind(url, depth, PROPERTIES).await;
+        let found = found.map_err(|fault| failure(fault, &method("PROPFIND"), url))?;
         Ok((found, path))
     }
 
-    fn request(&self, method: Method, url: &Url) -> RequestBuilder {
-        let request = self.http.request(method, url.clone());
-        match &self.login {
-            Some(login) => request.basic_auth(&login.user, Some(&login.password)),
-            None => request,
-        }
-    }
-
-    async fn send(&self, request: RequestBuilder, url: &Url) -> Result<Response, Error> {
-        let request = request.build()?;
-        let method = request.method().clone();
-        let answer = self.http.execute(request).await?;
-        if answer.status().is_success() {
-            Ok(answer)
-        } else {
-            Err(Error::Refused {
-                method,
-                path: url.path().to_owned(),
-                status: answer.status(),
-            })
-        }
+    async fn send(
+        &self,
+        request: RequestBuilder,
+        method: &Method,
+        url: &Url,
+    ) -> Result<Response, Error> {
+        let answer = self.connection.send(request).await;
+        answer.map_err(|fault| failure(fault, method, url))
     }
 }
 
 /// Reads the URL of a file or folder on a server.
 ///
 /// # Errors
-/// [`Error::BadUrl`] for other schemes, and for URLs with a password, query or fragment: those are
-/// more likely unescaped names.
+/// [`Error::BadUrl`] for other schemes, and for URLs with a user, password, query or fragment:
+/// those are more likely unescaped names.
 pub fn parse_url(text: &str) -> Result<Url, Error> {
     Url::parse(text)
         .ok()
@@ -293,20 +282,22 @@ pub fn parse_url(text: &str) -> Result<Url, Error> {
         })
 }
 
-/// The whole body, unless it is longer than that.
-async fn bounded(mut answer: Response, most_bytes: usize, url: &Url) -> Result<Vec<u8>, Error> {
-    let mut body = Vec::new();
-    while let Some(piece) = answer.chunk().await? {
-        if body.len() + piece.len() > most_bytes {
-            return Err(bad(url, format!("it is longer than {most_bytes} bytes")));
-        }
-        body.extend_from_slice(&piece);
+fn failure(fault: Fault, method: &Method, url: &Url) -> Error {
+    match fault {
+        Fault::Transport(error) => Error::Connection {
+            reason: chain(&error),
+        },
+        Fault::TooSlow => Error::Connection {
+            reason: "it took too long".to_owned(),
+        },
+        Fault::Refused(refusal) => Error::Refused {
+            method: method.clone(),
+            path: url.path().to_owned(),
+            status: refusal.status,
+        },
+        Fault::Nonsense(reason) => bad(url, reason),
+        Fault::Local(error) => Error::Local(error),
     }
-    Ok(body)
-}
-
-fn method(name: &str) -> Method {
-    Method::from_bytes(name.as_bytes()).expect("the names of WebDAV's methods are tokens")
 }
 
 fn bad(url: &Url, reason: impl Into<String>) -> Error {
@@ -332,26 +323,9 @@ fn entry(response: &multistatus_read::Response, path: &ResourcePath) -> Option<E
     })
 }
 
-fn pieces(file: tokio::fs::File) -> impl Stream<Item = std::io::Result<Bytes>> {
-    stream::try_unfold(file, async |mut file| {
-        let mut piece = Vec::with_capacity(PIECE_BYTES);
-        let read = file.read_buf(&mut piece).await?;
-        Ok((read > 0).then(|| (Bytes::from(piece), file)))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[tokio::test]
-    async fn an_answer_without_end_is_given_up() {
-        let url = parse_url("http://localhost/").unwrap();
-        let answer = || Response::from(http::Response::new("12345"));
-        assert_eq!(bounded(answer(), 5, &url).await.unwrap(), b"12345");
-        let longer = bounded(answer(), 4, &url).await;
-        assert!(matches!(longer, Err(Error::BadAnswer { .. })));
-    }
 
     #[test]
     fn urls_that_hide_something_are_refused() {

@@ -1,0 +1,287 @@
+//! HTTP to one host: what the drive of the mount and the commands on single files share.
+//!
+//! The server is not trusted: redirects are not followed, so that a credential goes to nobody but
+//! the host the user has named; bodies are bounded; nothing is waited for without a deadline.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::{HeaderValue, Method, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use tokio::time::timeout;
+use webdav::grammar::destination::path_of;
+use webdav::grammar::error_body::{self, Condition};
+use webdav::grammar::multistatus_read::{self, Multistatus};
+use webdav::grammar::xml::Limits;
+
+/// How long words about files may take, and the pauses in an answer that has begun.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long bytes of files may make no progress.
+pub(crate) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+/// Longest body of a refusal that is read.
+const MOST_REFUSAL_BYTES: usize = 64 * 1024;
+
+/// Who asks.
+#[derive(Clone)]
+pub struct Login {
+    /// User name or e-mail address.
+    pub user: String,
+    /// Password or app password.
+    pub password: String,
+}
+
+/// Why there is no good answer.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// The network or TLS said so.
+    Transport(reqwest::Error),
+    /// The deadline came first.
+    TooSlow,
+    /// It was refused.
+    Refused(Refusal),
+    /// It makes no sense.
+    Nonsense(String),
+    /// A local file could not be read.
+    Local(std::io::Error),
+}
+
+/// A status that is no success.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub status: StatusCode,
+    /// Seconds to wait, where asked for.
+    pub retry_after: Option<u64>,
+    /// What the body names, if it is one of WebDAV.
+    pub condition: Option<Condition>,
+    /// Where a redirect would lead.
+    pub location: Option<String>,
+}
+
+impl Refusal {
+    /// A status of which nothing more is known.
+    pub(crate) fn plain(status: StatusCode) -> Self {
+        Self {
+            status,
+            retry_after: None,
+            condition: None,
+            location: None,
+        }
+    }
+}
+
+impl From<reqwest::Error> for Fault {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() {
+            Self::TooSlow
+        } else {
+            Self::Transport(error)
+        }
+    }
+}
+
+/// Clients with one login. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    http: Client,
+    login: Option<Login>,
+}
+
+impl Connection {
+    /// Trusts the system's certificates and those in `ca_pem`.
+    pub(crate) fn new(login: Option<Login>, ca_pem: Option<&[u8]>) -> Result<Self, reqwest::Error> {
+        let http = builder(ca_pem)?.build()?;
+        Ok(Self { http, login })
+    }
+
+    /// Never speaks HTTP/2, over which there are no upgrades here.
+    pub(crate) fn of_version_1(
+        login: Option<Login>,
+        ca_pem: Option<&[u8]>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = builder(ca_pem)?.http1_only().build()?;
+        Ok(Self { http, login })
+    }
+
+    pub(crate) fn request(&self, method: Method, url: &Url) -> RequestBuilder {
+        let request = self
+            .http
+            .request(method, url.clone())
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        match &self.login {
+            Some(login) => request.basic_auth(&login.user, Some(&login.password)),
+            None => request,
+        }
+    }
+
+    /// Sends what has a short body or none; the answer's head came within the deadline, and it is
+    /// a success.
+    ///
+    /// Some servers want a folder's URL to end in a slash and redirect to it. That is the one
+    /// redirect which is obeyed: its goal is made here and not taken from them.
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
+        let mut request = request.build()?;
+        let with_slash = request.try_clone();
+        let url = request.url_mut().clone();
+        let answer = self.execute(request).await;
+        match (answer, with_slash) {
+            (Err(Fault::Refused(refusal)), Some(mut again)) if wants_slash(&refusal, &url) => {
+                let path = format!("{}/", url.path());
+                again.url_mut().set_path(&path);
+                self.execute(again).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    /// As [`Self::send`], for what changes nothing: a connection that turns out to be dead, as
+    /// kept ones do, is no reason to fail.
+    pub(crate) async fn ask(&self, request: RequestBuilder) -> Result<Response, Fault> {
+        let again = request.try_clone();
+        match (self.send(request).await, again) {
+            (Err(Fault::Transport(error)), Some(again)) if !error.is_connect() => {
+                self.send(again).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn execute(&self, request: reqwest::Request) -> Result<Response, Fault> {
+        let answer = timeout(ANSWER_WITHIN, self.http.execute(request)).await;
+        accepted(answer.map_err(|_| Fault::TooSlow)??).await
+    }
+
+    /// Asks for properties; `body` is the PROPFIND.
+    pub(crate) async fn propfind(
+        &self,
+        url: &Url,
+        depth: &'static str,
+        body: &'static str,
+    ) -> Result<Multistatus, Fault> {
+        let request = self
+            .request(method("PROPFIND"), url)
+            .header("Depth", depth)
+            .header(CONTENT_TYPE, "application/xml; charset=utf-8")
+            .body(body);
+        multistatus(self.ask(request).await?).await
+    }
+}
+
+fn builder(ca_pem: Option<&[u8]>) -> Result<reqwest::ClientBuilder, reqwest::Error> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("coffer/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(ANSWER_WITHIN)
+        .redirect(redirect::Policy::none());
+    if let Some(pem) = ca_pem {
+        builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
+    }
+    Ok(builder)
+}
+
+/// The answer if it is a success, else what it refuses and why.
+pub(crate) async fn accepted(answer: Response) -> Result<Response, Fault> {
+    let status = answer.status();
+    if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(answer);
+    }
+    let field = |name| answer.headers().get(name)?.to_str().ok();
+    let mut refusal = Refusal {
+        status,
+        retry_after: field(RETRY_AFTER).and_then(|seconds| seconds.trim().parse().ok()),
+        condition: None,
+        location: field(LOCATION).map(str::to_owned),
+    };
+    if status == StatusCode::FORBIDDEN || status == StatusCode::CONFLICT {
+        let body = bounded(answer, MOST_REFUSAL_BYTES).await;
+        refusal.condition = body.ok().and_then(|body| error_body::read(&body));
+    }
+    Err(Fault::Refused(refusal))
+}
+
+/// Reads a 207.
+pub(crate) async fn multistatus(answer: Response) -> Result<Multistatus, Fault> {
+    if answer.status() != StatusCode::MULTI_STATUS {
+        let text = format!("{} in place of a list of properties", answer.status());
+        return Err(Fault::Nonsense(text));
+    }
+    let body = bounded(answer, Limits::ANSWER.bytes).await?;
+    // A long listing takes a while to read.
+    let read = move || multistatus_read::read(&body, Limits::ANSWER);
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| Fault::Nonsense(error.to_string()))?
+        .map_err(|error| Fault::Nonsense(error.to_string()))
+}
+
+/// The whole body, unless it is longer than that or stops coming.
+pub(crate) async fn bounded(mut answer: Response, most_bytes: usize) -> Result<Vec<u8>, Fault> {
+    let mut body = Vec::new();
+    loop {
+        let piece = timeout(ANSWER_WITHIN, answer.chunk()).await;
+        let Some(piece) = piece.map_err(|_| Fault::TooSlow)?? else {
+            return Ok(body);
+        };
+        if body.len() + piece.len() > most_bytes {
+            let text = format!("it is longer than {most_bytes} bytes");
+            return Err(Fault::Nonsense(text));
+        }
+        body.extend_from_slice(&piece);
+    }
+}
+
+fn wants_slash(refusal: &Refusal, url: &Url) -> bool {
+    let to = refusal.location.as_deref().and_then(|to| path_of(to).ok());
+    refusal.status.is_redirection()
+        && !url.path().ends_with('/')
+        && to.and_then(|to| to.strip_suffix('/')) == Some(url.path())
+}
+
+/// A method by its name.
+pub(crate) fn method(name: &str) -> Method {
+    Method::from_bytes(name.as_bytes()).expect("the names of WebDAV's methods are tokens")
+}
+
+/// An error with all that caused it, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) {
+            text
+        } else {
+            format!("{text}: {cause}")
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_given_up() {
+        let answer = || Response::from(http::Response::new("12345"));
+        assert_eq!(bounded(answer(), 5).await.unwrap(), b"12345");
+        let longer = bounded(answer(), 4).await;
+        assert!(matches!(longer, Err(Fault::Nonsense(_))));
+    }
+
+    #[test]
+    fn only_a_slash_is_added_for_a_redirect() {
+        let url = Url::parse("http://localhost/dav/a%20b").unwrap();
+        let to = |status, location: &str| Refusal {
+            status,
+            retry_after: None,
+            condition: None,
+            location: Some(location.to_owned()),
+        };
+        let moved = StatusCode::MOVED_PERMANENTLY;
+        assert!(wants_slash(&to(moved, "http://localhost/dav/a%20b/"), &url));
+        assert!(wants_slash(&to(moved, "/dav/a%20b/"), &url));
+        assert!(!wants_slash(&to(moved, "http://localhost/other/"), &url));
+        assert!(!wants_slash(
+            &to(StatusCode::NOT_FOUND, "/dav/a%20b/"),
+            &url
+        ));
+        let slash = Url::parse("http://localhost/dav/").unwrap();
+        assert!(!wants_slash(&to(moved, "/dav//"), &slash));
+    }
+}

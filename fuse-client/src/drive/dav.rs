@@ -1,0 +1,579 @@
+//! A drive on a WebDAV server, Coffer or any other.
+//!
+//! What a server can do is found out when the drive is connected. Coffer is known by what it
+//! announces, never by its name: whoever announces the same is used the same way.
+//!
+//! - [`Condition`]s are headers where the server obeys them. Where it does not, the drive looks
+//!   immediately before it changes something: between the look and the change somebody else may
+//!   come, which no client of such a server can prevent.
+//! - Redirects are not followed, save the one to the same path with a slash at its end.
+
+mod address;
+mod conditions;
+mod describe;
+mod download;
+mod multipart;
+mod probe;
+mod report;
+mod trial;
+pub(crate) mod upload;
+mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use http::header::{CONTENT_TYPE, ETAG};
+use http::{Method, StatusCode};
+use reqwest::{RequestBuilder, Response, Url};
+use webdav::grammar::date;
+use webdav::grammar::multistatus_read::Multistatus;
+use webdav::grammar::xml::{Name, escape_text};
+
+use self::address::Href;
+use self::conditions::Conditional;
+use self::upload::Upload;
+use super::{
+    Attributes, Capabilities, Changes, Condition, Drive, DrivePath, ETag, Error,
+    ExtendedAttributes, Listed, Listing, Notice, ResourceId, Result, Source, Space, Stored,
+    SyncToken,
+};
+use crate::attributes::{seconds, write, write_xattrs};
+use crate::connection::{Connection, Fault, Refusal, chain, method, multistatus};
+
+pub use self::probe::{ConnectError, Discovered, api_of, discover};
+pub use crate::connection::Login;
+
+/// Asks for the space that is left (RFC 4331).
+const QUOTA: &str = "<?xml version=\"1.0\" encoding=\"utf-8\"?><D:propfind xmlns:D=\"DAV:\">\
+    <D:prop><D:quota-used-bytes/><D:quota-available-bytes/></D:prop></D:propfind>";
+
+/// A WebDAV server's folder as a drive. Cheap to clone.
+#[derive(Clone)]
+pub struct DavDrive {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Connection,
+    /// Ends in a slash.
+    root: Url,
+    /// How the server calls the root in its answers: a proxy may have another name for it.
+    base: Href,
+    found: Found,
+    /// Set once the server has refused to set a file's time by PROPPATCH.
+    refuses_times: AtomicBool,
+    /// Where notices come from.
+    events: Option<(Connection, Url)>,
+}
+
+/// What [`probe`] has found out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Found {
+    capabilities: Capabilities,
+    /// `If-Match` and `If-None-Match` are obeyed by what changes something.
+    conditions: bool,
+    /// Tags are strong from the moment that a file is written.
+    exact_tags: bool,
+    /// Tags in `If` are obeyed.
+    if_header: bool,
+    /// A folder's tag changes with its members.
+    folder_tags: bool,
+    /// The header `Coffer-Attributes` is read.
+    attributes_header: bool,
+}
+
+impl DavDrive {
+    /// Connects to the drive whose root is `url` and finds out what its server can do.
+    ///
+    /// A server that announces nothing of ours is tried out with a small file in its root, which is
+    /// removed again. `ca_pem` holds certificates to trust beside the system's. A rustls provider
+    /// must have been installed for the process.
+    ///
+    /// # Errors
+    /// [`ConnectError`], whose text says what can be done.
+    pub async fn connect(
+        url: &Url,
+        login: Option<Login>,
+        ca_pem: Option<&[u8]>,
+    ) -> std::result::Result<Self, ConnectError> {
+        probe::connect(url, login, ca_pem).await
+    }
+
+    /// The URL of the drive's root.
+    pub fn root(&self) -> &Url {
+        &self.inner.root
+    }
+
+    fn url(&self, path: &DrivePath) -> Url {
+        address::below(&self.inner.root, path)
+    }
+
+    fn folder_url(&self, path: &DrivePath) -> Url {
+        address::folder(self.url(path))
+    }
+
+    fn request(&self, name: &str, url: &Url) -> RequestBuilder {
+        self.inner.connection.request(method(name), url)
+    }
+
+    /// Sends a change that has a short body or none.
+    async fn change(&self, path: &DrivePath, request: RequestBuilder) -> Result<Response> {
+        let answer = self.inner.connection.send(request).await;
+        let answer = answer.map_err(|fault| failure(path, fault))?;
+        if answer.status() == StatusCode::MULTI_STATUS {
+            return Err(self.first_refusal(path, answer).await);
+        }
+        Ok(answer)
+    }
+
+    /// What a 207 to a change says: some of it was not made.
+    async fn first_refusal(&self, path: &DrivePath, answer: Response) -> Error {
+        let found = match multistatus(answer).await {
+            Ok(found) => found,
+            Err(fault) => return failure(path, fault),
+        };
+        let status = found.responses.iter().find_map(|response| {
+            let whole = response.status.into_iter();
+            let parts = response.propstats.iter().map(|propstat| propstat.status);
+            // 424 is said of what would have been done but for another.
+            let worst = |status: &u16| !(200..300).contains(status) && *status != 424;
+            whole.chain(parts).find(worst)
+        });
+        match status.and_then(|status| StatusCode::from_u16(status).ok()) {
+            Some(status) => refused(path, &Refusal::plain(status)),
+            None => bad(path, "it lists what was done, but no failure"),
+        }
+    }
+
+    async fn describe(
+        &self,
+        url: &Url,
+        path: &DrivePath,
+        depth: &'static str,
+    ) -> Result<Multistatus> {
+        let found = self
+            .inner
+            .connection
+            .propfind(url, depth, describe::PROPFIND);
+        found.await.map_err(|fault| failure(path, fault))
+    }
+
+    fn listed(
+        &self,
+        response: &webdav::grammar::multistatus_read::Response,
+        name: String,
+    ) -> Listed {
+        describe::listed(response, name, self.inner.found.folder_tags)
+    }
+
+    /// The folder, its members, and how many it has that cannot be named here.
+    async fn members(&self, path: &DrivePath) -> Result<(Listing, usize)> {
+        let found = self.describe(&self.folder_url(path), path, "1").await?;
+        let hrefs = found.responses.iter().map(|response| {
+            Href::parse(response.href()).ok_or_else(|| bad(path, "an href that is no path"))
+        });
+        let hrefs = hrefs.collect::<Result<Vec<_>>>()?;
+        // Servers differ in where they put it.
+        let at = (0..hrefs.len()).min_by_key(|at| hrefs[*at].depth());
+        let at = at.ok_or_else(|| bad(path, "nothing is described"))?;
+        let folder = &hrefs[at];
+        let behind = folder.behind(&self.inner.base).map(<[_]>::len);
+        if behind != Some(path.names().len()) {
+            return Err(bad(path, "another folder is listed"));
+        }
+        let own_name = path.names().last().cloned().unwrap_or_default();
+        let itself = self.listed(&found.responses[at], own_name);
+        let (mut members, mut unnamed) = (Vec::with_capacity(hrefs.len()), 0);
+        for (number, (response, href)) in found.responses.iter().zip(&hrefs).enumerate() {
+            if number == at {
+                continue;
+            }
+            if !folder.holds(href) {
+                return Err(bad(path, format!("{} is not a member", response.href())));
+            }
+            match href.name() {
+                Some(name) => members.push(self.listed(response, name)),
+                None => unnamed += 1,
+            }
+        }
+        Ok((Listing { itself, members }, unnamed))
+    }
+
+    /// Headers that give a file its attributes and its time together with its content.
+    fn with_attributes(&self, request: RequestBuilder, attributes: &Attributes) -> RequestBuilder {
+        let found = &self.inner.found;
+        let mut request = request;
+        if let Some(mtime_ns) = attributes.mtime_ns {
+            let time = if found.attributes_header {
+                seconds(mtime_ns)
+            } else {
+                // Others read whole seconds only.
+                mtime_ns.div_euclid(1_000_000_000).to_string()
+            };
+            request = request.header("X-OC-Mtime", time);
+        }
+        let text = write(attributes);
+        if found.attributes_header && !text.is_empty() {
+            request = request.header("Coffer-Attributes", text);
+        }
+        request
+    }
+
+    async fn upload(
+        &self,
+        path: &DrivePath,
+        upload: Upload,
+        request: RequestBuilder,
+    ) -> Result<Stored> {
+        let answer = upload.send(request).await;
+        answer
+            .map(|answer| stored(&answer))
+            .map_err(|fault| failure(path, fault))
+    }
+
+    /// One PROPPATCH of `properties`, which are XML.
+    async fn set(&self, path: &DrivePath, properties: &str) -> Result<()> {
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
+             <D:propertyupdate xmlns:D=\"DAV:\" xmlns:p=\"{}\">{properties}</D:propertyupdate>",
+            describe::POSIX
+        );
+        let request = self
+            .request("PROPPATCH", &self.url(path))
+            .header(CONTENT_TYPE, "application/xml; charset=utf-8")
+            .body(body);
+        let answer = self.inner.connection.send(request).await;
+        let answer = answer.map_err(|fault| failure(path, fault))?;
+        if answer.status() != StatusCode::MULTI_STATUS {
+            return Ok(());
+        }
+        let found = multistatus(answer)
+            .await
+            .map_err(|fault| failure(path, fault))?;
+        let parts = found
+            .responses
+            .iter()
+            .flat_map(|response| &response.propstats);
+        let statuses = parts.map(|propstat| propstat.status);
+        let failed = statuses.filter(|status| !(200..300).contains(status));
+        match failed.min_by_key(|status| *status == 424) {
+            None => Ok(()),
+            // A server that keeps no such property says so in many ways.
+            Some(403 | 404 | 405 | 409 | 422 | 424 | 501)
+                if !self.inner.found.attributes_header =>
+            {
+                Err(Error::Unsupported)
+            }
+            Some(status) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+                Err(refused(path, &Refusal::plain(status)))
+            }
+        }
+    }
+}
+
+impl Drive for DavDrive {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.found.capabilities
+    }
+
+    async fn stat(&self, path: &DrivePath) -> Result<Listed> {
+        let found = self.describe(&self.url(path), path, "0").await?;
+        let [response] = found.responses.as_slice() else {
+            return Err(bad(path, "not one resource is described"));
+        };
+        if let Some(status) = response.status {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
+            return Err(refused(path, &Refusal::plain(status)));
+        }
+        let name = path.names().last().cloned().unwrap_or_default();
+        Ok(self.listed(response, name))
+    }
+
+    async fn list(&self, path: &DrivePath) -> Result<Listing> {
+        self.members(path).await.map(|(listing, _)| listing)
+    }
+
+    async fn changes(&self, since: Option<&SyncToken>) -> Result<Changes> {
+        if !self.inner.found.capabilities.changes {
+            return Err(Error::Unsupported);
+        }
+        let answer = self.request("REPORT", &self.inner.root);
+        let answer = answer
+            .header("Depth", "0")
+            .header(CONTENT_TYPE, "application/xml; charset=utf-8")
+            .body(report::asking(since));
+        let answer = self.inner.connection.ask(answer).await;
+        let answer = answer.map_err(report::failure)?;
+        let found = multistatus(answer).await.map_err(report::failure)?;
+        report::read(self, &found)
+    }
+
+    async fn read(
+        &self,
+        path: &DrivePath,
+        etag: Option<&ETag>,
+        range: std::ops::Range<u64>,
+    ) -> Result<BoxStream<'static, Result<Bytes>>> {
+        download::read(self, path, etag, range).await
+    }
+
+    async fn write(
+        &self,
+        path: &DrivePath,
+        content: Source,
+        condition: &Condition,
+        attributes: &Attributes,
+    ) -> Result<Stored> {
+        let conditional = Conditional::of(condition);
+        self.guarded(path, &conditional, |headers| {
+            let request = self.inner.connection.request(Method::PUT, &self.url(path));
+            let request = self.with_attributes(request.headers(headers), attributes);
+            self.upload(path, Upload::of_file(content.clone()), request)
+        })
+        .await
+    }
+
+    async fn patch(
+        &self,
+        path: &DrivePath,
+        parts: &[Source],
+        size_bytes: u64,
+        etag: &ETag,
+        attributes: &Attributes,
+    ) -> Result<Stored> {
+        // A body without a part could not say how long the file becomes.
+        if !self.inner.found.capabilities.patch || parts.iter().all(|part| part.range.is_empty()) {
+            return Err(Error::Unsupported);
+        }
+        let boundary = multipart::boundary();
+        let request = self
+            .request("PATCH", &self.url(path))
+            .header("If-Match", &etag.0)
+            .header(CONTENT_TYPE, multipart::content_type(&boundary));
+        let request = self.with_attributes(request, attributes);
+        let upload = Upload::of_ranges(parts, size_bytes, &boundary);
+        self.upload(path, upload, request).await
+    }
+
+    async fn make_folder(&self, path: &DrivePath, attributes: &Attributes) -> Result<Stored> {
+        let request = self.request("MKCOL", &self.folder_url(path));
+        let mut attributes = attributes.clone();
+        // Members that come will change it: a folder's time is not one to insist on.
+        if !self.inner.found.attributes_header {
+            attributes.mtime_ns = None;
+        }
+        let request = self.with_attributes(request, &attributes);
+        let answer = self.inner.connection.send(request).await;
+        match answer {
+            Ok(answer) => Ok(stored(&answer)),
+            Err(Fault::Refused(refusal)) if refusal.status == StatusCode::METHOD_NOT_ALLOWED => {
+                Err(Error::Conflict { path: path.clone() })
+            }
+            Err(fault) => Err(failure(path, fault)),
+        }
+    }
+
+    async fn rename(
+        &self,
+        from: &DrivePath,
+        to: &DrivePath,
+        etag: Option<&ETag>,
+        condition: &Condition,
+    ) -> Result<()> {
+        self.move_to(from, to, etag, condition).await
+    }
+
+    async fn bind(&self, existing: &DrivePath, new: &DrivePath) -> Result<()> {
+        if !self.inner.found.capabilities.bind {
+            return Err(Error::Unsupported);
+        }
+        let Some((folder, name)) = new.split() else {
+            return Err(Error::Conflict { path: new.clone() });
+        };
+        let mut body = b"<?xml version=\"1.0\" encoding=\"utf-8\"?>\
+            <D:bind xmlns:D=\"DAV:\"><D:segment>"
+            .to_vec();
+        let mut segment = Vec::new();
+        webdav::grammar::path::encode_into(&mut segment, name);
+        body.extend_from_slice(&segment);
+        body.extend_from_slice(b"</D:segment><D:href>");
+        escape_text(&mut body, self.url(existing).as_str());
+        body.extend_from_slice(b"</D:href></D:bind>");
+        let request = self
+            .request("BIND", &self.folder_url(&folder))
+            .header("Overwrite", "F")
+            .header(CONTENT_TYPE, "application/xml; charset=utf-8")
+            .body(body);
+        self.change(new, request).await.map(drop)
+    }
+
+    async fn remove_file(&self, path: &DrivePath, etag: Option<&ETag>) -> Result<()> {
+        let condition = etag.map_or(Condition::Any, |etag| Condition::Unchanged(etag.clone()));
+        let conditional = Conditional::of(&condition);
+        self.guarded(path, &conditional, |headers| {
+            let url = self.url(path);
+            let request = self.inner.connection.request(Method::DELETE, &url);
+            let request = request.headers(headers);
+            async { self.change(path, request).await.map(drop) }
+        })
+        .await
+    }
+
+    async fn remove_folder(&self, path: &DrivePath) -> Result<()> {
+        let (listing, unnamed) = self.members(path).await?;
+        let not_empty = || Error::NotEmpty { path: path.clone() };
+        if !listing.itself.is_folder || !listing.members.is_empty() || unnamed > 0 {
+            return Err(not_empty());
+        }
+        let mut request = self.request("DELETE", &self.folder_url(path));
+        // The tag stands for the members that were just seen: none.
+        if let Some(etag) = &listing.itself.etag {
+            request = request.header("If-Match", &etag.0);
+        }
+        match self.change(path, request).await {
+            Err(Error::Conflict { .. }) => Err(not_empty()),
+            answer => answer.map(drop),
+        }
+    }
+
+    async fn set_attributes(
+        &self,
+        path: &DrivePath,
+        attributes: &Attributes,
+        xattrs: Option<&ExtendedAttributes>,
+    ) -> Result<()> {
+        let text = write(attributes);
+        let mut properties = match text.as_str() {
+            "" => String::new(),
+            text => property("p:attributes", text),
+        };
+        match xattrs {
+            None => {}
+            Some(none) if none.is_empty() => {
+                properties.push_str("<D:remove><D:prop><p:xattrs/></D:prop></D:remove>");
+            }
+            Some(some) => properties.push_str(&property("p:xattrs", &write_xattrs(some))),
+        }
+        if !properties.is_empty() {
+            if !self.inner.found.capabilities.properties {
+                return Err(Error::Unsupported);
+            }
+            self.set(path, &properties).await?;
+        }
+        let Some(mtime_ns) = attributes.mtime_ns else {
+            return Ok(());
+        };
+        if self.inner.refuses_times.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut time = Vec::with_capacity(date::IMF_BYTES);
+        date::write_imf(&mut time, mtime_ns.div_euclid(1_000_000_000));
+        let time = String::from_utf8(time).expect("dates are ASCII");
+        match self.set(path, &property("D:getlastmodified", &time)).await {
+            // Most servers keep that for themselves; the attribute above says the same to mounts.
+            Err(Error::Unsupported) => {
+                self.inner.refuses_times.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+            set => set,
+        }
+    }
+
+    async fn space(&self) -> Result<Space> {
+        let root = &DrivePath::ROOT;
+        let found = self.inner.connection.propfind(&self.inner.root, "0", QUOTA);
+        let found = found.await.map_err(|fault| failure(root, fault))?;
+        let number = |local: &'static str| {
+            let response = found.responses.first()?;
+            response
+                .property(&Name::dav(local))?
+                .text()
+                .trim()
+                .parse()
+                .ok()
+        };
+        Ok(Space {
+            used_bytes: number("quota-used-bytes"),
+            available_bytes: number("quota-available-bytes"),
+        })
+    }
+
+    fn watch(&self) -> BoxStream<'static, Notice> {
+        match &self.inner.events {
+            Some((connection, url)) => watch::notices(connection.clone(), url.clone()).boxed(),
+            None => futures_util::stream::empty().boxed(),
+        }
+    }
+}
+
+/// `<D:set>` of one property.
+fn property(name: &str, text: &str) -> String {
+    let mut escaped = Vec::with_capacity(text.len());
+    escape_text(&mut escaped, text);
+    let escaped = String::from_utf8_lossy(&escaped);
+    format!("<D:set><D:prop><{name}>{escaped}</{name}></D:prop></D:set>")
+}
+
+/// What the answer to an upload says of what was stored.
+fn stored(answer: &Response) -> Stored {
+    let field = |name: &str| answer.headers().get(name)?.to_str().ok();
+    Stored {
+        etag: field(ETAG.as_str()).and_then(describe::tag_of),
+        id: field("OC-FileId").map(|id| ResourceId(id.to_owned())),
+    }
+}
+
+/// What the whole of a refused or broken request means.
+fn failure(path: &DrivePath, fault: Fault) -> Error {
+    match fault {
+        Fault::Transport(error) => Error::Unreachable {
+            reason: chain(&error),
+        },
+        Fault::TooSlow => Error::Unreachable {
+            reason: "it took too long".to_owned(),
+        },
+        Fault::Refused(refusal) => refused(path, &refusal),
+        Fault::Nonsense(reason) => bad(path, reason),
+        Fault::Local(error) => Error::Local(error),
+    }
+}
+
+fn refused(path: &DrivePath, refusal: &Refusal) -> Error {
+    let path = path.clone();
+    let status = refusal.status.as_u16();
+    match status {
+        404 | 410 => Error::NotFound { path },
+        409 => Error::NoParent { path },
+        412 => Error::Conflict { path },
+        401 => Error::LoginRefused,
+        // 400, 414 and 422 to what we send are about the name.
+        400 | 402 | 403 | 414 | 422 | 451 => Error::Forbidden { path },
+        423 => Error::Locked { path },
+        413 | 507 => Error::NoSpace { path },
+        405 | 406 | 411 | 415 | 417 | 426 | 501 | 505 => Error::Unsupported,
+        408 | 424 | 425 | 429 | 500.. => Error::Busy {
+            path,
+            status,
+            retry_after: refusal.retry_after,
+        },
+        300..400 => bad(
+            &path,
+            format!(
+                "it redirects to {}, where the login does not belong",
+                refusal.location.as_deref().unwrap_or("nowhere")
+            ),
+        ),
+        _ => bad(&path, format!("status {status}")),
+    }
+}
+
+fn bad(path: &DrivePath, reason: impl Into<String>) -> Error {
+    Error::BadAnswer {
+        path: path.clone(),
+        reason: reason.into(),
+    }
+}
