@@ -5,6 +5,8 @@
 //! mount are tested with faults that no real server makes on demand.
 
 pub mod dav;
+#[cfg(test)]
+pub mod memory;
 
 use std::collections::BTreeMap;
 use std::fmt;
