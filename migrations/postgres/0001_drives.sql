@@ -264,7 +264,9 @@ CREATE TABLE node (
     child_number BIGINT NOT NULL,
     property_count BIGINT NOT NULL,
     created_ns BIGINT NOT NULL,
-    modified_ns BIGINT NOT NULL
+    modified_ns BIGINT NOT NULL,
+    -- What a mounted drive keeps beside the content: words key=value.
+    attributes TEXT
 );
 CREATE INDEX node_unhashed ON node (id) WHERE sha256 IS NULL AND manifest_id IS NOT NULL;
 

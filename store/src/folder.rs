@@ -1,5 +1,6 @@
 //! Making folders: one, or those that are missing on the way to something.
 
+use crate::attributes::Attributes;
 use crate::caller::Caller;
 use crate::change::ChangeKind;
 use crate::condition::Condition;
@@ -23,6 +24,20 @@ impl Store {
         path: &Path,
         condition: Condition,
     ) -> Result<Node> {
+        self.make_folder_with(caller, path, None, condition).await
+    }
+
+    /// Makes a folder that has these attributes.
+    ///
+    /// # Errors
+    /// As [`Self::make_folder`].
+    pub async fn make_folder_with(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        attributes: Option<Attributes>,
+        condition: Condition,
+    ) -> Result<Node> {
         self.require_disk()?;
         let (caller, path, world) = (caller.clone(), path.clone(), self.world().clone());
         let limits = self.options().limits.clone();
@@ -38,6 +53,9 @@ impl Store {
                 scene.require(&condition, parent, place.ancestors_of_parent())?;
                 scene.require_reachable(&path, 0, 0)?;
                 let id = insert(tx, &mut scene, parent, &path, &limits)?;
+                if let Some(attributes) = &attributes {
+                    describe(tx, &mut scene, id, attributes, &limits)?;
+                }
                 scene.settle(tx)?;
                 node::rows::find(tx, id)?.ok_or(Error::NotFound)
             })
@@ -103,6 +121,25 @@ fn insert(
     scene.record(tx, ChangeKind::Changed, id, path)?;
     scene.touch(tx, path);
     Ok(id)
+}
+
+/// Gives a new folder its attributes.
+fn describe(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    folder: NodeId,
+    attributes: &Attributes,
+    limits: &Limits,
+) -> Result<()> {
+    scene
+        .drive
+        .change_properties(0, attributes.size_bytes(), limits)?;
+    scene.fit_trash(tx, limits)?;
+    node::rows::set_attributes(tx, folder, Some(attributes))?;
+    if let Some(modified_ns) = attributes.modified_ns() {
+        node::rows::set_times(tx, folder, scene.now_ns(), modified_ns)?;
+    }
+    Ok(())
 }
 
 /// Makes the folders that are missing above a place; the place as it is then.

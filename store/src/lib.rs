@@ -11,6 +11,7 @@ mod access;
 mod app_password;
 mod asset;
 mod attempt;
+mod attributes;
 mod audit;
 mod author;
 mod blob;
@@ -87,6 +88,7 @@ pub use self::asset::{
     NewAsset,
 };
 pub use self::attempt::network;
+pub use self::attributes::Attributes;
 pub use self::audit::{AuditAction, AuditFilter, AuditLine, Party};
 pub use self::caller::{Access, Actor, Caller, Via};
 pub use self::change::{Change, Changes, Now};

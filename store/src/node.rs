@@ -4,6 +4,7 @@ pub(crate) mod rows;
 
 use std::sync::Arc;
 
+use crate::attributes::Attributes;
 use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::id::{DriveId, ManifestId, NodeId};
@@ -26,6 +27,8 @@ pub struct Node {
     /// When its content (a folder: its membership) last changed, or what a
     /// client said instead; nanoseconds since 1970-01-01 UTC.
     pub modified_ns: i64,
+    /// What a mounted drive keeps beside the content.
+    pub attributes: Option<Attributes>,
 }
 
 /// What a node is.
@@ -80,6 +83,11 @@ impl Node {
         matches!(self.kind, Kind::Folder { .. })
     }
 
+    /// Bytes that its attributes take, which count as those of properties do.
+    pub(crate) fn attributes_bytes(&self) -> u64 {
+        self.attributes.as_ref().map_or(0, Attributes::size_bytes)
+    }
+
     /// A file's content.
     pub fn content(&self) -> Option<&FileContent> {
         match &self.kind {
@@ -105,6 +113,14 @@ pub struct Entry {
     pub name: Arc<str>,
     /// What it names.
     pub node: Node,
+}
+
+impl Entry {
+    /// Bytes of its texts in memory.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let words = self.node.attributes.as_ref();
+        self.name.len() + words.map_or(0, |words| words.as_str().len())
+    }
 }
 
 /// One page of a folder.

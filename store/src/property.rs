@@ -5,6 +5,7 @@ pub(crate) mod rows;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::attributes::Attributes;
 use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::change::ChangeKind;
@@ -62,6 +63,8 @@ pub enum PropertyChange {
         /// Local name.
         name: String,
     },
+    /// The node's attributes; an `mtime` among them sets its modification time. None of them any more.
+    Attributes(Option<Attributes>),
     /// The node's modification time, nanoseconds since 1970-01-01 UTC.
     Modified(i64),
     /// The node's creation time, nanoseconds since 1970-01-01 UTC.
@@ -83,6 +86,9 @@ impl Store {
     ) -> Result<()> {
         let limits = self.options().limits.clone();
         for change in &changes {
+            if matches!(change, PropertyChange::Attributes(Some(_))) {
+                self.require_disk()?;
+            }
             let PropertyChange::Set(property) = change else {
                 continue;
             };
@@ -103,17 +109,24 @@ impl Store {
                 let node = place.node().ok_or(Error::NotFound)?;
                 scene.check(tx, &condition, &place)?;
                 scene.require(&condition, node.id, place.ancestors())?;
-                let (_, old_bytes) = if node.property_count > 0 {
+                let (_, dead_bytes) = if node.property_count > 0 {
                     rows::totals(tx, node.id)?
                 } else {
                     (0, 0)
                 };
+                let old_bytes = dead_bytes + node.attributes_bytes();
+                let mut attributes = node.attributes.as_ref();
                 let (mut created_ns, mut modified_ns) = (node.created_ns, node.modified_ns);
                 for change in &changes {
                     match change {
                         PropertyChange::Set(property) => rows::set(tx, node.id, property)?,
                         PropertyChange::Remove { namespace, name } => {
                             rows::remove(tx, node.id, namespace, name)?;
+                        }
+                        PropertyChange::Attributes(words) => {
+                            attributes = words.as_ref();
+                            let said = attributes.and_then(Attributes::modified_ns);
+                            modified_ns = said.unwrap_or(modified_ns);
                         }
                         PropertyChange::Modified(at) => modified_ns = *at,
                         PropertyChange::Created(at) => created_ns = *at,
@@ -126,11 +139,15 @@ impl Store {
                         limit: most,
                     });
                 }
+                let new_bytes = size_bytes + attributes.map_or(0, Attributes::size_bytes);
                 scene
                     .drive
-                    .change_properties(old_bytes, size_bytes, &limits)?;
+                    .change_properties(old_bytes, new_bytes, &limits)?;
                 scene.fit_trash(tx, &limits)?;
                 node::rows::set_property_count(tx, node.id, count)?;
+                if attributes != node.attributes.as_ref() {
+                    node::rows::set_attributes(tx, node.id, attributes)?;
+                }
                 if (created_ns, modified_ns) != (node.created_ns, node.modified_ns) {
                     node::rows::set_times(tx, node.id, created_ns, modified_ns)?;
                 }

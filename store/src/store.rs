@@ -265,13 +265,15 @@ impl Store {
             .max_capacity(NODE_CACHE_BYTES)
             .weigher(|key: &Vec<u8>, cached: &CachedNode| {
                 let content = cached.stored.as_ref().map_or(0, Stored::weight);
-                u32::try_from(500 + key.len() + content).unwrap_or(u32::MAX)
+                let words = cached.found.node.attributes.as_ref();
+                let words = words.map_or(0, |words| words.as_str().len());
+                u32::try_from(500 + key.len() + content + words).unwrap_or(u32::MAX)
             })
             .build();
         let pages = Cache::builder()
             .max_capacity(PAGE_CACHE_BYTES)
             .weigher(|key: &Vec<u8>, (_, page): &(Stamp, Arc<Page>)| {
-                let names = page.entries.iter().map(|entry| entry.name.len());
+                let names = page.entries.iter().map(Entry::text_bytes);
                 let entries = page.entries.len() * size_of::<Entry>() + names.sum::<usize>();
                 u32::try_from(200 + key.len() + entries).unwrap_or(u32::MAX)
             })

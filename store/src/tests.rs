@@ -1,6 +1,7 @@
 //! The store's rules, on every engine at hand: SQLite always, PostgreSQL where
 //! `COFFER_TEST_POSTGRES_URL` names a server on which databases may be made.
 
+mod attributes;
 mod bounds;
 mod content;
 mod folders;

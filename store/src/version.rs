@@ -148,6 +148,7 @@ impl Store {
                     size_bytes: version.size_bytes,
                     content: version.content,
                     modified_ns: scene.now_ns(),
+                    attributes: None,
                 };
                 node::rows::replace_content(tx, node.id, &file)?;
                 let path = as_given(tx, &caller, path, node.id)?;

@@ -108,6 +108,7 @@ pub(crate) fn collection(caller: &Caller) -> Node {
         property_count: 0,
         created_ns: 0,
         modified_ns: 0,
+        attributes: None,
     }
 }
 

@@ -40,8 +40,9 @@ use crate::guard;
 use crate::request::Call;
 use crate::status::{ALLOWED, Failure, XML, refused};
 
-/// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH).
-const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate";
+/// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH, and
+/// [`attributes`](crate::grammar::attributes)).
+const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate, coffer-attributes";
 /// Longest `DAV:owner`, as XML: every listing of the locked resource repeats it.
 const MOST_OWNER_BYTES: usize = 1 << 10;
 
@@ -200,6 +201,7 @@ async fn delegate(
         call.target.path.clone(),
         call.condition()?,
         wish,
+        call.attributes()?,
     );
     let answer = run(&context, request).await;
     let mut outcome = context.take_outcome();

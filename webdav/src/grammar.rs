@@ -8,6 +8,7 @@
     reason = "each `expect` here states an invariant that no caller can break"
 )]
 
+pub mod attributes;
 pub mod content_range;
 pub mod date;
 pub mod depth;

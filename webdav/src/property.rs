@@ -10,7 +10,7 @@ use crate::grammar::date;
 use crate::grammar::depth::Depth;
 use crate::grammar::lockinfo::{ActiveLock, SUPPORTED_LOCK, Scope};
 use crate::grammar::multistatus::{Prefixes, Writer};
-use crate::grammar::namespace::OWNCLOUD;
+use crate::grammar::namespace::{OWNCLOUD, POSIX};
 use crate::grammar::path::encode_into;
 use crate::grammar::propfind::Propfind;
 use crate::grammar::xml::{Name, escape_text};
@@ -18,7 +18,10 @@ use crate::media;
 use crate::request::{Call, modified_at_s};
 
 /// What multistatus bodies declare besides `D`.
-pub(crate) const PREFIXES: Prefixes = &[("o", OWNCLOUD)];
+pub(crate) const PREFIXES: Prefixes = &[("o", OWNCLOUD), ("p", POSIX)];
+
+/// The POSIX attributes, which clients set; see [`is_protected`].
+pub(crate) const ATTRIBUTES: Name = Name::constant(POSIX, "attributes");
 
 /// A property that is computed.
 pub(crate) struct Live {
@@ -75,7 +78,7 @@ const fn owncloud(
 
 /// Every live property.
 #[rustfmt::skip]
-static LIVE: [Live; 18] = [
+static LIVE: [Live; 19] = [
     // RFC 4918 §15
     dav("resourcetype", "D:resourcetype", true, Needs::Nothing, resource_type),
     dav("displayname", "D:displayname", true, Needs::Nothing, |s, out| { escape_text(out, s.name); true }),
@@ -98,6 +101,8 @@ static LIVE: [Live; 18] = [
     owncloud("checksums", "o:checksums", checksums),
     owncloud("size", "o:size", content_length),
     owncloud("permissions", "o:permissions", permissions),
+    // What a mounted drive keeps, which is no part of allprop
+    Live { name: ATTRIBUTES, tag: "p:attributes", in_allprop: false, needs: Needs::Nothing, write: attributes },
 ];
 
 /// The live property of a name.
@@ -105,9 +110,10 @@ pub(crate) fn live(name: &Name) -> Option<&'static Live> {
     LIVE.iter().find(|live| live.name == *name)
 }
 
-/// Whether clients may not set it. `getlastmodified` sets the file's time, so it is not here.
+/// Whether clients may not set it. `getlastmodified` sets the file's time, so it is not here, and
+/// attributes are the client's own.
 pub(crate) fn is_protected(name: &Name) -> bool {
-    live(name).is_some() && !name.is_dav("getlastmodified")
+    live(name).is_some() && !name.is_dav("getlastmodified") && *name != ATTRIBUTES
 }
 
 /// A node whose properties are asked for.
@@ -524,6 +530,14 @@ fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
         put_one("SHA256:", digest.as_bytes());
     }
     separator == " " && put(out, "</o:checksum>")
+}
+
+fn attributes(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    let Some(attributes) = &subject.node.attributes else {
+        return false;
+    };
+    escape_text(out, attributes.as_str());
+    true
 }
 
 /// `G` read, `D` delete, `N` rename, `V` move, `W` write a file, `C` make files, `K` make folders.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use http::HeaderMap;
 use http::request::Parts;
 use store::{
-    Caller, Condition, Found, Name, NodeId, Path, Reached, State, Store, Stored, Via, is_shared,
+    Attributes, Caller, Condition, Found, Name, NodeId, Path, Reached, State, Store, Stored, Via,
+    is_shared,
 };
 
 use crate::dispatch::Dav;
+use crate::grammar::attributes;
 use crate::grammar::destination;
 use crate::grammar::path::{Mounted, OwnMounts, encode_into};
 use crate::precondition::{Preconditions, ResourceState, Verdict};
@@ -98,6 +100,15 @@ impl Call<'_> {
     /// The mounts as the caller sees them.
     pub fn mounts(&self) -> OwnMounts<'_> {
         self.dav.mounts().of(&self.caller.username)
+    }
+
+    /// The attributes that what is made or written is to have.
+    ///
+    /// # Errors
+    /// [`Failure::Header`] or [`store::Error::Invalid`] for what are none.
+    pub fn attributes(&self) -> Result<Option<Attributes>, Failure> {
+        let text = attributes::parse(self.headers())?;
+        Ok(text.map(Attributes::parse).transpose()?)
     }
 
     /// What the request is about.

@@ -229,7 +229,8 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
                     CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), \
                     COUNT(*) - 1, \
                     CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
-                        WHERE p.node_id = n.id)), 0) AS BIGINT) \
+                        WHERE p.node_id = n.id)), 0) \
+                        + COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
              FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id), \
          published (drive_id, contents, bytes) AS ( \
              SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM publication \
@@ -337,7 +338,8 @@ fn trash(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              SELECT t.root_id, CAST(SUM(n.size_bytes) AS BIGINT), \
                  CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), COUNT(*), \
                  CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
-                     WHERE p.node_id = n.id)), 0) AS BIGINT) \
+                     WHERE p.node_id = n.id)), 0) \
+                        + COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
              FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.root_id) \
          SELECT t.node_id, t.size_bytes, t.file_count, t.node_count, t.property_bytes, \
              s.bytes, s.files, s.nodes, s.properties, \

@@ -7,6 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 
+use crate::attributes::Attributes;
 use crate::checksums::Checksums;
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -50,6 +51,12 @@ value_from! {
 }
 
 /// Sizes: the schema keeps them as 64-bit signed numbers.
+impl<'a> From<Option<&'a Attributes>> for Value<'a> {
+    fn from(value: Option<&'a Attributes>) -> Self {
+        Value::Text(value.map(|value| Cow::Borrowed(value.as_str())))
+    }
+}
+
 impl From<u64> for Value<'_> {
     fn from(value: u64) -> Self {
         Value::Int(Some(i64::try_from(value).unwrap_or(i64::MAX)))
@@ -209,6 +216,17 @@ impl Row<'_> {
             .ok_or_else(|| Error::malformed("bytes expected"))
     }
 
+    /// Text or NULL, without copying.
+    pub fn optional_text(&self, index: usize) -> Result<Option<&str>> {
+        match self {
+            Row::Sqlite(row) => row
+                .get_ref(index)?
+                .as_str_or_null()
+                .map_err(|_| Error::malformed("text expected")),
+            Row::Postgres(row) => Ok(row.try_get::<Option<&str>, _>(index)?),
+        }
+    }
+
     /// Bytes or NULL, without copying.
     pub fn optional_bytes(&self, index: usize) -> Result<Option<&[u8]>> {
         match self {
@@ -245,6 +263,12 @@ plain_column!(
     Vec<u8>,
     Option<Vec<u8>>
 );
+
+impl Column for Option<Attributes> {
+    fn read(row: &Row<'_>, index: usize) -> Result<Self> {
+        Ok(row.optional_text(index)?.map(Attributes::kept))
+    }
+}
 
 impl Column for u64 {
     fn read(row: &Row<'_>, index: usize) -> Result<Self> {

@@ -6,6 +6,7 @@
 use std::sync::{Arc, OnceLock};
 
 use super::{Body, Entry, FileContent, Kind, Node, Page};
+use crate::attributes::Attributes;
 use crate::db::{Row, Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -21,7 +22,8 @@ const FILE: i64 = 2;
 macro_rules! columns {
     () => {
         "n.id, n.drive_id, n.kind, n.size_bytes, n.tag, n.sha256, n.checksums, n.blob_digest, \
-         n.manifest_id, n.child_number, n.property_count, n.created_ns, n.modified_ns"
+         n.manifest_id, n.child_number, n.property_count, n.created_ns, n.modified_ns, \
+         n.attributes"
     };
 }
 
@@ -54,6 +56,7 @@ pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
         property_count: row.get(at + 10)?,
         created_ns: row.get(at + 11)?,
         modified_ns: row.get(at + 12)?,
+        attributes: row.get(at + 13)?,
     })
 }
 
@@ -355,6 +358,8 @@ pub(crate) struct FileRow {
     pub size_bytes: u64,
     pub content: FileContent,
     pub modified_ns: i64,
+    /// New attributes; those that are there stay where it has none.
+    pub attributes: Option<Attributes>,
 }
 
 /// The two columns that say where a file's content is.
@@ -376,8 +381,8 @@ pub(crate) fn insert_file(
     let (blob, manifest) = body_columns(file.content.body);
     tx.execute(
         "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
-             manifest_id, child_number, property_count, created_ns, modified_ns) \
-         VALUES ($1, $2, 2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10)",
+             manifest_id, child_number, property_count, created_ns, modified_ns, attributes) \
+         VALUES ($1, $2, 2, $3, $4, $5, $6, $7, $8, 0, 0, $9, $10, $11)",
         args![
             id,
             drive,
@@ -389,6 +394,7 @@ pub(crate) fn insert_file(
             manifest,
             now_ns,
             file.modified_ns,
+            file.attributes.as_ref(),
         ],
     )?;
     Ok(())
@@ -398,7 +404,8 @@ pub(crate) fn replace_content(tx: &mut Tx<'_>, id: NodeId, file: &FileRow) -> Re
     let (blob, manifest) = body_columns(file.content.body);
     tx.execute(
         "UPDATE node SET size_bytes = $2, tag = $3, sha256 = $4, checksums = $5, \
-             blob_digest = $6, manifest_id = $7, modified_ns = $8 WHERE id = $1",
+             blob_digest = $6, manifest_id = $7, modified_ns = $8, \
+             attributes = COALESCE($9, attributes) WHERE id = $1",
         args![
             id,
             file.size_bytes,
@@ -408,6 +415,7 @@ pub(crate) fn replace_content(tx: &mut Tx<'_>, id: NodeId, file: &FileRow) -> Re
             blob,
             manifest,
             file.modified_ns,
+            file.attributes.as_ref(),
         ],
     )?;
     Ok(())
@@ -422,6 +430,18 @@ pub(crate) fn set_times(
     tx.execute(
         "UPDATE node SET created_ns = $2, modified_ns = $3 WHERE id = $1",
         args![id, created_ns, modified_ns],
+    )?;
+    Ok(())
+}
+
+pub(crate) fn set_attributes(
+    tx: &mut Tx<'_>,
+    id: NodeId,
+    attributes: Option<&Attributes>,
+) -> Result<()> {
+    tx.execute(
+        "UPDATE node SET attributes = $2 WHERE id = $1",
+        args![id, attributes],
     )?;
     Ok(())
 }

@@ -94,6 +94,7 @@ impl Store {
             limits: &self.options().limits,
             versions: Some(&self.options().versions),
             checksums: None,
+            attributes: None,
             reservation: upload.reservation,
             modified_ns: upload.modified_ns,
         };

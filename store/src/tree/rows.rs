@@ -72,21 +72,24 @@ pub(crate) fn totals(tx: &mut Tx<'_>, drive: &Drive, root: &Node) -> Result<Tota
     if !root.is_folder() {
         return Ok(totals);
     }
-    let (size_bytes, files, nodes) = tx
+    let (size_bytes, files, nodes, attributes_bytes) = tx
         .first(
             concat!(
                 tree!(),
                 "SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), \
                      CAST(COALESCE(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
-                     COUNT(*) FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
+                     COUNT(*), \
+                     CAST(COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
+                     FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
             ),
             args![root.id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<u64>(3)?)),
         )?
-        .unwrap_or((0, 0, 0));
+        .unwrap_or((0, 0, 0, 0));
     totals.size_bytes += size_bytes;
     totals.files += files;
     totals.nodes += nodes;
+    totals.property_bytes += attributes_bytes;
     if drive.property_bytes > totals.property_bytes {
         totals.property_bytes += tx
             .first(
@@ -114,7 +117,7 @@ pub(crate) fn of_one(tx: &mut Tx<'_>, node: &Node) -> Result<Totals> {
         size_bytes: node.size_bytes,
         files: u64::from(!node.is_folder()),
         nodes: 1,
-        property_bytes,
+        property_bytes: property_bytes + node.attributes_bytes(),
     })
 }
 
@@ -178,22 +181,23 @@ pub(crate) fn insert_copies(
                 node.property_count.into(),
                 now_ns.into(),
                 node.modified_ns.into(),
+                node.attributes.as_ref().into(),
             ]
         })
         .collect();
     tx.execute_many(
         "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
-             manifest_id, child_number, property_count, created_ns, modified_ns) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12)",
+             manifest_id, child_number, property_count, created_ns, modified_ns, attributes) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13)",
         "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
-             manifest_id, child_number, property_count, created_ns, modified_ns) \
+             manifest_id, child_number, property_count, created_ns, modified_ns, attributes) \
          SELECT c.id, c.drive, c.kind, c.size, c.tag, c.sha256, c.checksums, c.blob, \
-                c.manifest, 0, c.properties, c.created, c.modified \
+                c.manifest, 0, c.properties, c.created, c.modified, c.attributes \
          FROM UNNEST($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], \
              $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bigint[], \
-             $12::bigint[]) \
+             $12::bigint[], $13::text[]) \
              AS c (id, drive, kind, size, tag, sha256, checksums, blob, manifest, properties, \
-                 created, modified)",
+                 created, modified, attributes)",
         &rows,
     )?;
     Ok(())

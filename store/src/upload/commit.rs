@@ -1,6 +1,7 @@
 //! The transaction that makes a content the content of a file.
 
 use super::{Ticket, Written};
+use crate::attributes::Attributes;
 use crate::cache::Effect;
 use crate::change::ChangeKind;
 use crate::checksums::Checksums;
@@ -26,6 +27,7 @@ pub struct Complete {
     ticket: Ticket,
     content: Content,
     checksums: Option<Checksums>,
+    attributes: Option<Attributes>,
 }
 
 impl Complete {
@@ -34,6 +36,7 @@ impl Complete {
             ticket,
             content,
             checksums: None,
+            attributes: None,
         }
     }
 
@@ -47,6 +50,11 @@ impl Complete {
         self.checksums = Some(checksums);
     }
 
+    /// Has the file have these attributes; an `mtime` among them is its time.
+    pub fn describe(&mut self, attributes: Attributes) {
+        self.attributes = Some(attributes);
+    }
+
     /// Makes the content that of the path, all checks being made again in the
     /// same transaction.
     ///
@@ -58,6 +66,7 @@ impl Complete {
             ticket,
             content,
             checksums,
+            attributes,
         } = self;
         let Ticket {
             store,
@@ -88,6 +97,7 @@ impl Complete {
                     limits: &options.limits,
                     versions: Some(&options.versions),
                     checksums,
+                    attributes: attributes.as_ref(),
                     reservation,
                     modified_ns,
                 };
@@ -191,6 +201,8 @@ pub(crate) struct New<'a> {
     /// Whether the content that it replaces is kept.
     pub versions: Option<&'a VersionOptions>,
     pub checksums: Option<Checksums>,
+    /// Attributes besides; those that the file has stay where there are none.
+    pub attributes: Option<&'a Attributes>,
     pub reservation: Option<ReservationId>,
     pub modified_ns: Option<i64>,
 }
@@ -213,6 +225,7 @@ pub(crate) fn insert(
             limits,
             versions: None,
             checksums: None,
+            attributes: None,
             reservation: None,
             modified_ns: None,
         },
@@ -233,6 +246,7 @@ fn insert_new(
     node::rows::membership_changed(tx, parent, now_ns)?;
     scene.drive.usage.files += 1;
     scene.drive.add_nodes(1, new.limits)?;
+    count_attributes(scene, 0, new)?;
     scene.fit_trash(tx, new.limits)?;
     scene.charge(tx, 0, file.size_bytes, new.reservation)?;
     scene.record(tx, ChangeKind::Changed, id, place.path())?;
@@ -245,6 +259,7 @@ fn insert_new(
         property_count: 0,
         created_ns: now_ns,
         modified_ns: file.modified_ns,
+        attributes: file.attributes,
     })
 }
 
@@ -265,6 +280,10 @@ fn replace(
         file.content.kept = file.content.kept.or(before.kept);
     }
     node::rows::replace_content(tx, old.id, &file)?;
+    if new.attributes.is_some() {
+        count_attributes(scene, old.attributes_bytes(), new)?;
+        scene.fit_trash(tx, new.limits)?;
+    }
     // A drive over its limit may still make a file smaller, and keeps nothing for that.
     let usage = scene.drive.usage;
     let has_room = usage.firm_bytes() + usage.reserved_bytes <= usage.limit_bytes;
@@ -284,8 +303,18 @@ fn replace(
         kind: Kind::File(file.content),
         size_bytes: file.size_bytes,
         modified_ns: file.modified_ns,
+        attributes: file.attributes.or_else(|| old.attributes.clone()),
         ..old.clone()
     })
+}
+
+/// Counts new attributes, in place of so many bytes of old ones.
+fn count_attributes(scene: &mut Scene<'_>, old_bytes: u64, new: &New<'_>) -> Result<()> {
+    let Some(attributes) = new.attributes else {
+        return Ok(());
+    };
+    let drive = &mut scene.drive;
+    drive.change_properties(old_bytes, attributes.size_bytes(), new.limits)
 }
 
 fn file_row(tx: &mut Tx<'_>, scene: &Scene<'_>, new: &New<'_>) -> Result<FileRow> {
@@ -298,7 +327,12 @@ fn file_row(tx: &mut Tx<'_>, scene: &Scene<'_>, new: &New<'_>) -> Result<FileRow
     Ok(FileRow {
         size_bytes: new.content.size_bytes,
         content,
-        modified_ns: new.modified_ns.unwrap_or(scene.now_ns()),
+        modified_ns: new
+            .attributes
+            .and_then(Attributes::modified_ns)
+            .or(new.modified_ns)
+            .unwrap_or(scene.now_ns()),
+        attributes: new.attributes.cloned(),
     })
 }
 

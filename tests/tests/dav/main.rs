@@ -16,6 +16,7 @@ mod locks;
 mod names;
 mod office;
 mod options;
+mod posix;
 mod properties;
 mod put;
 mod shares;

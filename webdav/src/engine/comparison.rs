@@ -232,6 +232,7 @@ async fn theirs(
         call.target.path.clone(),
         call.condition().unwrap(),
         Some(wish),
+        None,
     );
     let answer = run(&context, Request::from_parts(head, body)).await;
     let (head, body) = answer.into_parts();

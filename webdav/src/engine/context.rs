@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use dav_server::davpath::DavPath;
 use dav_server::fs::FsError;
-use store::{Caller, Condition, Error, Lock, Node, Path, Store};
+use store::{Attributes, Caller, Condition, Error, Lock, Node, Path, Store};
 
 use crate::grammar::timeout::Timeout;
 
@@ -24,6 +24,8 @@ pub(super) struct Context {
     pub condition: Condition,
     /// What LOCK asks for.
     pub wish: Option<Wish>,
+    /// What a folder that is made is to have.
+    pub attributes: Option<Attributes>,
     outcome: Mutex<Outcome>,
 }
 
@@ -56,6 +58,7 @@ impl Context {
         target: Path,
         condition: Condition,
         wish: Option<Wish>,
+        attributes: Option<Attributes>,
     ) -> Credentials {
         Arc::new(Self {
             store,
@@ -63,6 +66,7 @@ impl Context {
             target,
             condition,
             wish,
+            attributes,
             outcome: Mutex::default(),
         })
     }

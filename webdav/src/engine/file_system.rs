@@ -71,7 +71,12 @@ impl GuardedFileSystem<Credentials> for FileSystem {
             let condition = context.condition(&path);
             let made = context
                 .store
-                .make_folder(&context.caller, &path, condition)
+                .make_folder_with(
+                    &context.caller,
+                    &path,
+                    context.attributes.clone(),
+                    condition,
+                )
                 .await;
             done(context, made)
         })

@@ -10,5 +10,7 @@ pub const OWNCLOUD: &str = "http://owncloud.org/ns";
 pub const NEXTCLOUD: &str = "http://nextcloud.org/ns";
 /// The `Win32…` properties of Windows Explorer.
 pub const WIN32: &str = "urn:schemas-microsoft-com:";
+/// Ours: `attributes` and `xattrs` of a mounted drive.
+pub const POSIX: &str = "urn:coffer:posix";
 /// Ours: the human text of an error body.
 pub const COFFER: &str = "urn:x-coffer:ns";

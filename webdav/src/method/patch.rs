@@ -68,6 +68,7 @@ where
     B::Error: std::fmt::Display,
 {
     let promised = Promised::of_part(call.headers())?;
+    let attributes = call.attributes()?;
     let mut hash = promised.is_some().then(sha2::Sha256::new);
     let options = UploadOptions {
         size_bytes: Some(size_bytes),
@@ -103,5 +104,9 @@ where
     {
         return Err(checksum::mismatch());
     }
-    Ok(upload.complete().await?.commit(modified_ns).await?)
+    let mut complete = upload.complete().await?;
+    if let Some(attributes) = attributes {
+        complete.describe(attributes);
+    }
+    Ok(complete.commit(modified_ns).await?)
 }

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
-use store::{Error, Limited, Property, PropertyChange};
+use store::{Attributes, Error, Limited, Property, PropertyChange};
 
 use crate::body::Body;
 use crate::grammar::date;
@@ -35,30 +35,45 @@ enum Step {
 struct Outcome {
     status: StatusCode,
     condition: Option<Condition>,
+    /// What is wrong, for people.
+    text: Option<&'static str>,
 }
 
 const PROTECTED: Outcome = Outcome {
     status: StatusCode::FORBIDDEN,
     condition: Some(Condition::CannotModifyProtectedProperty),
+    text: None,
 };
 /// The value means nothing for this property (RFC 4918 §9.2.1).
 const MEANINGLESS: Outcome = Outcome {
     status: StatusCode::CONFLICT,
     condition: None,
+    text: None,
+};
+/// Neither do these words.
+const NO_ATTRIBUTES: Outcome = Outcome {
+    text: Some(
+        "attributes are words key=value of visible ASCII with one space between them, each key \
+         once, 6144 bytes at most; mtime is a number of seconds",
+    ),
+    ..MEANINGLESS
 };
 /// All were made.
 const DONE: Outcome = Outcome {
     status: StatusCode::OK,
     condition: None,
+    text: None,
 };
 /// Another one could not be made.
 const DEPENDENT: Outcome = Outcome {
     status: StatusCode::FAILED_DEPENDENCY,
     condition: None,
+    text: None,
 };
 const TOO_LARGE: Outcome = Outcome {
     status: StatusCode::INSUFFICIENT_STORAGE,
     condition: None,
+    text: None,
 };
 
 /// Answers PROPPATCH.
@@ -135,6 +150,15 @@ fn step(instruction: Instruction) -> Step {
         Instruction::Set(element) if element.name == win32("Win32CreationTime") => {
             time(&element, PropertyChange::Created)
         }
+        Instruction::Set(element) if element.name == property::ATTRIBUTES => {
+            match Attributes::parse(element.text().trim()) {
+                Ok(words) => Step::Change(PropertyChange::Attributes(Some(words))),
+                Err(_) => Step::Refused(NO_ATTRIBUTES),
+            }
+        }
+        Instruction::Remove(name) if name == property::ATTRIBUTES => {
+            Step::Change(PropertyChange::Attributes(None))
+        }
         Instruction::Remove(name) if name.is_dav("getlastmodified") => Step::Refused(PROTECTED),
         _ if property::is_protected(instruction.name()) => Step::Refused(PROTECTED),
         Instruction::Set(element) => Step::Change(PropertyChange::Set(Property {
@@ -180,7 +204,7 @@ async fn answer(
     let outcomes: Vec<Outcome> = refusals.iter().map(|of| of.unwrap_or(others)).collect();
     let mut writer = Writer::begin(1024, &[]);
     writer.response_open(&call.target.href(is_folder));
-    for outcome in [PROTECTED, MEANINGLESS, TOO_LARGE, others] {
+    for outcome in [PROTECTED, MEANINGLESS, NO_ATTRIBUTES, TOO_LARGE, others] {
         propstat(&mut writer, names, &outcomes, outcome);
     }
     if names.is_empty() {
@@ -209,6 +233,6 @@ fn propstat(writer: &mut Writer, names: &[Name], outcomes: &[Outcome], outcome: 
     }
     if !told.is_empty() {
         let condition = outcome.condition.map(Condition::as_str);
-        writer.propstat_close_with(outcome.status, condition, None);
+        writer.propstat_close_with(outcome.status, condition, outcome.text);
     }
 }

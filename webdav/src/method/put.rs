@@ -73,6 +73,7 @@ where
     B::Error: std::fmt::Display,
 {
     let promised = Promised::of_whole(call.headers())?;
+    let attributes = call.attributes()?;
     let (running, extra) = promised.start();
     let options = UploadOptions {
         size_bytes,
@@ -88,6 +89,9 @@ where
     let mut complete = upload.complete().await?;
     if let Some(checksums) = promised.verify(complete.sha256(), &running)? {
         complete.keep(checksums);
+    }
+    if let Some(attributes) = attributes {
+        complete.describe(attributes);
     }
     Ok(complete.commit(modified_ns).await?)
 }
