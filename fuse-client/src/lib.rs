@@ -2,7 +2,7 @@
 //!
 //! - [`remote`]: one server's folder, and the verbs on it.
 //! - [`drive`]: what the mount asks of a server, and the ways to ask.
-//! - [`profile`]: log-ins that are kept between runs.
+//! - [`login`]: making and ending log-ins; [`profile`]: keeping them between runs.
 //! - [`attributes`]: how it writes there what only mounts know.
 //! - [`fs`]: a drive as a POSIX file system, without a kernel: names, handles, reads and writes.
 //!
@@ -16,5 +16,6 @@ pub mod clock;
 mod connection;
 pub mod drive;
 pub mod fs;
+pub mod login;
 pub mod profile;
 pub mod remote;

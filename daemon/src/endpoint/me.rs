@@ -260,7 +260,7 @@ async fn add_app_password(
         .into_response())
 }
 
-/// Ends an app password.
+/// Ends an app password. One of them can end itself, but no other.
 #[utoipa::path(
     delete,
     path = "/me/app-passwords/{id}",
@@ -274,8 +274,10 @@ async fn revoke_app_password(
     Client(peer): Client,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    who.caller.require_person()?;
     let id: AppPasswordId = id.parse().map_err(|_| Problem::not_found())?;
+    if who.caller.app_password != Some(id) {
+        who.caller.require_person()?;
+    }
     let owner = who.caller.user;
     state
         .store()

@@ -70,6 +70,10 @@ struct Inner {
 }
 
 /// What [`probe`] has found out.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a server may have any of them without the others"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Found {
     capabilities: Capabilities,
@@ -329,12 +333,16 @@ impl Drive for DavDrive {
         attributes: &Attributes,
     ) -> Result<Stored> {
         let conditional = Conditional::of(condition);
-        self.guarded(path, &conditional, |headers| {
+        let stored = self.guarded(path, &conditional, |headers| {
             let request = self.inner.connection.request(Method::PUT, &self.url(path));
             let request = self.with_attributes(request.headers(headers), attributes);
             self.upload(path, Upload::of_file(content.clone()), request)
-        })
-        .await
+        });
+        // The file itself needs not be there; some say 404 of its folder.
+        match stored.await {
+            Err(Error::NotFound { path }) => Err(Error::NoParent { path }),
+            stored => stored,
+        }
     }
 
     async fn patch(
@@ -360,6 +368,10 @@ impl Drive for DavDrive {
     }
 
     async fn make_folder(&self, path: &DrivePath, attributes: &Attributes) -> Result<Stored> {
+        if !self.inner.found.conditions {
+            // Some make a folder that is there already, and say so.
+            self.look(path, &Condition::Absent).await?;
+        }
         let request = self.request("MKCOL", &self.folder_url(path));
         let mut attributes = attributes.clone();
         // Members that come will change it: a folder's time is not one to insist on.
@@ -373,7 +385,10 @@ impl Drive for DavDrive {
             Err(Fault::Refused(refusal)) if refusal.status == StatusCode::METHOD_NOT_ALLOWED => {
                 Err(Error::Conflict { path: path.clone() })
             }
-            Err(fault) => Err(failure(path, fault)),
+            Err(fault) => match failure(path, fault) {
+                Error::NotFound { path } => Err(Error::NoParent { path }),
+                error => Err(error),
+            },
         }
     }
 

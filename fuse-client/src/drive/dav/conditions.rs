@@ -70,7 +70,7 @@ impl DavDrive {
     }
 
     /// Whether the condition holds at this moment.
-    async fn look(&self, path: &DrivePath, condition: &Condition) -> Result<()> {
+    pub(super) async fn look(&self, path: &DrivePath, condition: &Condition) -> Result<()> {
         let expected = match condition {
             Condition::Any => return Ok(()),
             Condition::Absent => None,
@@ -88,7 +88,6 @@ impl DavDrive {
             (Some(_), Some(there)) if there.is_folder && there.etag.is_none() => {
                 self.look_empty(path).await
             }
-            (Some(_), None) => Err(Error::NotFound { path: path.clone() }),
             _ => Err(Error::Conflict { path: path.clone() }),
         }
     }
@@ -110,33 +109,51 @@ impl DavDrive {
         etag: Option<&ETag>,
         condition: &Condition,
     ) -> Result<()> {
+        match self.move_once(from, to, etag, condition, true).await {
+            // As in `guarded`: a weak tag equals nothing in a header.
+            Err(Error::Conflict { .. })
+                if self.inner.found.conditions
+                    && !self.inner.found.exact_tags
+                    && *condition != Condition::Absent =>
+            {
+                self.move_once(from, to, etag, condition, false).await
+            }
+            moved => moved,
+        }
+    }
+
+    async fn move_once(
+        &self,
+        from: &DrivePath,
+        to: &DrivePath,
+        etag: Option<&ETag>,
+        condition: &Condition,
+        by_headers: bool,
+    ) -> Result<()> {
         let destination = self.url(to);
         let found = &self.inner.found;
+        let is_new = *condition == Condition::Absent;
         let mut request = self
             .request("MOVE", &self.url(from))
-            .header("Destination", destination.as_str());
-        request = request.header(
-            "Overwrite",
-            if *condition == Condition::Absent {
-                "F"
-            } else {
-                "T"
-            },
-        );
-        match etag.and_then(known) {
-            Some(value) if found.conditions => request = request.header(IF_MATCH, value),
-            _ => {
-                if let Some(etag) = etag {
-                    self.look(from, &Condition::Unchanged(etag.clone())).await?;
-                }
+            .header("Destination", destination.as_str())
+            .header("Overwrite", if is_new { "F" } else { "T" });
+        match (etag, etag.and_then(known)) {
+            (None, _) => {}
+            (_, Some(value)) if found.conditions && by_headers => {
+                request = request.header(IF_MATCH, value);
+            }
+            (Some(etag), _) => {
+                self.look(from, &Condition::Unchanged(etag.clone())).await?;
             }
         }
         match condition {
-            Condition::Unchanged(etag) if found.if_header && known(etag).is_some() => {
-                request = request.header("If", format!("<{destination}> ([{}])", etag.0));
-            }
             // `Overwrite: F` is obeyed by all.
             Condition::Absent => {}
+            Condition::Unchanged(etag)
+                if found.if_header && by_headers && known(etag).is_some() =>
+            {
+                request = request.header("If", format!("<{destination}> ([{}])", etag.0));
+            }
             Condition::Unchanged(_) => self.look(to, condition).await?,
             Condition::Any => self.look_no_tree(to).await?,
         }

@@ -20,7 +20,7 @@ pub enum ConnectError {
     #[error("{url}: no answer ({reason}); is the address right, and the server running?")]
     Unreachable {
         /// What was asked.
-        url: Url,
+        url: String,
         /// What the network said.
         reason: String,
     },
@@ -31,7 +31,7 @@ pub enum ConnectError {
     )]
     Certificate {
         /// What was asked.
-        url: Url,
+        url: String,
         /// What is wrong with it.
         reason: String,
     },
@@ -39,7 +39,7 @@ pub enum ConnectError {
     #[error("{url}: the server does not speak TLS there ({reason}); try {instead}")]
     NotTls {
         /// What was asked.
-        url: Url,
+        url: String,
         /// What TLS said.
         reason: String,
         /// The same with the other scheme.
@@ -58,19 +58,19 @@ pub enum ConnectError {
     )]
     LoginRefused {
         /// What was asked.
-        url: Url,
+        url: String,
     },
     /// The credentials are right, but not for this.
     #[error("{url}: this user may not use it")]
     Forbidden {
         /// What was asked.
-        url: Url,
+        url: String,
     },
     /// The server sends elsewhere, where the login does not belong.
     #[error("{url}: the server sends to {to} instead; if you trust that, use it")]
     Moved {
         /// What was asked.
-        url: Url,
+        url: String,
         /// Where to.
         to: String,
     },
@@ -81,7 +81,7 @@ pub enum ConnectError {
     )]
     NoDrive {
         /// What was asked.
-        url: Url,
+        url: String,
         /// How that was seen.
         reason: String,
     },
@@ -89,7 +89,7 @@ pub enum ConnectError {
     #[error("{url}: the server has a problem ({status}); try again later")]
     Busy {
         /// What was asked.
-        url: Url,
+        url: String,
         /// As answered.
         status: u16,
     },
@@ -109,14 +109,17 @@ pub(super) async fn connect(
     login: Option<Login>,
     ca_pem: Option<&[u8]>,
 ) -> Result<DavDrive, ConnectError> {
-    let root = folder(url.clone());
+    let mut root = folder(url.clone());
     let connection = made(Connection::new(login.clone(), ca_pem))?;
     let headers = options(&connection, &root).await?;
-    let (found, itself) = itself(&connection, &root).await?;
     let announced = Announced::read(&headers);
+    if announced.is_coffer() {
+        root = drive_of(root);
+    }
+    let (found, itself) = itself(&connection, &root).await?;
     let response = &found.responses[0];
     let base = Href::parse(response.href()).ok_or_else(|| ConnectError::NoDrive {
-        url: root.clone(),
+        url: root.to_string(),
         reason: "its name for itself is no path".to_owned(),
     })?;
     let events = if announced.is_coffer() {
@@ -213,7 +216,7 @@ async fn itself(
     let found = connection.propfind(root, "0", describe::PROPFIND).await;
     let found = found.map_err(|fault| explain(root, fault))?;
     let no_drive = |reason: &str| ConnectError::NoDrive {
-        url: root.clone(),
+        url: root.to_string(),
         reason: reason.to_owned(),
     };
     let listed = |response: &Response| describe::listed(response, String::new(), false);
@@ -235,6 +238,15 @@ pub fn api_of(url: &Url) -> Url {
     let mut api = url.clone();
     api.set_path(&format!("/{above}api/v1/"));
     api
+}
+
+/// The drive of a Coffer of which `url` is the drive, something in it, or the base.
+fn drive_of(url: Url) -> Url {
+    let within = ["/dav/", "/remote.php/"];
+    if within.iter().any(|part| url.path().contains(part)) {
+        return url;
+    }
+    api_of(&url).join("../../dav/").unwrap_or(url)
 }
 
 /// The address of the notices, if there are any: a request that is no WebSocket is told so.
@@ -260,13 +272,7 @@ pub async fn discover(
     let given = folder(url.clone());
     let api = api_of(&given);
     if is_coffer(&connection, &api).await? {
-        let within = ["/dav/", "/remote.php/"];
-        let is_root = within.iter().any(|part| given.path().contains(part));
-        let root = if is_root {
-            given
-        } else {
-            api.join("../../dav/").unwrap_or(given)
-        };
+        let root = drive_of(given);
         itself(&connection, &root).await?;
         let api = Some(api);
         return Ok(Discovered { root, api });
@@ -305,7 +311,7 @@ pub async fn discover(
 /// Whether the API of a Coffer is there and knows this login.
 async fn is_coffer(connection: &Connection, api: &Url) -> Result<bool, ConnectError> {
     let me = api.join("me").map_err(|_| ConnectError::NoDrive {
-        url: api.clone(),
+        url: api.to_string(),
         reason: "its URL cannot have names below it".to_owned(),
     })?;
     match connection.ask(connection.request(Method::GET, &me)).await {
@@ -329,7 +335,7 @@ fn made(connection: Result<Connection, reqwest::Error>) -> Result<Connection, Co
 
 /// What a failure to connect means to whoever gave the URL.
 fn explain(url: &Url, fault: Fault) -> ConnectError {
-    let url = url.clone();
+    let url = url.to_string();
     let refusal = match fault {
         Fault::Refused(refusal) => refusal,
         Fault::TooSlow => {
@@ -344,7 +350,7 @@ fn explain(url: &Url, fault: Fault) -> ConnectError {
     match (status.as_u16(), refusal.location) {
         (401, _) => ConnectError::LoginRefused { url },
         (403, _) => ConnectError::Forbidden { url },
-        (300..400, Some(to)) => ConnectError::Moved { url, to },
+        (300..=399, Some(to)) => ConnectError::Moved { url, to },
         (429 | 500 | 502.., _) => ConnectError::Busy {
             url,
             status: status.as_u16(),
@@ -356,11 +362,11 @@ fn explain(url: &Url, fault: Fault) -> ConnectError {
     }
 }
 
-fn unreachable(url: Url, reason: String) -> ConnectError {
+fn unreachable(url: String, reason: String) -> ConnectError {
     let lower = reason.to_ascii_lowercase();
-    let is_tls = url.scheme() == "https";
+    let is_tls = url.starts_with("https:");
     if is_tls && (lower.contains("invalidcontenttype") || lower.contains("corrupt message")) {
-        let instead = url.as_str().replacen("https:", "http:", 1);
+        let instead = url.replacen("https:", "http:", 1);
         return ConnectError::NotTls {
             url,
             reason,
@@ -394,8 +400,25 @@ mod tests {
     }
 
     #[test]
+    fn the_base_of_a_coffer_is_enough() {
+        for (given, drive) in [
+            ("http://h/", "/dav/"),
+            ("http://h/coffer/", "/coffer/dav/"),
+            ("http://h/dav/", "/dav/"),
+            ("http://h/dav/a/", "/dav/a/"),
+            ("http://h/remote.php/webdav/", "/remote.php/webdav/"),
+        ] {
+            assert_eq!(
+                drive_of(Url::parse(given).unwrap()).path(),
+                drive,
+                "{given}"
+            );
+        }
+    }
+
+    #[test]
     fn an_error_says_what_can_be_done() {
-        let url = Url::parse("https://h/dav/").unwrap();
+        let url = "https://h/dav/".to_owned();
         let text = |reason: &str| unreachable(url.clone(), reason.to_owned()).to_string();
         assert!(text("invalid peer certificate: UnknownIssuer").contains("--ca-file"));
         let plain = "received corrupt message of type InvalidContentType";

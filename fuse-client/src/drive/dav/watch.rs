@@ -74,7 +74,6 @@ impl Watch {
                     return notice;
                 }
                 Some(Heard::Nothing) => {}
-                Some(Heard::Stopping) => return self.lose(),
                 None => return self.lose(),
             }
         }
@@ -104,21 +103,20 @@ fn jittered(pause: Duration) -> Duration {
     pause / 2 + pause / 2 * u32::try_from(random).unwrap_or_default() / 1000
 }
 
+/// What came, if it concerns the drive.
 enum Heard {
     Notice(Notice),
     Nothing,
-    Stopping,
 }
 
 /// What comes next; `None` when there is nobody any more.
 async fn heard(socket: &mut Socket) -> Option<Heard> {
-    let frame = match timeout(SILENCE, socket.next()).await {
-        Ok(frame) => frame,
-        Err(_) => {
-            let ping = socket.send(Message::Ping(bytes::Bytes::new()));
-            timeout(SILENCE, ping).await.ok()?.ok()?;
-            timeout(SILENCE, socket.next()).await.ok()?
-        }
+    let frame = if let Ok(frame) = timeout(SILENCE, socket.next()).await {
+        frame
+    } else {
+        let ping = socket.send(Message::Ping(bytes::Bytes::new()));
+        timeout(SILENCE, ping).await.ok()?.ok()?;
+        timeout(SILENCE, socket.next()).await.ok()?
     };
     let message = match frame?.ok()? {
         Message::Text(text) => text,
@@ -138,7 +136,7 @@ async fn heard(socket: &mut Socket) -> Option<Heard> {
         Event::Quota { .. } => Heard::Notice(Notice::Space),
         Event::Ended {
             reason: EndReason::ServerStopping | EndReason::LoginEnded,
-        } => Heard::Stopping,
+        } => return None,
     })
 }
 
