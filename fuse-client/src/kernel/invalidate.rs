@@ -1,0 +1,51 @@
+//! Telling the kernel what it must not believe any longer.
+//!
+//! By a thread that serves no requests: for an entry the kernel takes the folder's lock, which may be
+//! held by somebody who waits for an answer of ours.
+
+use std::io;
+use std::thread::{self, JoinHandle};
+
+use fuser::{INodeNo, Notifier};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::fs::Invalidation;
+
+/// Runs until the file system is gone.
+pub(super) fn spawn(
+    notifier: Notifier,
+    mut invalidations: UnboundedReceiver<Invalidation>,
+) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new()
+        .name("invalidate".to_owned())
+        .spawn(move || {
+            while let Some(invalidation) = invalidations.blocking_recv() {
+                // Fails when the kernel does not know it, which is just as well, or when the mount has
+                // ended; then nobody believes anything.
+                let _ = tell(&notifier, &invalidation);
+            }
+        })
+}
+
+fn tell(notifier: &Notifier, invalidation: &Invalidation) -> io::Result<()> {
+    match invalidation {
+        Invalidation::Entry { parent, name } => notifier.inval_entry(INodeNo(*parent), name),
+        Invalidation::Inode {
+            ino,
+            offset,
+            length,
+        } => notifier.inval_inode(INodeNo(*ino), *offset, *length),
+        Invalidation::Gone {
+            parent,
+            child,
+            name,
+        } => {
+            // Refused where the kernel has another inode under the name, or files in the folder:
+            // then the name alone is looked up again.
+            let (parent, child) = (INodeNo(*parent), INodeNo(*child));
+            notifier
+                .delete(parent, child, name)
+                .or_else(|_| notifier.inval_entry(parent, name))
+        }
+    }
+}
