@@ -21,14 +21,14 @@ pub struct Cli {
 #[derive(Args, Clone)]
 pub struct Access {
     /// User name or e-mail address
-    #[arg(long, global = true, value_name = "NAME", requires = "password_file")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub user: Option<String>,
 
     /// File whose first line is the password
     ///
     /// An app password does as well, and can be revoked alone. There is no flag for the password
     /// itself: other users of the machine could read it.
-    #[arg(long, global = true, value_name = "FILE", requires = "user")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
 
     /// Certificates in PEM form to trust beside the system's
@@ -39,6 +39,21 @@ pub struct Access {
 /// What to do.
 #[derive(Subcommand)]
 pub enum Command {
+    /// Log in to a server, and keep the log-in on this machine
+    ///
+    /// On a Coffer the password is traded for an app password, which can be revoked alone.
+    Login {
+        /// Of the server or of the drive
+        url: String,
+        /// What to call it [default: the name of the host]
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Forget a log-in, and revoke its app password
+    Logout {
+        /// Its name or URL
+        source: String,
+    },
     /// Mount a drive at a folder
     Mount(Box<Mount>),
     /// Unmount a drive

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod files;
+mod login;
 mod mount;
 mod pin;
 mod progress;
@@ -32,6 +33,8 @@ pub fn run() -> ExitCode {
     let Cli { command, access } = Cli::parse();
     let done = match command {
         Command::Mount(args) => return mount::run(&access, *args),
+        Command::Login { url, name } => login::run(&access, &url, name),
+        Command::Logout { source } => login::end(&source),
         Command::Unmount {
             flush,
             lazy,

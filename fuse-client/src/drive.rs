@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
 
 /// A place in the drive: names from its root, none of them empty, `.`, `..`, or with a `/` or NUL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -80,7 +81,7 @@ pub struct ResourceId(pub String);
 pub struct SyncToken(pub String);
 
 /// What a server can do beyond RFC 4918, found out once when the drive is connected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Entity tags are strong, so that conditions can protect what others wrote.
     pub strong_etags: bool,

@@ -21,7 +21,7 @@ pub mod control;
 pub mod drive;
 pub mod examine;
 pub mod fs;
+pub mod kernel;
 pub mod login;
 pub mod profile;
-pub mod kernel;
 pub mod remote;

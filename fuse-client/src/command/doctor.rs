@@ -202,7 +202,7 @@ fn look_at_cache(found: &mut Findings, cache: &Path) {
 
 fn state(found: &mut Findings, cache: &Path, examination: &Examination, aside: &str) {
     let name = cache.display();
-    let expected = coffer::examine::FORMAT;
+    let expected = examine::FORMAT;
     if examination.format != expected {
         return found.bad(
             &format!(

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::bail;
-use coffer::control::registry::Record;
+use coffer::control::registry::{self, Record};
 use coffer::control::{self, AskError, Report, Request};
 use coffer::kernel::point;
 use indicatif::HumanBytes;
@@ -51,7 +51,7 @@ fn ended(out: &mut impl Write, record: &Record, as_json: bool) -> anyhow::Result
     let left =
         point.is_some_and(|point| point.kind == point::KIND) && point::is_dead(&record.directory);
     if !left {
-        coffer::control::registry::forget(record);
+        registry::forget(record);
         return Ok(false);
     }
     if as_json {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use coffer::drive::dav::{DavDrive, Login};
+use coffer::drive::dav::{ConnectError, DavDrive, Login};
 use coffer::drive::{Drive, DrivePath};
 use coffer::profile;
 use coffer::remote::Remote;
@@ -11,6 +11,9 @@ use reqwest::Url;
 
 use super::mount::place::Identity;
 use crate::cli::Access;
+
+/// What was found out about the server, in the folder of the cache.
+const MEMORY: &str = "server.json";
 
 /// A drive and how to reach it.
 pub struct Target {
@@ -26,7 +29,13 @@ impl Target {
     /// From the command line: a URL with a log-in beside it, or one that was stored.
     pub fn find(access: &Access, source: &str) -> anyhow::Result<Self> {
         let (given, ca_pem) = (login(access)?, ca_pem(access)?);
-        let url = Url::parse(source).ok().filter(Url::has_host);
+        let mut url = Url::parse(source).ok().filter(Url::has_host);
+        if let Some(url) = &mut url
+            && !url.path().ends_with('/')
+        {
+            // One drive is to have one cache, however its URL was written.
+            url.set_path(&format!("{}/", url.path()));
+        }
         let stored = match profile::find(source) {
             // At boot there is no home, and nothing stored either.
             Err(profile::Error::NoHome) => None,
@@ -62,6 +71,31 @@ impl Target {
         Ok(connected.await?)
     }
 
+    /// The same; while the server is out of reach, as it was when it was found out the last time.
+    pub async fn connect_or_resume(&self, cache: &Path) -> anyhow::Result<DavDrive> {
+        let memory = cache.join(MEMORY);
+        let asked = DavDrive::connect(&self.url, self.login.clone(), self.ca_pem.as_deref()).await;
+        match asked {
+            Ok(drive) => {
+                // Without it the drive cannot be mounted offline; nothing else is lost.
+                let _ = serde_json::to_vec(&drive.remember())
+                    .map_err(std::io::Error::from)
+                    .and_then(|text| std::fs::write(&memory, text));
+                Ok(drive)
+            }
+            Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Busy { .. })) => {
+                let known = std::fs::read(&memory).ok();
+                let known = known.and_then(|text| serde_json::from_slice(&text).ok());
+                let Some(known) = known else {
+                    return Err(error.into());
+                };
+                let (login, pem) = (self.login.clone(), self.ca_pem.as_deref());
+                Ok(DavDrive::resume(&self.url, known, login, pem)?)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Whether the server answers and takes the log-in.
     pub async fn probe(&self) -> anyhow::Result<()> {
         let drive = self.connect().await?;
@@ -84,18 +118,25 @@ pub fn remote(access: &Access) -> anyhow::Result<Remote> {
 }
 
 fn login(access: &Access) -> anyhow::Result<Option<Login>> {
-    let (Some(user), Some(file)) = (&access.user, &access.password_file) else {
-        return Ok(None);
-    };
-    let text = String::from_utf8(read(file)?)
-        .with_context(|| format!("{}: the password is not UTF-8", file.display()))?;
-    Ok(Some(Login {
-        user: user.clone(),
-        password: text.lines().next().unwrap_or_default().to_owned(),
-    }))
+    match (&access.user, &access.password_file) {
+        (Some(user), Some(file)) => Ok(Some(Login {
+            user: user.clone(),
+            password: password(file)?,
+        })),
+        (None, None) => Ok(None),
+        _ => bail!("--user and --password-file go together; or `coffer login` stores a log-in"),
+    }
 }
 
-fn ca_pem(access: &Access) -> anyhow::Result<Option<Vec<u8>>> {
+/// The first line of a file.
+pub fn password(file: &Path) -> anyhow::Result<String> {
+    let text = String::from_utf8(read(file)?)
+        .with_context(|| format!("{}: the password is not UTF-8", file.display()))?;
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}
+
+/// Certificates to trust beside the system's.
+pub fn ca_pem(access: &Access) -> anyhow::Result<Option<Vec<u8>>> {
     access.ca_file.as_deref().map(read).transpose()
 }
 

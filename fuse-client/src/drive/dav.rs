@@ -14,6 +14,7 @@ mod describe;
 mod download;
 mod multipart;
 mod probe;
+mod remembered;
 mod report;
 mod trial;
 pub(crate) mod upload;
@@ -28,6 +29,7 @@ use futures_util::stream::BoxStream;
 use http::header::{CONTENT_TYPE, ETAG};
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response, Url};
+use serde::{Deserialize, Serialize};
 use webdav::grammar::date;
 use webdav::grammar::multistatus_read::Multistatus;
 use webdav::grammar::xml::{Name, escape_text};
@@ -44,6 +46,7 @@ use crate::attributes::{seconds, write, write_xattrs};
 use crate::connection::{Connection, Fault, Refusal, chain, method, multistatus};
 
 pub use self::probe::{ConnectError, Discovered, api_of, discover};
+pub use self::remembered::Remembered;
 pub use crate::connection::Login;
 
 /// Asks for the space that is left (RFC 4331).
@@ -74,7 +77,7 @@ struct Inner {
     clippy::struct_excessive_bools,
     reason = "a server may have any of them without the others"
 )]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 struct Found {
     capabilities: Capabilities,
     /// `If-Match` and `If-None-Match` are obeyed by what changes something.

@@ -36,13 +36,13 @@ pub fn run(plan: Plan, ready: &mut Ready) -> anyhow::Result<()> {
 }
 
 async fn connect_and_serve(plan: Plan, ready: &mut Ready) -> anyhow::Result<()> {
-    let drive = plan.target.connect().await?;
+    let drive = plan.target.connect_or_resume(&plan.mount.cache).await?;
     serve(plan, drive, ready).await
 }
 
 async fn serve<D: Drive>(plan: Plan, drive: D, ready: &mut Ready) -> anyhow::Result<()> {
     let mut signals = Signals::new()?;
-    let fs = Fs::open(plan.fs, drive).await.map_err(explain)?;
+    let fs = Fs::open(plan.fs.clone(), drive).await.map_err(explain)?;
     let mounted = match kernel::mount(&fs, &Handle::current(), &plan.mount) {
         Ok(mounted) => mounted,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! From paths of the drive to URLs, and from the hrefs of answers back to names.
 
 use reqwest::Url;
+use serde::{Deserialize, Serialize};
 use webdav::grammar::destination::path_of;
 use webdav::grammar::path::encode_into;
 
@@ -36,7 +37,7 @@ pub(crate) fn below(root: &Url, path: &DrivePath) -> Url {
 }
 
 /// The names of a path in an answer, from the server's root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Href(Vec<Vec<u8>>);
 
 impl Href {

@@ -249,9 +249,14 @@ fn drive_of(url: Url) -> Url {
     api_of(&url).join("../../dav/").unwrap_or(url)
 }
 
+/// Where the notices of a drive would be.
+pub(super) fn events_of(root: &Url) -> Option<Url> {
+    api_of(root).join("events").ok()
+}
+
 /// The address of the notices, if there are any: a request that is no WebSocket is told so.
 async fn events(connection: &Connection, root: &Url) -> Option<Url> {
-    let url = api_of(root).join("events").ok()?;
+    let url = events_of(root)?;
     match connection.ask(connection.request(Method::GET, &url)).await {
         Err(Fault::Refused(refusal)) if refusal.status == StatusCode::UPGRADE_REQUIRED => Some(url),
         _ => None,
@@ -327,7 +332,9 @@ async fn is_coffer(connection: &Connection, api: &Url) -> Result<bool, ConnectEr
     }
 }
 
-fn made(connection: Result<Connection, reqwest::Error>) -> Result<Connection, ConnectError> {
+pub(super) fn made(
+    connection: Result<Connection, reqwest::Error>,
+) -> Result<Connection, ConnectError> {
     connection.map_err(|error| ConnectError::BadCertificates {
         reason: chain(&error),
     })
