@@ -15,13 +15,17 @@
 #![warn(missing_docs)]
 
 pub mod attributes;
+mod cache;
 pub mod clock;
 mod connection;
 pub mod control;
 pub mod drive;
+mod errno;
 pub mod examine;
 pub mod fs;
 pub mod kernel;
 pub mod login;
 pub mod profile;
 pub mod remote;
+mod state;
+mod sync;

@@ -59,7 +59,7 @@ impl Options {
             attribute_ttl: Duration::from_secs(5),
             folder_ttl: Duration::from_secs(30),
             debounce: Duration::from_millis(500),
-            open_upload_interval: Duration::from_secs(60),
+            open_upload_interval: Duration::from_mins(1),
         }
     }
 }

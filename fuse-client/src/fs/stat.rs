@@ -86,6 +86,6 @@ pub struct SpaceStat {
     pub total_bytes: u64,
     /// Left.
     pub free_bytes: u64,
-    /// Nodes known here.
+    /// Nodes; 0: not counted.
     pub nodes: u64,
 }

@@ -1,0 +1,548 @@
+//! Open files: reading, writing, closing.
+
+use std::ffi::OsStr;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use rustix::fs::{FallocateFlags, OFlags};
+use rustix::io::Errno;
+
+use super::shared::{Held, Shared, lock};
+use super::{Caller, Fs, Handle, Ino, Io, Opened, Stat};
+use crate::cache::{BLOCK, Blocks, Open, fingerprint, set_file_time, touched};
+use crate::clock::{now_ms, now_ns};
+use crate::drive::Drive;
+use crate::errno::Fault;
+use crate::state::{Content, Db, Node};
+
+/// Below this the kernel's page cache is faster than a local file of its own.
+const PASSTHROUGH_FROM: u64 = 256 << 10;
+/// Above this a small change must not make the whole file one that may have changed.
+const PASSTHROUGH_WRITES_TO: u64 = 64 << 20;
+/// Used at: not worth a change more often than this, in ms.
+const USED: i64 = 60_000;
+
+impl<D: Drive> Shared<D> {
+    /// One more handle of a file's content.
+    fn hold_file(&self, open: Arc<Open>, flags: OFlags, new: bool) -> Result<Opened, Fault> {
+        let access = flags & OFlags::ACCMODE;
+        let write = access == OFlags::WRONLY || access == OFlags::RDWR;
+        let db = lock(&self.db);
+        let mut inner = lock(&open.inner);
+        if inner.handles == 0 && self.passthrough.load(Ordering::Relaxed) && inner.present.is_all()
+        {
+            let size = inner.size;
+            let suits = if write {
+                new || size <= PASSTHROUGH_WRITES_TO
+            } else {
+                size >= PASSTHROUGH_FROM
+            };
+            if suits {
+                // After a crash the time of the file tells whether it was written to.
+                set_file_time(&inner.file, inner.mtime)?;
+                inner.passthrough = Some(fingerprint(&inner.file)?);
+            }
+        }
+        // From now on the kernel may write without asking: said before it can.
+        if write && inner.passthrough.is_some() {
+            let clean = inner.content == Content::Clean;
+            if clean || inner.content != Content::Open || !inner.dirty.is_all() {
+                if !clean {
+                    inner.dirty = Blocks::ALL;
+                }
+                self.begin_writing(&db, &open, &mut inner, None)?;
+            }
+        }
+        inner.handles += 1;
+        inner.writers += u32::from(write);
+        let io = if inner.passthrough.is_some() {
+            lock(&self.stale_pages).insert(open.ino);
+            Io::Passthrough(Arc::clone(&inner.file))
+        } else {
+            Io::Cached {
+                keep: !lock(&self.stale_pages).remove(&open.ino),
+            }
+        };
+        drop(inner);
+        let handle = self.hold(Held::File {
+            open,
+            read: access != OFlags::WRONLY,
+            write,
+            append: flags.contains(OFlags::APPEND),
+        });
+        Ok(Opened { handle, io })
+    }
+
+    /// Commits that blocks (or all that there is) will differ, before the first byte does.
+    fn begin_writing(
+        &self,
+        db: &Db,
+        open: &Open,
+        inner: &mut crate::cache::Inner,
+        blocks: Option<Range<u64>>,
+    ) -> Result<(), Fault> {
+        let mut node = db.node(open.ino)?.ok_or(Errno::STALE)?;
+        let before = inner.content;
+        let dirty = inner.dirty.clone();
+        inner.content = Content::Open;
+        if let Some(blocks) = blocks {
+            self.make_room(db, (blocks.end - blocks.start) * BLOCK)?;
+            inner.dirty.add(blocks.clone());
+            inner.present.add(blocks);
+        }
+        inner.version += 1;
+        let passthrough = inner.passthrough.take();
+        inner.overlay(&mut node);
+        inner.passthrough = passthrough;
+        let done = db.change(|db| {
+            db.save(&node)?;
+            if before != Content::Open {
+                db.mark_all(open.ino, self.late())?;
+            }
+            Ok(())
+        });
+        if done.is_err() {
+            inner.content = before;
+            inner.dirty = dirty;
+        }
+        done
+    }
+
+    /// Puts what is true of an open file into its row.
+    pub(crate) fn persist(&self, db: &Db, open: &Open, due_ms: Option<i64>) -> Result<(), Fault> {
+        let mut inner = lock(&open.inner);
+        inner.look();
+        if !inner.changed && due_ms.is_none() {
+            return Ok(());
+        }
+        db.change(|db| {
+            let Some(mut node) = db.node(open.ino)? else {
+                return Ok(());
+            };
+            let before = node.cached;
+            inner.overlay(&mut node);
+            node.used_at = now_ms();
+            self.cached
+                .fetch_add(node.cached.saturating_sub(before), Ordering::Relaxed);
+            db.save(&node)?;
+            if let Some(due_ms) = due_ms {
+                db.mark_all(open.ino, due_ms)?;
+            }
+            Ok(())
+        })?;
+        inner.changed = false;
+        Ok(())
+    }
+
+    async fn write_at(
+        &self,
+        open: &Arc<Open>,
+        offset: u64,
+        append: bool,
+        data: &[u8],
+    ) -> Result<(), Fault> {
+        loop {
+            let need = {
+                let mut inner = lock(&open.inner);
+                let at = if append { inner.size } else { offset };
+                match ready(&inner, at, data.len() as u64) {
+                    Ready::Yes => {
+                        self.put_bytes(&mut inner, at, data)?;
+                        return Ok(());
+                    }
+                    need => need,
+                }
+            };
+            if let Ready::Fetch(range) = need {
+                self.hydrate(open, range).await?;
+            }
+            // A fetch that is under way must not write over what is written now.
+            let _fetching = open.fetch.lock().await;
+            let db = lock(&self.db);
+            let mut inner = lock(&open.inner);
+            let at = if append { inner.size } else { offset };
+            match ready(&inner, at, data.len() as u64) {
+                Ready::Fetch(_) => continue,
+                Ready::Yes => {}
+                Ready::Mark(blocks) => {
+                    // Into blocks that are not here the bytes go first: what was there is on the
+                    // server only, and must not be taken for zeros after a crash.
+                    for block in blocks.clone().filter(|block| !inner.present.has(*block)) {
+                        let start = (block * BLOCK).max(at);
+                        let end = ((block + 1) * BLOCK).min(at + data.len() as u64);
+                        if start < end {
+                            let part = within(start - at)..within(end - at);
+                            inner.file.write_all_at(&data[part], start)?;
+                        }
+                    }
+                    self.begin_writing(&db, open, &mut inner, Some(blocks))?;
+                }
+            }
+            self.put_bytes(&mut inner, at, data)?;
+            return Ok(());
+        }
+    }
+
+    /// Writes into blocks that are marked.
+    fn put_bytes(
+        &self,
+        inner: &mut crate::cache::Inner,
+        at: u64,
+        data: &[u8],
+    ) -> Result<(), Fault> {
+        let end = at + data.len() as u64;
+        if end > inner.size {
+            self.take_space(end - inner.size)?;
+        }
+        inner.file.write_all_at(data, at)?;
+        let first = at.min(inner.size);
+        inner.present.add(touched(&(first..end)));
+        inner.size = inner.size.max(end);
+        inner.touch(now_ns());
+        Ok(())
+    }
+}
+
+/// An offset into bytes that are in memory.
+fn within(offset: u64) -> usize {
+    usize::try_from(offset).unwrap_or(usize::MAX)
+}
+
+/// Whether bytes can be written at once.
+enum Ready {
+    Yes,
+    /// These bytes have to be here first.
+    Fetch(Range<u64>),
+    /// These blocks have to be marked first.
+    Mark(Range<u64>),
+}
+
+fn ready(inner: &crate::cache::Inner, at: u64, length: u64) -> Ready {
+    // A write past the end makes what lies between zeros, and these differ from the server as well.
+    let range = at.min(inner.size)..at + length;
+    let blocks = touched(&range);
+    for edge in [range.start, range.end] {
+        let block = edge / BLOCK;
+        let start = block * BLOCK;
+        let covered = range.start <= start && range.end >= (start + BLOCK).min(inner.size);
+        if !edge.is_multiple_of(BLOCK) && !covered && inner.absent(&(start..start + BLOCK)) {
+            return Ready::Fetch(start..(start + BLOCK).min(inner.size));
+        }
+    }
+    let marked = inner.content == Content::Open
+        && inner.dirty.has_all(blocks.clone())
+        && (inner.present.is_all() || inner.present.has_all(blocks.clone()));
+    if marked {
+        Ready::Yes
+    } else {
+        Ready::Mark(blocks)
+    }
+}
+
+impl<D: Drive> Fs<D> {
+    /// Makes a file and opens it.
+    ///
+    /// # Errors
+    /// As `open` with `O_CREAT | O_EXCL`.
+    pub async fn create(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+    ) -> Result<(Stat, Opened), Errno> {
+        let shared = &self.shared;
+        let mode = 0o100_000 | (mode & 0o7777 & !(umask & 0o777));
+        let prepare = |node: &mut Node| {
+            node.content = Content::Open;
+            node.dirty = Blocks::ALL.0;
+        };
+        let node = shared
+            .make(caller, parent, name, mode, prepare, shared.late())
+            .await?;
+        let open = shared.use_content(&node)?;
+        // The last close sends it, also when nothing was written.
+        lock(&open.inner).changed = true;
+        let flags = OFlags::from_bits_retain(flags.cast_unsigned());
+        Ok((node.stat(), shared.hold_file(open, flags, true)?))
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub async fn open_file(&self, caller: Caller, ino: Ino, flags: i32) -> Result<Opened, Errno> {
+        let _ = caller;
+        let shared = &self.shared;
+        let flags = OFlags::from_bits_retain(flags.cast_unsigned());
+        shared.revalidate(ino).await?;
+        let open = shared.open_by_number(ino)?;
+        if flags.contains(OFlags::TRUNC) && flags & OFlags::ACCMODE != OFlags::RDONLY {
+            shared.set_length(&open, 0).await?;
+        } else if shared.passthrough.load(Ordering::Relaxed) {
+            let (size, absent) = {
+                let inner = lock(&open.inner);
+                (inner.size, !inner.present.is_all())
+            };
+            // Small enough to have it at once; then the kernel can do without us.
+            if absent && (PASSTHROUGH_FROM..=8 * BLOCK).contains(&size) {
+                shared.hydrate_all(&open).await?;
+            }
+        }
+        Ok(shared.hold_file(open, flags, false)?)
+    }
+
+    /// Reads; fewer bytes than asked for only at the end of the file.
+    ///
+    /// # Errors
+    /// As `pread`.
+    pub async fn read(&self, handle: Handle, offset: u64, size: u32) -> Result<Bytes, Errno> {
+        let Held::File { open, read, .. } = self.shared.held(handle)? else {
+            return Err(Errno::ISDIR);
+        };
+        if !read {
+            return Err(Errno::BADF);
+        }
+        loop {
+            let (file, range) = {
+                let mut inner = lock(&open.inner);
+                inner.look();
+                let range = offset.min(inner.size)..(offset + u64::from(size)).min(inner.size);
+                if range.is_empty() {
+                    return Ok(Bytes::new());
+                }
+                let here = !inner.absent(&range);
+                (here.then(|| Arc::clone(&inner.file)), range)
+            };
+            let Some(file) = file else {
+                self.shared.hydrate(&open, range).await?;
+                continue;
+            };
+            let length = usize::try_from(range.end - range.start).map_err(|_| Errno::INVAL)?;
+            let mut bytes = vec![0; length];
+            let mut done = 0;
+            while done < length {
+                let at = range.start + done as u64;
+                match file.read_at(&mut bytes[done..], at) {
+                    Ok(0) => break,
+                    Ok(more) => done += more,
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(Fault::from(error).errno()),
+                }
+            }
+            bytes.truncate(done);
+            return Ok(bytes.into());
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// As `pwrite`; `EDQUOT` when the drive has no room for it.
+    pub async fn write(&self, handle: Handle, offset: u64, data: Vec<u8>) -> Result<u32, Errno> {
+        let Held::File {
+            open,
+            write,
+            append,
+            ..
+        } = self.shared.held(handle)?
+        else {
+            return Err(Errno::BADF);
+        };
+        if !write {
+            return Err(Errno::BADF);
+        }
+        let length = u32::try_from(data.len()).map_err(|_| Errno::INVAL)?;
+        if i64::try_from(offset.saturating_add(u64::from(length))).is_err() {
+            return Err(Errno::FBIG);
+        }
+        if length > 0 {
+            self.shared.write_at(&open, offset, append, &data).await?;
+        }
+        Ok(length)
+    }
+
+    /// A descriptor of the handle was closed.
+    ///
+    /// # Errors
+    /// `EBADF`.
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the kernel's are awaited alike"
+    )]
+    pub async fn flush(&self, handle: Handle) -> Result<(), Errno> {
+        // What was written is safe from the end of this process, and is sent after the last close.
+        self.shared.held(handle).map(drop)
+    }
+
+    /// The last descriptor of the handle was closed.
+    ///
+    /// # Errors
+    /// As `close`.
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the kernel's are awaited alike"
+    )]
+    pub async fn release(&self, handle: Handle) -> Result<(), Errno> {
+        let shared = &self.shared;
+        let held = lock(&shared.handles).remove(&handle.0);
+        let Some(Held::File { open, write, .. }) = held else {
+            return Err(Errno::BADF);
+        };
+        let db = lock(&shared.db);
+        let (last, due) = {
+            let mut inner = lock(&open.inner);
+            inner.look();
+            inner.handles -= 1;
+            inner.writers -= u32::from(write);
+            let due = write && inner.writers == 0 && inner.content == Content::Open;
+            if due {
+                let same = inner.dirty.is_empty() && inner.size == inner.base_size;
+                inner.content = if same { Content::Clean } else { Content::Dirty };
+                inner.changed = true;
+            }
+            if inner.handles == 0 {
+                inner.passthrough = None;
+            }
+            (inner.handles == 0, due)
+        };
+        if open.unlinked.load(Ordering::SeqCst) {
+            if last {
+                db.change(|db| shared.collect(db, open.ino))?;
+                shared.push.notify_one();
+            }
+            return Ok(());
+        }
+        let soon = now_ms() + i64::try_from(shared.options.debounce.as_millis()).unwrap_or(0);
+        shared.persist(&db, &open, due.then_some(soon))?;
+        if due {
+            shared.push.notify_one();
+        } else if last {
+            note_use(&db, open.ino)?;
+        }
+        Ok(())
+    }
+
+    /// Allocates, or punches a hole (`FALLOC_FL_*`).
+    ///
+    /// # Errors
+    /// As `fallocate`.
+    pub async fn fallocate(
+        &self,
+        handle: Handle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+    ) -> Result<(), Errno> {
+        let Held::File { open, write, .. } = self.shared.held(handle)? else {
+            return Err(Errno::BADF);
+        };
+        if !write {
+            return Err(Errno::BADF);
+        }
+        let end = offset.checked_add(length).ok_or(Errno::FBIG)?;
+        if length == 0 {
+            return Err(Errno::INVAL);
+        }
+        let mode = FallocateFlags::from_bits_retain(mode.cast_unsigned());
+        let keep = mode.contains(FallocateFlags::KEEP_SIZE);
+        let zero = mode.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE);
+        let known =
+            FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
+        if !known.contains(mode) {
+            return Err(Errno::OPNOTSUPP);
+        }
+        let size = lock(&open.inner).size;
+        if zero {
+            // Zeros in pieces: holes are not kept on the server, and few ask for large ones.
+            let stop = if keep { end.min(size) } else { end };
+            let mut at = offset;
+            while at < stop {
+                let piece = (stop - at).min(BLOCK);
+                let zeros = vec![0; usize::try_from(piece).map_err(|_| Errno::FBIG)?];
+                self.shared.write_at(&open, at, false, &zeros).await?;
+                at += piece;
+            }
+            return Ok(());
+        }
+        if keep || end <= size {
+            return Ok(self.shared.room_for(end.saturating_sub(size))?);
+        }
+        self.shared.room_for(end - size)?;
+        Ok(self.shared.set_length(&open, end).await?)
+    }
+
+    /// Finds data or a hole (`SEEK_DATA`, `SEEK_HOLE`).
+    ///
+    /// # Errors
+    /// `ENXIO` past the end.
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the kernel's are awaited alike"
+    )]
+    pub async fn seek(&self, handle: Handle, offset: u64, whence: i32) -> Result<u64, Errno> {
+        const SEEK_DATA: i32 = 3;
+        const SEEK_HOLE: i32 = 4;
+        let Held::File { open, .. } = self.shared.held(handle)? else {
+            return Err(Errno::BADF);
+        };
+        let size = lock(&open.inner).size;
+        if offset >= size {
+            return Err(Errno::NXIO);
+        }
+        // Holes are not told of: what is not here may be data on the server.
+        match whence {
+            SEEK_DATA => Ok(offset),
+            SEEK_HOLE => Ok(size),
+            _ => Err(Errno::INVAL),
+        }
+    }
+
+    /// Copies a range; how many bytes were copied.
+    ///
+    /// # Errors
+    /// As `copy_file_range`.
+    pub async fn copy_range(
+        &self,
+        from: Handle,
+        from_offset: u64,
+        to: Handle,
+        to_offset: u64,
+        length: u64,
+    ) -> Result<u64, Errno> {
+        let mut copied = 0;
+        while copied < length {
+            let piece = u32::try_from((length - copied).min(BLOCK)).map_err(|_| Errno::INVAL)?;
+            let bytes = self.read(from, from_offset + copied, piece).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            let written = self.write(to, to_offset + copied, bytes.into()).await?;
+            copied += u64::from(written);
+        }
+        Ok(copied)
+    }
+}
+
+impl<D: Drive> Shared<D> {
+    fn room_for(&self, bytes: u64) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        self.make_room(&db, bytes)
+    }
+}
+
+/// A file was used; kept for the choice of what gives way.
+fn note_use(db: &Db, ino: Ino) -> Result<(), Fault> {
+    match db.node(ino)? {
+        Some(mut node) if node.cached > 0 && now_ms() - node.used_at > USED => {
+            node.used_at = now_ms();
+            db.change(|db| Ok(db.save(&node)?))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,240 @@
+//! What all clones of a mount and its tasks share.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use rustix::io::Errno;
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
+
+use super::{Handle, Ino, Invalidation, Options, Uploading};
+use crate::cache::Open;
+use crate::drive::{self, Capabilities, Drive, Error};
+use crate::errno::Fault;
+use crate::state::{Db, Node};
+use crate::sync::Flight;
+
+/// A lock; that somebody panicked while holding it is that thread's trouble.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a handle stands for.
+#[derive(Clone)]
+pub(crate) enum Held {
+    File {
+        open: Arc<Open>,
+        read: bool,
+        write: bool,
+        append: bool,
+    },
+    Folder(Ino),
+}
+
+/// Space of the drive as last told, less what was written since.
+#[derive(Default)]
+pub(crate) struct SpaceLeft {
+    pub(crate) total: u64,
+    pub(crate) left: Option<u64>,
+}
+
+/// Locks are taken in the order of the fields.
+pub(crate) struct Shared<D> {
+    pub(crate) drive: D,
+    pub(crate) can: Capabilities,
+    pub(crate) options: Options,
+    pub(crate) db: Mutex<Db>,
+    pub(crate) open: Mutex<HashMap<Ino, Weak<Open>>>,
+    pub(crate) handles: Mutex<HashMap<u64, Held>>,
+    pub(crate) next_handle: AtomicU64,
+    /// Nodes the kernel has pages of from before it wrote to them by itself.
+    pub(crate) stale_pages: Mutex<HashSet<Ino>>,
+    pub(crate) flight: Mutex<Flight>,
+    pub(crate) space: Mutex<SpaceLeft>,
+    /// Bytes of content kept.
+    pub(crate) cached: AtomicU64,
+    /// The kernel can read and write local files by itself.
+    pub(crate) passthrough: AtomicBool,
+    /// The server answers.
+    pub(crate) online: AtomicBool,
+    pub(crate) failures: AtomicU32,
+    /// Changes are told, and all told so far are known here.
+    pub(crate) live: AtomicBool,
+    /// Changes are told, though not all told may be known here yet.
+    pub(crate) told_live: AtomicBool,
+    /// What has changed is to be asked for without being told.
+    pub(crate) asked: AtomicBool,
+    pub(crate) pulling: AtomicBool,
+    pub(crate) last_error: Mutex<Option<String>>,
+    pub(crate) conflicts: Mutex<Vec<String>>,
+    pub(crate) uploading: Mutex<HashMap<Ino, Uploading>>,
+    /// There is something to send.
+    pub(crate) push: Notify,
+    /// There is something to ask for.
+    pub(crate) pull: Notify,
+    /// The server has stopped answering.
+    pub(crate) offline: Notify,
+    /// Counts what the tasks have done.
+    pub(crate) progress: watch::Sender<u64>,
+    pub(crate) downloads: Semaphore,
+    pub(crate) listing: tokio::sync::Mutex<()>,
+    pub(crate) tell: mpsc::UnboundedSender<Invalidation>,
+    pub(crate) told: Mutex<Option<mpsc::UnboundedReceiver<Invalidation>>>,
+}
+
+impl<D: Drive> Shared<D> {
+    /// Asks the server, unless it is known to be out of reach.
+    pub(crate) async fn ask<T>(
+        &self,
+        request: impl Future<Output = drive::Result<T>>,
+    ) -> drive::Result<T> {
+        if !self.online.load(Ordering::Relaxed) {
+            return Err(Error::Unreachable {
+                reason: "offline".to_owned(),
+            });
+        }
+        let answer = request.await;
+        match &answer {
+            Err(error @ Error::Unreachable { .. }) => {
+                *lock(&self.last_error) = Some(error.to_string());
+                if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= 3 {
+                    self.go_offline();
+                }
+            }
+            _ => self.failures.store(0, Ordering::Relaxed),
+        }
+        answer
+    }
+
+    pub(crate) fn go_offline(&self) {
+        if self.online.swap(false, Ordering::Relaxed) {
+            tracing::warn!("the server cannot be reached; working offline");
+        }
+        self.offline.notify_one();
+        self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// A name as the server can have it.
+    pub(crate) fn name(name: &OsStr) -> Result<&str, Errno> {
+        let name = name.to_str().ok_or(Errno::ILSEQ)?;
+        if name.len() > 255 {
+            return Err(Errno::NAMETOOLONG);
+        }
+        if !drive::is_name(name) {
+            return Err(Errno::INVAL);
+        }
+        Ok(name)
+    }
+
+    /// The content of a node, if it is in use.
+    pub(crate) fn opened(&self, ino: Ino) -> Option<Arc<Open>> {
+        lock(&self.open).get(&ino).and_then(Weak::upgrade)
+    }
+
+    /// The content of a node.
+    pub(crate) fn use_content(&self, node: &Node) -> Result<Arc<Open>, Fault> {
+        let mut all = lock(&self.open);
+        if let Some(open) = all.get(&node.ino).and_then(Weak::upgrade) {
+            return Ok(open);
+        }
+        if all.len() > 64 && all.len().is_power_of_two() {
+            all.retain(|_, open| open.strong_count() > 0);
+        }
+        let open = Arc::new(Open::new(&self.options.cache, node)?);
+        all.insert(node.ino, Arc::downgrade(&open));
+        Ok(open)
+    }
+
+    /// A node as it is now.
+    pub(crate) fn node(&self, db: &Db, ino: Ino) -> Result<Node, Fault> {
+        let mut node = db.node(ino)?.ok_or(Errno::NOENT)?;
+        self.overlay(&mut node);
+        Ok(node)
+    }
+
+    /// What has a name, as it is now.
+    pub(crate) fn entry(&self, db: &Db, parent: Ino, name: &str) -> Result<Option<Node>, Fault> {
+        let mut node = db.entry_node(parent, name)?;
+        if let Some(node) = &mut node {
+            self.overlay(node);
+        }
+        Ok(node)
+    }
+
+    fn overlay(&self, node: &mut Node) {
+        if node.is_file()
+            && let Some(open) = self.opened(node.ino)
+        {
+            open.overlay(node);
+        }
+    }
+
+    pub(crate) fn hold(&self, held: Held) -> Handle {
+        let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
+        lock(&self.handles).insert(handle, held);
+        Handle(handle)
+    }
+
+    pub(crate) fn held(&self, handle: Handle) -> Result<Held, Errno> {
+        lock(&self.handles)
+            .get(&handle.0)
+            .cloned()
+            .ok_or(Errno::BADF)
+    }
+
+    /// Tells the kernel what not to believe any longer.
+    pub(crate) fn invalidate(&self, invalidation: Invalidation) {
+        // Nobody listens in tests and before the kernel is there: then nothing was believed.
+        let _ = self.tell.send(invalidation);
+    }
+
+    pub(crate) fn invalidate_entry(&self, parent: Ino, name: &str) {
+        self.invalidate(Invalidation::Entry {
+            parent,
+            name: name.into(),
+        });
+    }
+
+    pub(crate) fn invalidate_content(&self, ino: Ino) {
+        self.invalidate(Invalidation::Inode {
+            ino,
+            offset: 0,
+            length: 0,
+        });
+    }
+
+    pub(crate) fn invalidate_attributes(&self, ino: Ino) {
+        self.invalidate(Invalidation::Inode {
+            ino,
+            offset: -1,
+            length: 0,
+        });
+    }
+
+    /// Whether attributes can be kept on the server at all.
+    pub(crate) fn keeps_attributes(&self) -> bool {
+        self.can.properties || self.can.attributes_with_content
+    }
+
+    /// Removes what has no name on either side and is not in use.
+    pub(crate) fn collect(&self, db: &Db, ino: Ino) -> Result<(), Fault> {
+        if !db.entries_of(ino)?.is_empty() || !db.synced_of(ino)?.is_empty() {
+            return Ok(());
+        }
+        if let Some(open) = self.opened(ino) {
+            open.unlinked.store(true, Ordering::SeqCst);
+            if lock(&open.inner).handles > 0 {
+                return Ok(());
+            }
+        }
+        if let Some(node) = db.node(ino)? {
+            db.remove_node(ino)?;
+            if node.is_file() {
+                crate::cache::remove_file(&self.options.cache, ino, node.generation);
+            }
+        }
+        Ok(())
+    }
+}

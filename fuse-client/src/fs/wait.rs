@@ -1,0 +1,285 @@
+//! Waiting for the server, and telling how far things are.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::io::Errno;
+
+use super::shared::{Held, Shared, lock};
+use super::{Blocked, BlockedItem, Fs, Fsync, Handle, Ino, Status};
+use crate::drive::{Drive, DrivePath};
+use crate::errno::Fault;
+use crate::state::{Db, Work};
+
+/// Without any progress for this long, whoever waits for the server is told so.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What somebody waits for.
+#[derive(Clone, Copy)]
+enum Goal {
+    /// This version of a file's content, and its names.
+    File(Ino, i64),
+    /// The names in a folder.
+    Folder(Ino),
+}
+
+impl<D: Drive> Shared<D> {
+    /// Waits until the server has something, for as long as anything moves.
+    async fn wait_for(&self, goal: Goal) -> Result<(), Fault> {
+        let mut progress = self.progress.subscribe();
+        loop {
+            let work = {
+                let db = lock(&self.db);
+                left(&db, goal)?
+            };
+            let Some(work) = work else { return Ok(()) };
+            match work.blocked.as_deref() {
+                None => {}
+                Some("quota") => return Err(Errno::DQUOT.into()),
+                Some("login" | "permission") => return Err(Errno::ACCESS.into()),
+                Some("locked") => return Err(Errno::BUSY.into()),
+                Some(_) => return Err(Errno::IO.into()),
+            }
+            if !self.online.load(Ordering::Relaxed) {
+                // The journal has it; that is what was promised for then.
+                return match self.options.fsync {
+                    Fsync::Strict => Err(Errno::NETUNREACH.into()),
+                    Fsync::Wait | Fsync::Local => Ok(()),
+                };
+            }
+            self.push.notify_one();
+            let moved = tokio::time::timeout(PATIENCE, progress.changed()).await;
+            let uploading = !lock(&self.uploading).is_empty();
+            if moved.is_err() && !uploading {
+                return Err(Errno::TIMEDOUT.into());
+            }
+        }
+    }
+
+    /// Until nothing is left to send, or only what cannot be sent for now; the latter.
+    async fn drain(&self, pulls: bool) -> Result<Vec<BlockedItem>, Fault> {
+        let mut progress = self.progress.subscribe();
+        let mut first = true;
+        loop {
+            {
+                let db = lock(&self.db);
+                if first {
+                    self.persist_all(&db)?;
+                    db.change(|db| Ok(db.all_due(None)?))?;
+                    first = false;
+                }
+                let (names, nodes, stuck) = db.count_work()?;
+                let online = self.online.load(Ordering::Relaxed);
+                let pulling = pulls
+                    && online
+                    && (self.pulling.load(Ordering::SeqCst)
+                        || (self.can.changes && self.asked.load(Ordering::SeqCst))
+                        || !lock(&self.flight).relist.is_empty());
+                if !online || (names + nodes == stuck && !pulling) {
+                    let mut items = blocked(&db)?;
+                    if !online && names + nodes > stuck {
+                        items.push(BlockedItem {
+                            path: "/".to_owned(),
+                            reason: "offline".to_owned(),
+                        });
+                    }
+                    return Ok(items);
+                }
+            }
+            self.push.notify_one();
+            self.pull.notify_one();
+            // Work that was put off becomes due without anybody telling.
+            let _ = tokio::time::timeout(Duration::from_millis(500), progress.changed()).await;
+        }
+    }
+
+    /// What is open is put into the rows, to be sent as it is now.
+    pub(crate) fn persist_all(&self, db: &Db) -> Result<(), Fault> {
+        let open: Vec<_> = lock(&self.open)
+            .values()
+            .filter_map(std::sync::Weak::upgrade)
+            .collect();
+        for open in open {
+            self.persist(db, &open, None)?;
+        }
+        Ok(())
+    }
+}
+
+impl<D: Drive> Fs<D> {
+    /// Waits until content, size and name are safe ([`Fsync`]).
+    ///
+    /// # Errors
+    /// As `fsync`; `ETIMEDOUT` when nothing has moved for long: the data stays here and is sent later.
+    pub async fn fsync(&self, handle: Handle) -> Result<(), Errno> {
+        let shared = &self.shared;
+        let Held::File { open, .. } = shared.held(handle)? else {
+            return Err(Errno::BADF);
+        };
+        let (file, version) = {
+            let db = lock(&shared.db);
+            let (changed, file) = {
+                let mut inner = lock(&open.inner);
+                inner.look();
+                let changed = inner.content != crate::state::Content::Clean || inner.changed;
+                (changed, std::sync::Arc::clone(&inner.file))
+            };
+            shared.persist(&db, &open, changed.then_some(0))?;
+            let version = lock(&open.inner).version;
+            (file, version)
+        };
+        file.sync_data()
+            .map_err(|error| Fault::from(error).errno())?;
+        lock(&shared.db).make_durable()?;
+        if shared.options.fsync == Fsync::Local || open.unlinked.load(Ordering::SeqCst) {
+            shared.push.notify_one();
+            return Ok(());
+        }
+        Ok(shared.wait_for(Goal::File(open.ino, version)).await?)
+    }
+
+    /// Waits until the names in a folder are safe.
+    ///
+    /// # Errors
+    /// As [`Self::fsync`].
+    pub async fn fsync_folder(&self, ino: Ino) -> Result<(), Errno> {
+        let shared = &self.shared;
+        {
+            let db = lock(&shared.db);
+            db.make_durable()?;
+            db.change(|db| Ok(db.due_in(ino)?))?;
+        }
+        shared.push.notify_one();
+        if shared.options.fsync == Fsync::Local {
+            return Ok(());
+        }
+        Ok(shared.wait_for(Goal::Folder(ino)).await?)
+    }
+
+    /// Sends everything; until nothing is left, or only what cannot be sent for now.
+    ///
+    /// # Errors
+    /// What is left.
+    pub async fn flush_all(&self) -> Result<(), Blocked> {
+        let items = self.shared.drain(false).await.unwrap_or_else(|fault| {
+            vec![BlockedItem {
+                path: "/".to_owned(),
+                reason: fault.to_string(),
+            }]
+        });
+        if items.is_empty() {
+            Ok(())
+        } else {
+            Err(Blocked { items })
+        }
+    }
+
+    /// Waits until there is nothing to be done, on either side.
+    pub async fn settle(&self) {
+        self.shared.asked.store(true, Ordering::SeqCst);
+        if let Err(fault) = self.shared.drain(true).await {
+            tracing::warn!(%fault, "not settled");
+        }
+    }
+
+    /// State of the mount.
+    pub fn status(&self) -> Status {
+        let shared = &self.shared;
+        let mut status = Status {
+            online: shared.online.load(Ordering::Relaxed),
+            notices: shared.live.load(Ordering::Relaxed),
+            cache_max_bytes: shared.options.max_bytes,
+            ..Status::default()
+        };
+        {
+            let db = lock(&shared.db);
+            if let Ok((names, nodes, _)) = db.count_work() {
+                status.pending_names = names;
+                status.pending_files = nodes;
+            }
+            if let Ok((cached, unsent, _)) = db.totals() {
+                status.cache_bytes = cached;
+                status.pending_bytes = unsent;
+            }
+            status.blocked = blocked(&db).unwrap_or_default();
+        }
+        status.uploading = lock(&shared.uploading).values().cloned().collect();
+        status.conflicts.clone_from(&lock(&shared.conflicts));
+        status.last_error.clone_from(&lock(&shared.last_error));
+        status
+    }
+
+    /// Keeps a file or folder here whatever the space (or not any longer).
+    ///
+    /// # Errors
+    /// `ENOENT`, and what fetching the content meets.
+    pub async fn pin(&self, path: &str, pinned: bool) -> Result<(), Errno> {
+        let shared = &self.shared;
+        let names = path.split('/').filter(|name| !name.is_empty());
+        let path = DrivePath::new(names.map(str::to_owned).collect()).ok_or(Errno::INVAL)?;
+        let mut at = super::ROOT;
+        for name in path.names() {
+            at = self.lookup(at, name.as_ref()).await?.ino;
+        }
+        let mut left = vec![at];
+        while let Some(ino) = left.pop() {
+            let node = {
+                let db = lock(&shared.db);
+                let mut node = shared.node(&db, ino)?;
+                node.pinned = pinned;
+                db.change(|db| Ok(db.save(&node)?))?;
+                node
+            };
+            if node.is_folder() {
+                shared.know_folder(ino).await?;
+                let db = lock(&shared.db);
+                let members = db.members(ino, 0, u32::MAX).map_err(|_| Errno::IO)?;
+                left.extend(members.into_iter().map(|(_, _, node)| node.ino));
+            } else if node.is_file() && pinned {
+                let open = shared.open_by_number(ino)?;
+                shared.hydrate_all(&open).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The work that is left before a goal; `None`: it is reached.
+fn left(db: &Db, goal: Goal) -> Result<Option<Work>, Fault> {
+    match goal {
+        Goal::Folder(ino) => Ok(db.work_in(ino)?.into_iter().next()),
+        Goal::File(ino, version) => {
+            let Some(node) = db.node(ino)? else {
+                return Ok(None);
+            };
+            for (parent, name) in db.entries_of(ino)? {
+                if db.synced(parent, &name)? != Some(ino) {
+                    let work = db.work(parent, &name)?;
+                    return Ok(Some(work.unwrap_or_else(|| Work::unknown(parent, &name))));
+                }
+            }
+            if node.pushed >= version {
+                return Ok(None);
+            }
+            Ok(db.work(0, &ino.to_string())?)
+        }
+    }
+}
+
+/// Paths and reasons of what cannot be sent for now.
+fn blocked(db: &Db) -> Result<Vec<BlockedItem>, Fault> {
+    let mut items = Vec::new();
+    for work in db.blocked_work()? {
+        let path = match work.node() {
+            Some(ino) => db.local_path(ino)?,
+            None => db
+                .local_path(work.parent)?
+                .and_then(|path| path.join(&work.name)),
+        };
+        items.push(BlockedItem {
+            path: path.map_or(work.name, |path| path.to_string()),
+            reason: work.blocked.or(work.error).unwrap_or_default(),
+        });
+    }
+    Ok(items)
+}

@@ -1,0 +1,158 @@
+//! Rows of names: `entry`, as this machine sees them, and `synced`, as the server has them.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::Db;
+use crate::drive::DrivePath;
+use crate::fs::{Ino, ROOT};
+
+/// A name in a folder.
+pub(crate) type Name = (Ino, String);
+
+impl Db {
+    fn find(&self, statement: &str, parent: Ino, name: &str) -> rusqlite::Result<Option<Ino>> {
+        self.sql
+            .prepare_cached(statement)?
+            .query_row(params![parent.cast_signed(), name], |row| {
+                row.get(0).map(i64::cast_unsigned)
+            })
+            .optional()
+    }
+
+    fn names(&self, statement: &str, ino: Ino) -> rusqlite::Result<Vec<Name>> {
+        self.sql
+            .prepare_cached(statement)?
+            .query_map([ino.cast_signed()], |row| {
+                Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+            })?
+            .collect()
+    }
+
+    /// What has a name here.
+    pub(crate) fn entry(&self, parent: Ino, name: &str) -> rusqlite::Result<Option<Ino>> {
+        self.find(
+            "SELECT ino FROM entry WHERE parent = ?1 AND name = ?2",
+            parent,
+            name,
+        )
+    }
+
+    /// What has a name on the server.
+    pub(crate) fn synced(&self, parent: Ino, name: &str) -> rusqlite::Result<Option<Ino>> {
+        self.find(
+            "SELECT ino FROM synced WHERE parent = ?1 AND name = ?2",
+            parent,
+            name,
+        )
+    }
+
+    /// Its names here.
+    pub(crate) fn entries_of(&self, ino: Ino) -> rusqlite::Result<Vec<Name>> {
+        self.names("SELECT parent, name FROM entry WHERE ino = ?1", ino)
+    }
+
+    /// Its names on the server.
+    pub(crate) fn synced_of(&self, ino: Ino) -> rusqlite::Result<Vec<Name>> {
+        self.names("SELECT parent, name FROM synced WHERE ino = ?1", ino)
+    }
+
+    /// Gives a name here; the name must be free.
+    pub(crate) fn add_entry(&self, parent: Ino, name: &str, ino: Ino) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("INSERT INTO entry (parent, name, ino) VALUES (?1, ?2, ?3)")?
+            .execute(params![parent.cast_signed(), name, ino.cast_signed()])
+            .map(drop)
+    }
+
+    /// Takes a name here.
+    pub(crate) fn remove_entry(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("DELETE FROM entry WHERE parent = ?1 AND name = ?2")?
+            .execute(params![parent.cast_signed(), name])
+            .map(drop)
+    }
+
+    /// The server has it under this name.
+    pub(crate) fn put_synced(&self, parent: Ino, name: &str, ino: Ino) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT OR REPLACE INTO synced (parent, name, ino) VALUES (?1, ?2, ?3)",
+            )?
+            .execute(params![parent.cast_signed(), name, ino.cast_signed()])
+            .map(drop)
+    }
+
+    /// The server has nothing under this name.
+    pub(crate) fn remove_synced(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("DELETE FROM synced WHERE parent = ?1 AND name = ?2")?
+            .execute(params![parent.cast_signed(), name])
+            .map(drop)
+    }
+
+    /// Whether anything is in a folder here.
+    pub(crate) fn has_entries(&self, parent: Ino) -> rusqlite::Result<bool> {
+        self.sql
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE parent = ?1)")?
+            .query_row([parent.cast_signed()], |row| row.get(0))
+    }
+
+    /// What is in a folder on the server.
+    pub(crate) fn synced_members(&self, parent: Ino) -> rusqlite::Result<Vec<(String, Ino)>> {
+        self.sql
+            .prepare_cached("SELECT name, ino FROM synced WHERE parent = ?1")?
+            .query_map([parent.cast_signed()], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned()))
+            })?
+            .collect()
+    }
+
+    /// One of them.
+    pub(crate) fn synced_member(&self, parent: Ino) -> rusqlite::Result<Option<String>> {
+        self.sql
+            .prepare_cached("SELECT name FROM synced WHERE parent = ?1 LIMIT 1")?
+            .query_row([parent.cast_signed()], |row| row.get(0))
+            .optional()
+    }
+
+    /// A path of a node on the server.
+    pub(crate) fn remote_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
+        self.path(ino, Self::synced_of)
+    }
+
+    /// A path of a node here.
+    pub(crate) fn local_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
+        self.path(ino, Self::entries_of)
+    }
+
+    /// The path of a name on the server, in a folder that is there.
+    pub(crate) fn remote_name(
+        &self,
+        parent: Ino,
+        name: &str,
+    ) -> rusqlite::Result<Option<DrivePath>> {
+        Ok(self.remote_path(parent)?.and_then(|path| path.join(name)))
+    }
+
+    fn path(
+        &self,
+        ino: Ino,
+        names: impl Fn(&Self, Ino) -> rusqlite::Result<Vec<Name>>,
+    ) -> rusqlite::Result<Option<DrivePath>> {
+        let mut path = Vec::new();
+        let mut at = ino;
+        while at != ROOT {
+            // Deeper than any server goes: a circle, which must not be followed.
+            if path.len() > 4096 {
+                return Ok(None);
+            }
+            let Some((parent, name)) = names(self, at)?.into_iter().next() else {
+                return Ok(None);
+            };
+            path.push(name);
+            at = parent;
+        }
+        path.reverse();
+        Ok(DrivePath::new(path))
+    }
+}

@@ -1,0 +1,208 @@
+//! Rows of work: names and nodes that are not on the server as they are here.
+
+use rusqlite::{Row, params};
+
+use super::{Content, Db};
+use crate::fs::Ino;
+
+/// A name, or with the parent 0 a node by its number, to be made alike.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
+    pub(crate) parent: Ino,
+    pub(crate) name: String,
+    pub(crate) attempts: u32,
+    pub(crate) blocked: Option<String>,
+    pub(crate) error: Option<String>,
+}
+
+impl Work {
+    /// For a name that differs without anybody having said so.
+    pub(crate) fn unknown(parent: Ino, name: &str) -> Self {
+        Self {
+            parent,
+            name: name.to_owned(),
+            attempts: 0,
+            blocked: None,
+            error: None,
+        }
+    }
+
+    /// The node, when it is about one.
+    pub(crate) fn node(&self) -> Option<Ino> {
+        (self.parent == 0).then(|| self.name.parse().unwrap_or(0))
+    }
+}
+
+fn read(row: &Row<'_>) -> rusqlite::Result<Work> {
+    Ok(Work {
+        parent: row.get::<_, i64>(0)?.cast_unsigned(),
+        name: row.get(1)?,
+        attempts: row.get(2)?,
+        blocked: row.get(3)?,
+        error: row.get(4)?,
+    })
+}
+
+const COLUMNS: &str = "parent, name, attempts, blocked, error";
+
+impl Db {
+    /// After a change of a name: to be made alike at `due_ms`, if it differs.
+    pub(crate) fn mark_name(&self, parent: Ino, name: &str, due_ms: i64) -> rusqlite::Result<()> {
+        let here = self.entry(parent, name)?;
+        let there = self.synced(parent, name)?;
+        if here == there {
+            return self.remove_work(parent, name);
+        }
+        self.put_work(parent, name, here.is_none(), due_ms)
+    }
+
+    /// After a change of a node's content or attributes.
+    pub(crate) fn mark_node(&self, ino: Ino, due_ms: i64) -> rusqlite::Result<()> {
+        let name = ino.to_string();
+        let there = !self.synced_of(ino)?.is_empty();
+        let node = self.node(ino)?;
+        let differs = node
+            .as_ref()
+            .is_some_and(|node| node.content != Content::Clean || node.attributes_dirty != 0);
+        if differs && (there || ino == crate::fs::ROOT) {
+            // Shrinking makes room for what waits for it.
+            let urgent = node.is_some_and(|node| node.size < node.base_size);
+            return self.put_work(0, &name, urgent, due_ms);
+        }
+        self.remove_work(0, &name)
+    }
+
+    /// As [`Self::mark_node`], for its names that are not on the server yet as well.
+    pub(crate) fn mark_all(&self, ino: Ino, due_ms: i64) -> rusqlite::Result<()> {
+        self.mark_node(ino, due_ms)?;
+        for (parent, name) in self.entries_of(ino)? {
+            if self.synced(parent, &name)? != Some(ino) {
+                self.mark_name(parent, &name, due_ms)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_work(&self, parent: Ino, name: &str, urgent: bool, due_ms: i64) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO work (parent, name, urgent, due) VALUES (?1, ?2, ?3, ?4) \
+                 ON CONFLICT (parent, name) DO UPDATE SET urgent = ?3, due = ?4, attempts = 0, \
+                 blocked = NULL",
+            )?
+            .execute(params![parent.cast_signed(), name, urgent, due_ms])
+            .map(drop)
+    }
+
+    fn remove_work(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("DELETE FROM work WHERE parent = ?1 AND name = ?2")?
+            .execute(params![parent.cast_signed(), name])
+            .map(drop)
+    }
+
+    /// Work that is due, what makes room first, then by age.
+    pub(crate) fn due_work(&self, now_ms: i64, limit: u32) -> rusqlite::Result<Vec<Work>> {
+        self.sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM work WHERE due <= ?1 ORDER BY urgent DESC, id LIMIT ?2"
+            ))?
+            .query_map(params![now_ms, limit], read)?
+            .collect()
+    }
+
+    /// When the next work is due, if that is later than now.
+    pub(crate) fn next_due(&self, now_ms: i64) -> rusqlite::Result<Option<i64>> {
+        self.sql
+            .prepare_cached("SELECT MIN(due) FROM work WHERE due > ?1")?
+            .query_row([now_ms], |row| row.get(0))
+    }
+
+    /// It did not work; to be tried again at `due_ms`.
+    pub(crate) fn work_failed(
+        &self,
+        work: &Work,
+        due_ms: i64,
+        error: &str,
+        blocked: Option<&str>,
+    ) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE work SET attempts = attempts + 1, due = ?3, error = ?4, blocked = ?5 \
+                 WHERE parent = ?1 AND name = ?2",
+            )?
+            .execute(params![
+                work.parent.cast_signed(),
+                work.name,
+                due_ms,
+                error,
+                blocked
+            ])
+            .map(drop)
+    }
+
+    /// All work is due now; only what is blocked for a reason, if one is given.
+    pub(crate) fn all_due(&self, blocked: Option<&str>) -> rusqlite::Result<()> {
+        match blocked {
+            Some(reason) => self
+                .sql
+                .prepare_cached("UPDATE work SET due = 0 WHERE blocked = ?1")?
+                .execute([reason]),
+            None => self
+                .sql
+                .prepare_cached("UPDATE work SET due = 0, blocked = NULL, attempts = 0")?
+                .execute([]),
+        }
+        .map(drop)
+    }
+
+    /// Work on names in a folder is due now.
+    pub(crate) fn due_in(&self, parent: Ino) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE work SET due = 0 WHERE parent = ?1")?
+            .execute([parent.cast_signed()])
+            .map(drop)
+    }
+
+    /// One row of work.
+    pub(crate) fn work(&self, parent: Ino, name: &str) -> rusqlite::Result<Option<Work>> {
+        use rusqlite::OptionalExtension;
+        self.sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM work WHERE parent = ?1 AND name = ?2"
+            ))?
+            .query_row(params![parent.cast_signed(), name], read)
+            .optional()
+    }
+
+    /// Work on names in a folder.
+    pub(crate) fn work_in(&self, parent: Ino) -> rusqlite::Result<Vec<Work>> {
+        self.sql
+            .prepare_cached(&format!("SELECT {COLUMNS} FROM work WHERE parent = ?1"))?
+            .query_map([parent.cast_signed()], read)?
+            .collect()
+    }
+
+    /// All work that cannot be done for now.
+    pub(crate) fn blocked_work(&self) -> rusqlite::Result<Vec<Work>> {
+        self.sql
+            .prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM work WHERE blocked IS NOT NULL ORDER BY id LIMIT 1000"
+            ))?
+            .query_map([], read)?
+            .collect()
+    }
+
+    /// How many (names, nodes, of these blocked) there are to do.
+    pub(crate) fn count_work(&self) -> rusqlite::Result<(u64, u64, u64)> {
+        self.sql
+            .prepare_cached(
+                "SELECT COALESCE(SUM(parent <> 0), 0), COALESCE(SUM(parent = 0), 0), \
+                 COALESCE(SUM(blocked IS NOT NULL), 0) FROM work",
+            )?
+            .query_row([], |row| {
+                let number = |at| row.get(at).map(i64::cast_unsigned);
+                Ok((number(0)?, number(1)?, number(2)?))
+            })
+    }
+}

@@ -1,0 +1,88 @@
+//! Keeping the local state and the server alike.
+//!
+//! - [`plan`]: what one request brings a name closer to what it is here.
+//! - [`push`]: sends these, several at once; [`book`] writes down what was done.
+//! - [`conflict`]: what to do when somebody else was first.
+//! - [`pull`]: what others did comes here.
+//! - [`net`]: noticing that the server is out of reach, and that it is back.
+
+mod book;
+mod conflict;
+mod net;
+mod plan;
+mod pull;
+mod push;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use crate::fs::Ino;
+use crate::state::Name;
+
+/// A name or node that a request is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Key {
+    Name(Name),
+    Node(Ino),
+}
+
+/// Requests under way. What was read from the server before one of our own changes was answered must
+/// not be believed about what that change was about.
+#[derive(Default)]
+pub(crate) struct Flight {
+    keys: HashSet<Key>,
+    /// Requests; one that changes the paths of others is alone.
+    count: usize,
+    alone: bool,
+    tick: u64,
+    /// When a change was answered last, while anybody is reading.
+    answered: HashMap<Key, u64>,
+    readers: usize,
+    /// Folders where something read could not be believed: to be listed again.
+    pub(crate) relist: HashSet<Ino>,
+}
+
+impl Flight {
+    /// Begins a change, if it does not get in the way of another.
+    fn begin(&mut self, keys: &[Key], alone: bool) -> bool {
+        if self.alone || (alone && self.count > 0) || keys.iter().any(|key| self.keys.contains(key))
+        {
+            return false;
+        }
+        self.keys.extend(keys.iter().cloned());
+        self.count += 1;
+        self.alone = alone;
+        true
+    }
+
+    fn end(&mut self, keys: &[Key]) {
+        self.tick += 1;
+        self.count -= 1;
+        self.alone = false;
+        for key in keys {
+            self.keys.remove(key);
+            if self.readers > 0 {
+                self.answered.insert(key.clone(), self.tick);
+            }
+        }
+    }
+
+    /// Begins to read from the server; the moment from which on what is read holds.
+    fn begin_read(&mut self) -> u64 {
+        self.readers += 1;
+        self.tick
+    }
+
+    fn end_read(&mut self) {
+        self.readers -= 1;
+        if self.readers == 0 {
+            self.answered.clear();
+        }
+    }
+
+    /// Whether what was read since `tick` holds for this.
+    fn holds(&self, key: &Key, tick: u64) -> bool {
+        !self.keys.contains(key) && self.answered.get(key).is_none_or(|at| *at <= tick)
+    }
+}

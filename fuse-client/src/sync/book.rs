@@ -1,0 +1,303 @@
+//! Writing down what the server has done, and the requests that are about names only.
+
+use rustix::io::Errno;
+
+use super::push::Job;
+use crate::cache::Blocks;
+use crate::drive::{Condition, Drive, Error, Stored};
+use crate::errno::Fault;
+use crate::fs::Ino;
+use crate::fs::shared::{Shared, lock};
+use crate::state::{ATTRIBUTES, Content, Db, Name, Node};
+
+/// What the server has of a node now.
+pub(super) struct Sent {
+    /// The name it is new under.
+    pub(super) at: Option<Name>,
+    pub(super) replaces: Option<Ino>,
+    pub(super) stored: Stored,
+}
+
+impl<D: Drive> Shared<D> {
+    /// Content has arrived.
+    pub(super) fn book_sent(&self, job: &Job, sent: &Sent) -> Result<(), Fault> {
+        let ino = job.node.ino;
+        let db = lock(&self.db);
+        db.change(|db| {
+            let mut node = self.still(db, &job.node)?;
+            let replaced = sent.replaces.map(|old| db.node(old)).transpose()?.flatten();
+            node.etag = sent.stored.etag.as_ref().map(|etag| etag.0.clone());
+            let id = sent.stored.id.as_ref().map(|id| id.0.clone());
+            let inherited = || replaced.as_ref().and_then(|old| old.remote_id.clone());
+            node.remote_id = id.or_else(inherited).or(node.remote_id);
+            node.base_size = job.node.size;
+            node.sha256.clone_from(&job.sha256);
+            node.sent_sha256 = None;
+            node.pushed = job.node.version;
+            let same = node.version == job.node.version;
+            if same {
+                node.content = Content::Clean;
+                node.dirty = Blocks::none().0;
+            }
+            let carried = self.can.attributes_with_content || !self.can.properties;
+            if carried && node.attribute_version == job.node.attribute_version {
+                node.attributes_dirty &= !ATTRIBUTES;
+            }
+            if !self.keeps_attributes() {
+                node.attributes_dirty = 0;
+            }
+            if let Some(open) = self.opened(ino).filter(|_| node.is_file()) {
+                let mut inner = lock(&open.inner);
+                inner.base_size = node.base_size;
+                if same {
+                    inner.content = Content::Clean;
+                    inner.dirty = Blocks::none();
+                    if let Some(before) = &mut inner.passthrough {
+                        // The kernel may go on writing: what is open for that stays so.
+                        let _ = before;
+                        if inner.writers > 0 {
+                            inner.content = Content::Open;
+                            node.content = Content::Open;
+                        }
+                    }
+                }
+            }
+            db.save(&node)?;
+            if let Some((parent, name)) = &sent.at {
+                db.put_synced(*parent, name, ino)?;
+                db.mark_name(*parent, name, 0)?;
+            }
+            if let Some(mut old) = replaced {
+                old.remote_id = None;
+                db.save(&old)?;
+                self.collect(db, old.ino)?;
+            }
+            db.mark_node(ino, if same { 0 } else { self.late() })?;
+            Ok(())
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    /// The row of a node; made again when it was removed while its content was on its way, so that
+    /// what arrived can be removed as well.
+    fn still(&self, db: &Db, was: &Node) -> Result<Node, Fault> {
+        match self.node(db, was.ino) {
+            Err(Fault::Rule(Errno::NOENT)) => {
+                let mut node = was.clone();
+                node.present = Blocks::none().0;
+                node.cached = 0;
+                db.insert(&node)?;
+                Ok(node)
+            }
+            other => other,
+        }
+    }
+
+    /// Attributes have arrived.
+    pub(super) fn book_attributes(&self, was: &Node, which: i64) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            let Ok(mut node) = self.node(db, was.ino) else {
+                return Ok(());
+            };
+            if node.attribute_version == was.attribute_version {
+                node.attributes_dirty &= !which;
+            }
+            db.save(&node)?;
+            Ok(db.mark_node(was.ino, 0)?)
+        })
+    }
+
+    /// Something is under another name.
+    pub(super) fn book_move(
+        &self,
+        from: &Name,
+        to: &Name,
+        ino: Ino,
+        replaces: Option<Ino>,
+        etag: Option<String>,
+    ) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            db.remove_synced(from.0, &from.1)?;
+            db.put_synced(to.0, &to.1, ino)?;
+            if let Some(etag) = etag
+                && let Ok(mut node) = self.node(db, ino)
+            {
+                node.etag = Some(etag);
+                db.save(&node)?;
+            }
+            db.mark_name(from.0, &from.1, 0)?;
+            db.mark_name(to.0, &to.1, 0)?;
+            for (parent, name) in db.entries_of(ino)? {
+                db.mark_name(parent, &name, 0)?;
+            }
+            if let Some(mut old) = replaces.map(|old| db.node(old)).transpose()?.flatten() {
+                old.remote_id = None;
+                db.save(&old)?;
+                self.collect(db, old.ino)?;
+            }
+            Ok(())
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    /// A name is gone from the server.
+    pub(super) fn book_removed(&self, at: &Name, ino: Ino) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            if db.synced(at.0, &at.1)? == Some(ino) {
+                db.remove_synced(at.0, &at.1)?;
+            }
+            db.mark_name(at.0, &at.1, 0)?;
+            self.collect(db, ino)
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    /// A folder is on the server; `mine`: made by us, and so with nothing in it.
+    pub(super) fn book_folder(
+        &self,
+        at: &Name,
+        was: &Node,
+        stored: &Stored,
+        mine: bool,
+    ) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            let mut node = if let Some(node) = db.node(was.ino)? {
+                node
+            } else {
+                db.insert(was)?;
+                was.clone()
+            };
+            node.etag = stored.etag.as_ref().map(|etag| etag.0.clone());
+            node.remote_id = stored.id.as_ref().map(|id| id.0.clone());
+            if mine {
+                let carried = self.can.attributes_with_content || !self.can.properties;
+                if carried && node.attribute_version == was.attribute_version {
+                    node.attributes_dirty &= !ATTRIBUTES;
+                }
+            } else {
+                node.complete = false;
+                lock(&self.flight).relist.insert(was.ino);
+            }
+            if !self.keeps_attributes() {
+                node.attributes_dirty = 0;
+            }
+            db.save(&node)?;
+            db.put_synced(at.0, &at.1, was.ino)?;
+            db.mark_name(at.0, &at.1, 0)?;
+            db.mark_node(was.ino, 0)?;
+            Ok(())
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    pub(super) async fn make_remote_folder(&self, at: &Name, ino: Ino) -> Result<(), Fault> {
+        let path = self.path_of(at)?;
+        let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
+        let attributes = node.attributes();
+        match self.ask(self.drive.make_folder(&path, &attributes)).await {
+            Ok(stored) => self.book_folder(at, &node, &stored, true),
+            Err(Error::Conflict { .. }) => self.resolve_folder(at, &node).await,
+            Err(Error::NoParent { .. } | Error::NotFound { .. }) => self.check_folder(at.0).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn move_remote(
+        &self,
+        from: &Name,
+        to: &Name,
+        ino: Ino,
+        replaces: Option<Ino>,
+    ) -> Result<(), Fault> {
+        let (source, target) = (self.path_of(from)?, self.path_of(to)?);
+        let condition = match replaces.map(|old| lock(&self.db).node(old)).transpose()? {
+            None => Condition::Absent,
+            Some(old) => match old.as_ref().and_then(Node::etag) {
+                Some(etag) => Condition::Unchanged(etag),
+                None => Condition::Any,
+            },
+        };
+        match self
+            .ask(self.drive.rename(&source, &target, None, &condition))
+            .await
+        {
+            Ok(()) => {
+                // Some servers make tags of what a MOVE changes.
+                let mut etag = None;
+                if !self.can.ids
+                    && self.can.strong_etags
+                    && let Ok(listed) = self.ask(self.drive.stat(&target)).await
+                {
+                    etag = listed.etag.map(|etag| etag.0);
+                }
+                self.book_move(from, to, ino, replaces, etag)
+            }
+            Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
+                self.resolve_move(from, to, ino, replaces).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) async fn bind(&self, existing: &Name, at: &Name, ino: Ino) -> Result<(), Fault> {
+        let (source, target) = (self.path_of(existing)?, self.path_of(at)?);
+        match self.ask(self.drive.bind(&source, &target)).await {
+            Ok(()) => self.book_bound(at, ino),
+            Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
+                self.resolve_bind(existing, at, ino).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Something has one more name on the server.
+    pub(super) fn book_bound(&self, at: &Name, ino: Ino) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            db.put_synced(at.0, &at.1, ino)?;
+            Ok(db.mark_name(at.0, &at.1, 0)?)
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    pub(super) async fn remove(&self, at: &Name, ino: Ino, folder: bool) -> Result<(), Fault> {
+        let path = self.path_of(at)?;
+        let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
+        let removed = if folder {
+            self.ask(self.drive.remove_folder(&path)).await
+        } else {
+            // Whoever has it open goes on reading after its bytes are gone from the server.
+            if let Some(open) = self.opened(ino) {
+                let used = lock(&open.inner).handles > 0;
+                if used && node.is_file() {
+                    match self.hydrate_all(&open).await {
+                        Ok(()) | Err(Fault::Rule(Errno::STALE)) => {}
+                        Err(Fault::Drive(Error::NotFound { .. })) => {
+                            return self.book_removed(at, ino);
+                        }
+                        Err(fault) => return Err(fault),
+                    }
+                }
+            }
+            let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
+            let etag = node.etag();
+            self.ask(self.drive.remove_file(&path, etag.as_ref())).await
+        };
+        match removed {
+            Ok(()) | Err(Error::NotFound { .. }) => self.book_removed(at, ino),
+            Err(Error::Conflict { .. } | Error::NotEmpty { .. }) => {
+                self.resolve_remove(at, ino).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}

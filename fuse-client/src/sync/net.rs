@@ -1,0 +1,73 @@
+//! Noticing that the server is out of reach, and that it is back.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::clock::now_ns;
+use crate::drive::{Drive, DrivePath, Error};
+use crate::fs::shared::{Shared, lock};
+
+/// How often the space that is left is asked for.
+const SPACE: Duration = Duration::from_mins(1);
+
+impl<D: Drive> Shared<D> {
+    /// Watches for as long as the mount lasts.
+    pub(crate) async fn run_net(self: Arc<Self>) {
+        let mut pause = Duration::from_secs(1);
+        self.ask_space().await;
+        loop {
+            if self.online.load(Ordering::Relaxed) {
+                pause = Duration::from_secs(1);
+                tokio::select! {
+                    () = self.offline.notified() => {}
+                    () = tokio::time::sleep(SPACE) => {}
+                }
+                self.ask_space().await;
+                continue;
+            }
+            // Many mounts lose one server at one moment; they need not come back at one.
+            let spread = RandomState::new().hash_one(now_ns()) % 500;
+            tokio::time::sleep(pause + Duration::from_millis(spread)).await;
+            pause = (pause * 2).min(Duration::from_secs(30));
+            if !matches!(
+                self.drive.stat(&DrivePath::ROOT).await,
+                Err(Error::Unreachable { .. })
+            ) {
+                self.come_back();
+            }
+        }
+    }
+
+    fn come_back(&self) {
+        tracing::info!("the server can be reached again");
+        self.failures.store(0, Ordering::Relaxed);
+        self.online.store(true, Ordering::Relaxed);
+        self.asked.store(true, Ordering::SeqCst);
+        self.push.notify_one();
+        self.pull.notify_one();
+        self.progress.send_modify(|count| *count += 1);
+    }
+
+    async fn ask_space(&self) {
+        let Ok(told) = self.ask(self.drive.space()).await else {
+            return;
+        };
+        let db = lock(&self.db);
+        let unsent = db.totals().map_or(0, |(_, unsent, _)| unsent);
+        let before = {
+            let mut space = lock(&self.space);
+            let before = space.left;
+            space.left = told.available_bytes.map(|left| left.saturating_sub(unsent));
+            space.total = told.used_bytes.unwrap_or(0) + told.available_bytes.unwrap_or(0);
+            before
+        };
+        if told.available_bytes.unwrap_or(0) > before.unwrap_or(u64::MAX) {
+            let freed = db.change(|db| Ok(db.all_due(Some("quota"))?));
+            if freed.is_ok() {
+                self.push.notify_one();
+            }
+        }
+    }
+}

@@ -1,0 +1,707 @@
+//! What others did comes here.
+//!
+//! Only what is the same here and there is changed. Where something is waiting to be sent, nothing is
+//! taken over: the request will meet the other's change, and both are kept.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+
+use super::Key;
+use crate::cache::{BLOCK, Blocks};
+use crate::clock::{now_ms, now_ns};
+use crate::drive::{Changes, Drive, DrivePath, Error, Listed, Notice, SyncToken};
+use crate::errno::Fault;
+use crate::fs::shared::{Shared, lock};
+use crate::fs::{Ino, Invalidation, ROOT};
+use crate::state::{ATTRIBUTES, Content, Db, Node, XATTRS, encode_xattrs};
+
+const S_IFMT: u32 = 0o170_000;
+const S_IFDIR: u32 = 0o040_000;
+const S_IFREG: u32 = 0o100_000;
+const SECOND: i64 = 1_000_000_000;
+
+pub(super) fn id(listed: &Listed) -> Option<String> {
+    listed.id.as_ref().map(|id| id.0.clone())
+}
+
+/// SHA-256 of a local file.
+pub(super) fn digest(file: &File) -> Result<[u8; 32], Fault> {
+    let mut sha256 = Sha256::new();
+    let mut bytes = vec![0; usize::try_from(BLOCK).unwrap_or(0)];
+    let mut at = 0;
+    loop {
+        let read = file.read_at(&mut bytes, at)?;
+        if read == 0 {
+            return Ok(sha256.finalize().into());
+        }
+        sha256.update(&bytes[..read]);
+        at += read as u64;
+    }
+}
+
+/// Whether what the server has under a name is what it had there.
+pub(super) fn is_same(node: &Node, listed: &Listed) -> bool {
+    let same_id = match (&node.remote_id, &listed.id) {
+        (Some(known), Some(told)) => *known == told.0,
+        _ => true,
+    };
+    node.is_folder() == listed.is_folder && same_id
+}
+
+/// The time the content changed: ours, while nobody else has written since.
+fn mtime(listed: &Listed) -> i64 {
+    listed
+        .attributes
+        .mtime_ns
+        .filter(|ns| ns.div_euclid(SECOND) == listed.modified_ns.div_euclid(SECOND))
+        .unwrap_or(listed.modified_ns)
+}
+
+fn mode(listed: &Listed, before: u32) -> u32 {
+    let told = listed.attributes.mode;
+    if listed.is_folder {
+        return S_IFDIR | (told.unwrap_or(before) & 0o7777);
+    }
+    match told {
+        Some(mode) if !matches!(mode & S_IFMT, 0 | S_IFDIR) => mode,
+        Some(mode) => S_IFREG | (mode & 0o7777),
+        None => before,
+    }
+}
+
+impl<D: Drive> Shared<D> {
+    /// A node for what is new on the server.
+    pub(super) fn node_for(&self, listed: &Listed) -> Node {
+        let kind = if listed.is_folder {
+            S_IFDIR | 0o755
+        } else {
+            S_IFREG | 0o644
+        };
+        let mut node = Node::new(kind, self.options.uid, self.options.gid, now_ns());
+        node.attributes_dirty = 0;
+        node.complete = false;
+        node.remote_id = id(listed);
+        node.etag = listed.etag.as_ref().map(|etag| etag.0.clone());
+        node.sha256 = listed.sha256.map(Vec::from);
+        node.size = if listed.is_folder {
+            0
+        } else {
+            listed.size_bytes
+        };
+        node.base_size = node.size;
+        node.mtime = mtime(listed);
+        node.ctime = node.mtime;
+        node.atime = listed.attributes.atime_ns.unwrap_or(node.mtime);
+        if node.size > 0 {
+            node.present = Blocks::none().0;
+        }
+        take_attributes(&mut node, listed);
+        node.xattrs = encode_xattrs(&listed.xattrs);
+        if !listed.is_folder {
+            node.nlink = 1;
+        }
+        node
+    }
+
+    /// A node that is on the server still, perhaps different.
+    pub(super) fn update(&self, db: &Db, mut node: Node, listed: &Listed) -> Result<(), Fault> {
+        let before = node.clone();
+        let etag = listed.etag.as_ref().map(|etag| etag.0.clone());
+        let size = listed.size_bytes;
+        let changed = !node.is_folder()
+            && match (&etag, &node.etag) {
+                (Some(told), Some(known)) => told != known,
+                _ => size != node.base_size || node.mtime / SECOND != mtime(listed) / SECOND,
+            };
+        node.remote_id = id(listed).or(node.remote_id);
+        if node.is_folder() {
+            node.etag = etag;
+        } else if changed && node.content == Content::Clean {
+            if !self.take_content(&mut node, listed) {
+                return Ok(());
+            }
+            node.etag = etag;
+        } else if !changed && node.sha256.is_none() && node.content == Content::Clean {
+            node.sha256 = listed.sha256.map(Vec::from);
+        }
+        if node.attributes_dirty & ATTRIBUTES == 0 {
+            take_attributes(&mut node, listed);
+            let told = mtime(listed);
+            if node.content == Content::Clean
+                && (changed || listed.attributes.mtime_ns == Some(told))
+            {
+                node.mtime = told;
+            }
+        }
+        if node.attributes_dirty & XATTRS == 0 {
+            node.xattrs = encode_xattrs(&listed.xattrs);
+        }
+        if !node.is_folder() {
+            node.listed_at = now_ms();
+        }
+        let told = Node {
+            listed_at: before.listed_at,
+            ..node.clone()
+        };
+        if told != before {
+            if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
+                lock(&open.inner).mtime = node.mtime;
+            }
+            node.ctime = now_ns();
+            if changed {
+                self.invalidate_content(node.ino);
+            } else {
+                self.invalidate_attributes(node.ino);
+            }
+        } else if node.is_folder() || self.live.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        Ok(db.save(&node)?)
+    }
+
+    /// The content here is that of an older version: none of it is any good. `false`: the kernel reads
+    /// it by itself, so it has to stay until that is closed.
+    fn take_content(&self, node: &mut Node, listed: &Listed) -> bool {
+        let size = listed.size_bytes;
+        let empty = if size == 0 {
+            Blocks::ALL
+        } else {
+            Blocks::none()
+        };
+        if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
+            let mut inner = lock(&open.inner);
+            if inner.passthrough.is_some() || inner.writers > 0 {
+                lock(&self.flight).relist.insert(node.ino);
+                return false;
+            }
+            inner.present = empty.clone();
+            inner.dirty = Blocks::none();
+            inner.size = size;
+            inner.base_size = size;
+            inner.mtime = mtime(listed);
+            if let Err(error) = inner.file.set_len(size) {
+                tracing::warn!(%error, "a content file cannot be cut");
+            }
+        } else {
+            crate::cache::remove_file(&self.options.cache, node.ino, node.generation);
+            node.generation += 1;
+        }
+        node.present = empty.0;
+        node.dirty = Blocks::none().0;
+        node.cached = 0;
+        node.size = size;
+        node.base_size = size;
+        node.sha256 = listed.sha256.map(Vec::from);
+        true
+    }
+
+    /// Takes over what the server has under a name. `false`: not now, it is being changed by us.
+    fn merge(&self, db: &Db, parent: Ino, listed: &Listed, tick: u64) -> Result<bool, Fault> {
+        let name = &listed.name;
+        let there = db.synced(parent, name)?;
+        let here = db.entry(parent, name)?;
+        {
+            let flight = lock(&self.flight);
+            let at = Key::Name((parent, name.clone()));
+            let nodes = [there, here].into_iter().flatten();
+            if !flight.holds(&at, tick)
+                || nodes
+                    .into_iter()
+                    .any(|ino| !flight.holds(&Key::Node(ino), tick))
+            {
+                return Ok(false);
+            }
+        }
+        if let Some(known) = there {
+            let node = self.node(db, known)?;
+            if is_same(&node, listed) {
+                self.update(db, node, listed)?;
+                return Ok(true);
+            }
+            if here != there || node.content != Content::Clean {
+                return Ok(true);
+            }
+            self.gone(db, parent, name, None)?;
+        }
+        if db.entry(parent, name)?.is_some() {
+            return Ok(true);
+        }
+        if let Some(known) = id(listed)
+            .map(|id| db.node_by_remote_id(&id))
+            .transpose()?
+            .flatten()
+            && known.is_folder() == listed.is_folder
+            && !db.synced_of(known.ino)?.is_empty()
+        {
+            return self.other_name(db, parent, known.ino, listed, tick);
+        }
+        let node = self.node_for(listed);
+        let ino = db.insert(&node)?;
+        db.put_synced(parent, name, ino)?;
+        self.show(db, parent, name, ino)?;
+        Ok(true)
+    }
+
+    /// A name that comes here because it is on the server.
+    fn show(&self, db: &Db, parent: Ino, name: &str, ino: Ino) -> Result<(), Fault> {
+        db.add_entry(parent, name, ino)?;
+        let folder = db.node(ino)?.is_some_and(|node| node.is_folder());
+        if folder {
+            self.count_folders(db, parent, 1)?;
+        }
+        db.mark_name(parent, name, 0)?;
+        self.invalidate_entry(parent, name);
+        self.invalidate_attributes(parent);
+        Ok(())
+    }
+
+    /// A node that is known has a name it did not have: it has moved, or has one more.
+    fn other_name(
+        &self,
+        db: &Db,
+        parent: Ino,
+        ino: Ino,
+        listed: &Listed,
+        tick: u64,
+    ) -> Result<bool, Fault> {
+        if !lock(&self.flight).holds(&Key::Node(ino), tick) {
+            return Ok(false);
+        }
+        let more = self.can.bind && listed.links.is_some_and(|links| links > 1);
+        let mut wanted = !db.entries_of(ino)?.is_empty();
+        if !listed.is_folder && more {
+            let mut node = self.node(db, ino)?;
+            node.nlink += 1;
+            db.save(&node)?;
+        } else {
+            for (old_parent, old_name) in db.synced_of(ino)? {
+                db.remove_synced(old_parent, &old_name)?;
+                if db.entry(old_parent, &old_name)? == Some(ino) {
+                    db.remove_entry(old_parent, &old_name)?;
+                    if listed.is_folder {
+                        self.count_folders(db, old_parent, -1)?;
+                    }
+                    self.invalidate(Invalidation::Gone {
+                        parent: old_parent,
+                        child: ino,
+                        name: old_name.clone().into(),
+                    });
+                } else if !db.entries_of(ino)?.is_empty() {
+                    // Renamed here as well: this machine's name goes to the server.
+                    wanted = false;
+                }
+                db.mark_name(old_parent, &old_name, 0)?;
+            }
+        }
+        db.put_synced(parent, &listed.name, ino)?;
+        if wanted {
+            self.show(db, parent, &listed.name, ino)?;
+        }
+        db.mark_name(parent, &listed.name, 0)?;
+        for (other_parent, name) in db.entries_of(ino)? {
+            db.mark_name(other_parent, &name, 0)?;
+        }
+        let node = self.node(db, ino)?;
+        self.update(db, node, listed)?;
+        Ok(true)
+    }
+
+    /// A name is gone from the server. What was changed here stays, and goes there again. `false`: not
+    /// now, it is being changed by us.
+    pub(super) fn gone(
+        &self,
+        db: &Db,
+        parent: Ino,
+        name: &str,
+        tick: Option<u64>,
+    ) -> Result<bool, Fault> {
+        let Some(ino) = db.synced(parent, name)? else {
+            return Ok(true);
+        };
+        if let Some(tick) = tick {
+            let flight = lock(&self.flight);
+            if !flight.holds(&Key::Name((parent, name.to_owned())), tick)
+                || !flight.holds(&Key::Node(ino), tick)
+            {
+                return Ok(false);
+            }
+        }
+        let node = self.node(db, ino)?;
+        let mut all = true;
+        if node.is_folder() {
+            for (child, _) in db.synced_members(ino)? {
+                all &= self.gone(db, ino, &child, tick)?;
+            }
+            if !all {
+                return Ok(false);
+            }
+        }
+        db.remove_synced(parent, name)?;
+        let last = db.synced_of(ino)?.is_empty();
+        let changed = node.content != Content::Clean;
+        let stays = if node.is_folder() {
+            db.has_entries(ino)?
+        } else {
+            last && changed
+        };
+        if db.entry(parent, name)? == Some(ino) && !stays {
+            self.hide(db, parent, name, ino)?;
+        }
+        if last && !db.entries_of(ino)?.is_empty() {
+            self.keep_or_drop(db, &node)?;
+        }
+        db.mark_name(parent, name, 0)?;
+        self.collect(db, ino)?;
+        Ok(true)
+    }
+
+    /// Something that is not on the server any more still has names here.
+    fn keep_or_drop(&self, db: &Db, node: &Node) -> Result<(), Fault> {
+        let whole = node.is_folder() || node.content != Content::Clean || node.present.is_none();
+        if whole {
+            if node.is_folder() {
+                let mut node = self.node(db, node.ino)?;
+                node.complete = true;
+                db.save(&node)?;
+            }
+            return self.disown(db, node.ino);
+        }
+        for (parent, name) in db.entries_of(node.ino)? {
+            self.hide(db, parent, &name, node.ino)?;
+            db.mark_name(parent, &name, 0)?;
+        }
+        Ok(())
+    }
+
+    /// A name goes here because it has gone on the server.
+    fn hide(&self, db: &Db, parent: Ino, name: &str, ino: Ino) -> Result<(), Fault> {
+        db.remove_entry(parent, name)?;
+        let mut node = self.node(db, ino)?;
+        if node.is_folder() {
+            self.count_folders(db, parent, -1)?;
+        } else {
+            node.nlink = node.nlink.saturating_sub(1);
+            db.save(&node)?;
+        }
+        self.invalidate(Invalidation::Gone {
+            parent,
+            child: ino,
+            name: name.into(),
+        });
+        self.invalidate_attributes(parent);
+        Ok(())
+    }
+
+    /// Asks what is in a folder.
+    pub(crate) async fn list_folder(&self, ino: Ino) -> Result<(), Fault> {
+        let path = lock(&self.db).remote_path(ino)?.ok_or(Errno::NOENT)?;
+        let tick = lock(&self.flight).begin_read();
+        let answer = self.ask(self.drive.list(&path)).await;
+        let applied = match answer {
+            Ok(listing) => {
+                let db = lock(&self.db);
+                db.change(|db| {
+                    if db.remote_path(ino)?.as_ref() != Some(&path) {
+                        return Err(Errno::AGAIN.into());
+                    }
+                    let node = self.node(db, ino)?;
+                    if is_same(&node, &listing.itself) || ino == ROOT {
+                        self.update(db, node, &listing.itself)?;
+                    }
+                    let mut all = true;
+                    for (name, _) in db.synced_members(ino)? {
+                        if !listing.members.iter().any(|listed| listed.name == name) {
+                            all &= self.gone(db, ino, &name, Some(tick))?;
+                        }
+                    }
+                    for listed in &listing.members {
+                        if crate::drive::is_name(&listed.name) {
+                            all &= self.merge(db, ino, listed, tick)?;
+                        }
+                    }
+                    let mut node = self.node(db, ino)?;
+                    node.complete = true;
+                    node.listed_at = now_ms();
+                    db.save(&node)?;
+                    if !all {
+                        lock(&self.flight).relist.insert(ino);
+                    }
+                    Ok(())
+                })
+            }
+            Err(Error::NotFound { .. }) if ino != ROOT => {
+                self.check_folder(ino).await.ok();
+                Err(Errno::NOENT.into())
+            }
+            Err(error) => Err(error.into()),
+        };
+        lock(&self.flight).end_read();
+        applied
+    }
+
+    /// Asks what a node is like now.
+    pub(crate) async fn refresh(&self, ino: Ino) -> Result<(), Fault> {
+        let (path, at) = {
+            let db = lock(&self.db);
+            let path = db.remote_path(ino)?.ok_or(Errno::STALE)?;
+            (path, db.synced_of(ino)?.into_iter().next())
+        };
+        let tick = lock(&self.flight).begin_read();
+        let answer = self.ask(self.drive.stat(&path)).await;
+        let applied = {
+            let db = lock(&self.db);
+            match (answer, at) {
+                (Ok(listed), Some((parent, name))) => db.change(|db| {
+                    let listed = Listed { name, ..listed };
+                    self.merge(db, parent, &listed, tick).map(drop)
+                }),
+                (Err(Error::NotFound { .. }), Some((parent, name))) => db
+                    .change(|db| self.gone(db, parent, &name, Some(tick)).map(drop))
+                    .and(Err(Errno::STALE.into())),
+                (Ok(_), None) => Ok(()),
+                (Err(error), _) => Err(error.into()),
+            }
+        };
+        lock(&self.flight).end_read();
+        applied
+    }
+
+    /// Before an open: is what is known of the file fresh enough?
+    pub(crate) async fn revalidate(&self, ino: Ino) -> Result<(), Fault> {
+        if self.live.load(Ordering::Relaxed) || !self.online.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        {
+            let db = lock(&self.db);
+            let Some(node) = db.node(ino)? else {
+                return Err(Errno::NOENT.into());
+            };
+            let ttl = i64::try_from(self.options.attribute_ttl.as_millis()).unwrap_or(i64::MAX);
+            if node.etag.is_none()
+                || node.content != Content::Clean
+                || now_ms().saturating_sub(node.listed_at) < ttl
+                || db.synced_of(ino)?.is_empty()
+            {
+                return Ok(());
+            }
+        }
+        match self.refresh(ino).await {
+            // What is here is as good as it gets.
+            Err(Fault::Drive(Error::Unreachable { .. } | Error::Busy { .. })) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Asks for all that has changed, until there is no more.
+    pub(crate) async fn pull_changes(&self) -> Result<(), Fault> {
+        loop {
+            let token = lock(&self.db).meta("token")?.map(SyncToken);
+            let first = lock(&self.db).meta("listed")?.is_none();
+            let tick = lock(&self.flight).begin_read();
+            let answer = self.ask(self.drive.changes(token.as_ref())).await;
+            let applied = match answer {
+                Ok(changes) => self.apply(&changes, first, tick).map(|()| changes.more),
+                Err(Error::TokenExpired) => {
+                    let db = lock(&self.db);
+                    db.change(|db| {
+                        db.set_meta("token", None)?;
+                        db.set_meta("listed", Some("again"))?;
+                        Ok(db.set_all_complete(false, 0)?)
+                    })
+                    .map(|()| true)
+                }
+                Err(error) => Err(error.into()),
+            };
+            lock(&self.flight).end_read();
+            if !applied? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply(&self, changes: &Changes, first: bool, tick: u64) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            let mut changed: Vec<_> = changes.changed.iter().collect();
+            changed.sort_by_key(|(path, _)| path.names().len());
+            for (path, listed) in changed {
+                let Some((folder, name)) = path.split() else {
+                    let node = self.node(db, ROOT)?;
+                    self.update(db, node, listed)?;
+                    continue;
+                };
+                let listed = Listed {
+                    name: name.to_owned(),
+                    ..listed.clone()
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(parent) => {
+                        if !self.merge(db, parent, &listed, tick)? {
+                            self.look_again(db, parent)?;
+                        }
+                    }
+                    Found::Unsure(known) => self.look_again(db, known)?,
+                    Found::Unknown => {}
+                }
+            }
+            for path in &changes.removed {
+                let Some((folder, name)) = path.split() else {
+                    continue;
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(parent) => {
+                        if !self.gone(db, parent, name, Some(tick))? {
+                            self.look_again(db, parent)?;
+                        }
+                    }
+                    Found::Unsure(known) => self.look_again(db, known)?,
+                    Found::Unknown => {}
+                }
+            }
+            db.set_meta("token", Some(&changes.token.0))?;
+            if first && !changes.more {
+                db.set_meta("listed", Some("all"))?;
+                db.set_all_complete(true, now_ms())?;
+                for ino in &lock(&self.flight).relist {
+                    if let Some(mut node) = db.node(*ino)? {
+                        node.complete = false;
+                        db.save(&node)?;
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    fn look_again(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        lock(&self.flight).relist.insert(folder);
+        if let Some(mut node) = db.node(folder)?
+            && node.complete
+        {
+            node.complete = false;
+            db.save(&node)?;
+        }
+        Ok(())
+    }
+
+    /// The folder that a path told by the server leads to.
+    fn find(&self, db: &Db, path: &DrivePath, tick: u64) -> Result<Found, Fault> {
+        let mut at = ROOT;
+        for name in path.names() {
+            let key = Key::Name((at, name.clone()));
+            if !lock(&self.flight).holds(&key, tick) {
+                return Ok(Found::Unsure(at));
+            }
+            match db.synced(at, name)? {
+                Some(ino) => at = ino,
+                None => return Ok(Found::Unknown),
+            }
+        }
+        Ok(Found::Folder(at))
+    }
+
+    /// Listens and asks for as long as the mount lasts.
+    pub(crate) async fn run_pull(self: Arc<Self>) {
+        let mut notices = self.drive.watch();
+        let mut listening = self.can.notices;
+        let mut wanted = self.can.changes;
+        loop {
+            if wanted || !lock(&self.flight).relist.is_empty() {
+                self.pulling.store(true, Ordering::SeqCst);
+                let again = self.catch_up(wanted).await;
+                self.pulling.store(false, Ordering::SeqCst);
+                self.progress.send_modify(|count| *count += 1);
+                match again {
+                    Ok(()) => wanted = false,
+                    Err(fault) => {
+                        self.live.store(false, Ordering::SeqCst);
+                        *lock(&self.last_error) = Some(fault.to_string());
+                        tokio::select! {
+                            () = tokio::time::sleep(Duration::from_secs(1)) => {}
+                            () = self.pull.notified() => {}
+                        }
+                        if !self.online.load(Ordering::Relaxed) {
+                            self.pull.notified().await;
+                        }
+                        continue;
+                    }
+                }
+            }
+            tokio::select! {
+                notice = notices.next(), if listening => match notice {
+                    Some(Notice::Connected) => {
+                        self.told_live.store(true, Ordering::SeqCst);
+                        wanted = true;
+                    }
+                    Some(Notice::Changed) => wanted = true,
+                    Some(Notice::Space) => self.offline.notify_one(),
+                    Some(Notice::Lost) => {
+                        self.told_live.store(false, Ordering::SeqCst);
+                        self.live.store(false, Ordering::SeqCst);
+                        self.offline.notify_one();
+                    }
+                    None => listening = false,
+                },
+                () = self.pull.notified() => {
+                    wanted |= self.asked.swap(false, Ordering::SeqCst) && self.can.changes;
+                }
+            }
+        }
+    }
+
+    async fn catch_up(&self, changes: bool) -> Result<(), Fault> {
+        if changes && self.can.changes {
+            Box::pin(self.pull_changes()).await?;
+            if self.told_live.load(Ordering::SeqCst) {
+                self.live.store(true, Ordering::SeqCst);
+            }
+        }
+        let again: Vec<Ino> = lock(&self.flight).relist.drain().collect();
+        for ino in again {
+            let there = lock(&self.db).node(ino)?;
+            let asked = match there {
+                Some(node) if node.is_folder() => Box::pin(self.list_folder(ino)).await,
+                Some(_) => self.refresh(ino).await,
+                None => Ok(()),
+            };
+            match asked {
+                Err(Fault::Drive(error @ Error::Unreachable { .. })) => {
+                    lock(&self.flight).relist.insert(ino);
+                    return Err(error.into());
+                }
+                Err(fault) => tracing::debug!(ino, %fault, "not listed again"),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a path told by the server leads to here.
+enum Found {
+    Folder(Ino),
+    /// Somewhere below this, which we are changing.
+    Unsure(Ino),
+    /// Nothing that was ever listed.
+    Unknown,
+}
+
+fn take_attributes(node: &mut Node, listed: &Listed) {
+    let told = &listed.attributes;
+    node.mode = mode(listed, node.mode);
+    node.uid = told.uid.unwrap_or(node.uid);
+    node.gid = told.gid.unwrap_or(node.gid);
+    node.rdev = told.rdev.unwrap_or(node.rdev);
+    if told.target.is_some() {
+        node.target.clone_from(&told.target);
+    }
+}

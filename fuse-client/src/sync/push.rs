@@ -1,0 +1,506 @@
+//! Sending what is different here, several requests at once.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::io::Errno;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinSet;
+
+use super::Key;
+use super::book::Sent;
+use super::plan::{Step, plan_name};
+use crate::cache::{BLOCK, Open, content_path};
+use crate::clock::now_ms;
+use crate::drive::{Condition, Drive, DrivePath, Error, Source, Stored};
+use crate::errno::Fault;
+use crate::fs::shared::{Shared, lock};
+use crate::fs::{Ino, Uploading};
+use crate::state::{ATTRIBUTES, Content, Db, Name, Node, Work, XATTRS, decode_xattrs};
+
+/// Uploads at once, and requests at once.
+const UPLOADS: usize = 8;
+const REQUESTS: usize = 24;
+/// What is waiting for somebody to act is tried again after this, in ms.
+const BLOCKED: i64 = 300_000;
+/// After so many failures it is shown as blocked.
+const TRIES: u32 = 6;
+/// Up to this the digest of what is sent is known beforehand.
+const DIGEST: u64 = 16 << 20;
+/// Up to this a file that is being written is copied before it is sent.
+const COPY: u64 = 256 << 20;
+
+/// What is to be sent of a node.
+pub(crate) struct Job {
+    pub(crate) node: Node,
+    pub(crate) file: Arc<File>,
+    pub(crate) open: Option<Arc<Open>>,
+    pub(crate) sha256: Option<Vec<u8>>,
+}
+
+impl<D: Drive> Shared<D> {
+    /// Sends for as long as the mount lasts.
+    pub(crate) async fn run_push(self: Arc<Self>) {
+        let mut running = JoinSet::new();
+        loop {
+            let wait = match self.start_due(&mut running) {
+                Ok(wait) => wait,
+                Err(fault) => {
+                    tracing::error!(%fault, "what is to be sent cannot be read");
+                    Duration::from_secs(5)
+                }
+            };
+            tokio::select! {
+                () = self.push.notified() => {}
+                Some(_) = running.join_next() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Starts what can be started; how long there is nothing else to do.
+    fn start_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> Result<Duration, Fault> {
+        let rest = Duration::from_secs(30);
+        if !self.online.load(Ordering::Relaxed) {
+            return Ok(rest);
+        }
+        let db = lock(&self.db);
+        let now = now_ms();
+        for work in db.due_work(now, 256)? {
+            if running.len() >= REQUESTS {
+                break;
+            }
+            let step = self.plan(&db, &work)?;
+            let uploads = lock(&self.uploading).len();
+            let (keys, alone, upload) = Self::about(&db, &step)?;
+            if keys.is_empty() || (upload.is_some() && uploads >= UPLOADS) {
+                continue;
+            }
+            if !lock(&self.flight).begin(&keys, alone) {
+                continue;
+            }
+            if let Some((ino, size_bytes)) = upload {
+                let path = db
+                    .local_path(ino)?
+                    .map_or(String::new(), |path| path.to_string());
+                let uploading = Uploading {
+                    path,
+                    sent_bytes: 0,
+                    size_bytes,
+                };
+                lock(&self.uploading).insert(ino, uploading);
+            }
+            let shared = Arc::clone(self);
+            running.spawn(async move {
+                let done = Box::pin(shared.perform(&step)).await;
+                if let Err(fault) = done
+                    && let Err(fault) = shared.put_off(&work, &fault)
+                {
+                    tracing::error!(%fault, "what is to be sent cannot be written down");
+                }
+                if let Some((ino, _)) = upload {
+                    lock(&shared.uploading).remove(&ino);
+                }
+                lock(&shared.flight).end(&keys);
+                shared.progress.send_modify(|count| *count += 1);
+                if !lock(&shared.flight).relist.is_empty() {
+                    shared.pull.notify_one();
+                }
+            });
+        }
+        let next = db.next_due(now)?.map_or(rest, |due| {
+            Duration::from_millis((due - now).cast_unsigned().max(1))
+        });
+        Ok(next.min(rest))
+    }
+
+    /// The next request for a row of work; what needs none is crossed off.
+    fn plan(&self, db: &Db, work: &Work) -> Result<Step, Fault> {
+        let step = match work.node() {
+            Some(ino) => {
+                let there = ino == crate::fs::ROOT
+                    || !(db.synced_of(ino)?.is_empty() || db.entries_of(ino)?.is_empty());
+                if there {
+                    Step::Update { ino }
+                } else {
+                    Step::Nothing
+                }
+            }
+            None => plan_name(db, work.parent, &work.name)?,
+        };
+        if step == Step::Nothing {
+            match work.node() {
+                Some(ino) => db.change(|db| Ok(db.mark_node(ino, work_later())?))?,
+                None if db.entry(work.parent, &work.name)?
+                    == db.synced(work.parent, &work.name)? =>
+                {
+                    db.change(|db| Ok(db.mark_name(work.parent, &work.name, 0)?))?;
+                }
+                None => {}
+            }
+            self.progress.send_modify(|count| *count += 1);
+        }
+        Ok(step)
+    }
+
+    /// What a step is about, whether it must be alone, and what content it sends.
+    #[expect(
+        clippy::type_complexity,
+        reason = "three answers to one look at a step"
+    )]
+    fn about(db: &Db, step: &Step) -> Result<(Vec<Key>, bool, Option<(Ino, u64)>), Fault> {
+        let size =
+            |ino: Ino| -> Result<u64, Fault> { Ok(db.node(ino)?.map_or(0, |node| node.size)) };
+        let name = |name: &Name| Key::Name(name.clone());
+        Ok(match step {
+            Step::Nothing => (Vec::new(), false, None),
+            Step::MakeFolder { at, ino } => (vec![name(at), Key::Node(*ino)], false, None),
+            Step::Put { at, ino, replaces } => {
+                let mut keys = vec![name(at), Key::Node(*ino)];
+                keys.extend(replaces.map(Key::Node));
+                (keys, false, Some((*ino, size(*ino)?)))
+            }
+            Step::Move {
+                from,
+                to,
+                ino,
+                replaces,
+            } => {
+                let mut keys = vec![name(from), name(to), Key::Node(*ino)];
+                keys.extend(replaces.map(Key::Node));
+                let folder = db.node(*ino)?.is_some_and(|node| node.is_folder());
+                (keys, folder, None)
+            }
+            Step::Bind { existing, at, ino } => {
+                (vec![name(existing), name(at), Key::Node(*ino)], false, None)
+            }
+            Step::Remove { at, ino, folder } => (vec![name(at), Key::Node(*ino)], *folder, None),
+            Step::Update { ino } => {
+                let content = db.node(*ino)?.filter(|node| node.content != Content::Clean);
+                let upload = content.map(|node| (*ino, node.size));
+                (vec![Key::Node(*ino)], false, upload)
+            }
+        })
+    }
+
+    async fn perform(&self, step: &Step) -> Result<(), Fault> {
+        match step {
+            Step::Nothing => Ok(()),
+            Step::MakeFolder { at, ino } => self.make_remote_folder(at, *ino).await,
+            Step::Put { at, ino, replaces } => self.put(at, *ino, *replaces).await,
+            Step::Move {
+                from,
+                to,
+                ino,
+                replaces,
+            } => self.move_remote(from, to, *ino, *replaces).await,
+            Step::Bind { existing, at, ino } => self.bind(existing, at, *ino).await,
+            Step::Remove { at, ino, folder } => self.remove(at, *ino, *folder).await,
+            Step::Update { ino } => self.update_remote(*ino).await,
+        }
+    }
+
+    pub(super) fn path_of(&self, at: &Name) -> Result<DrivePath, Fault> {
+        let db = lock(&self.db);
+        Ok(db.remote_name(at.0, &at.1)?.ok_or(Errno::STALE)?)
+    }
+
+    /// Takes a look at a node that is to be sent.
+    fn prepare(&self, ino: Ino) -> Result<Job, Fault> {
+        let db = lock(&self.db);
+        let raw = db.node(ino)?.ok_or(Errno::STALE)?;
+        if !raw.is_file() {
+            return Ok(Job {
+                node: raw,
+                file: Arc::new(File::open("/dev/null")?),
+                open: None,
+                sha256: None,
+            });
+        }
+        let open = self.use_content(&raw)?;
+        self.persist(&db, &open, None)?;
+        let node = self.node(&db, ino)?;
+        let file = File::open(content_path(&self.options.cache, ino, node.generation))?;
+        Ok(Job {
+            node,
+            file: Arc::new(file),
+            open: Some(open),
+            sha256: None,
+        })
+    }
+
+    /// Puts an unchanging copy of ranges of the content in place of the file, if it is being written.
+    async fn freeze(&self, job: &mut Job, ranges: &[std::ops::Range<u64>]) -> Result<(), Fault> {
+        let written = job
+            .open
+            .as_ref()
+            .is_some_and(|open| lock(&open.inner).writers > 0);
+        let total: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+        let digest = ranges.len() == 1 && ranges[0] == (0..job.node.size) && total <= DIGEST;
+        let copy = written && total <= COPY;
+        if !copy && !digest {
+            return Ok(());
+        }
+        let from = Arc::clone(&job.file);
+        let ranges = ranges.to_vec();
+        let cache = self.options.cache.clone();
+        let (file, sha256) = tokio::task::spawn_blocking(move || -> Result<_, Fault> {
+            let to = copy.then(|| unnamed(&cache)).transpose()?;
+            let mut sha256 = Sha256::new();
+            for range in ranges {
+                let mut at = range.start;
+                while at < range.end {
+                    let length = usize::try_from((range.end - at).min(BLOCK)).unwrap_or(0);
+                    let mut bytes = vec![0; length];
+                    from.read_exact_at(&mut bytes, at)?;
+                    if digest {
+                        sha256.update(&bytes);
+                    }
+                    if let Some(to) = &to {
+                        to.write_all_at(&bytes, at)?;
+                    }
+                    at += length as u64;
+                }
+            }
+            let digest = digest.then(|| sha256.finalize().to_vec());
+            Ok((to.map_or(from, Arc::new), digest))
+        })
+        .await
+        .map_err(|error| Fault::Local(std::io::Error::other(error)))??;
+        job.file = file;
+        job.sha256 = sha256;
+        Ok(())
+    }
+
+    async fn put(&self, at: &Name, ino: Ino, replaces: Option<Ino>) -> Result<(), Fault> {
+        let path = self.path_of(at)?;
+        let mut job = self.prepare(ino)?;
+        if let Some(open) = &job.open
+            && job.node.etag.is_some()
+        {
+            self.hydrate_all(open).await?;
+        }
+        let condition = match replaces {
+            None if self.can.strong_etags => Condition::Absent,
+            None => match self.ask(self.drive.stat(&path)).await {
+                Err(Error::NotFound { .. }) => Condition::Absent,
+                Err(error) => return Err(error.into()),
+                Ok(_) => return self.resolve_put(at, &job, replaces).await,
+            },
+            Some(old) => match self.unchanged(&path, old).await? {
+                Some(condition) => condition,
+                None => return self.resolve_put(at, &job, replaces).await,
+            },
+        };
+        let size = if job.open.is_some() { job.node.size } else { 0 };
+        let whole = 0..size;
+        self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
+        let source = Source {
+            file: Arc::clone(&job.file),
+            range: 0..size,
+        };
+        let attributes = job.node.attributes();
+        let sending = self.drive.write(&path, source, &condition, &attributes);
+        match self.ask(sending).await {
+            Ok(stored) => self.stored(Some(at), &job, replaces, &path, stored).await,
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
+                self.resolve_put(at, &job, replaces).await
+            }
+            Err(Error::NoParent { .. }) => self.check_folder(at.0).await,
+            Err(error) => self.unsure(&job, error),
+        }
+    }
+
+    /// The condition that what is at a path is still what is known of a node; `None` when it is not.
+    async fn unchanged(&self, path: &DrivePath, old: Ino) -> Result<Option<Condition>, Fault> {
+        let known = lock(&self.db).node(old)?.ok_or(Errno::STALE)?;
+        if let Some(etag) = known.etag() {
+            return Ok(Some(Condition::Unchanged(etag)));
+        }
+        match self.ask(self.drive.stat(path)).await {
+            Ok(listed) if listed.etag.is_none() && listed.size_bytes == known.base_size => {
+                Ok(Some(Condition::Any))
+            }
+            Ok(_) | Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Writes down what the server said of what it stored, asking for what it did not say.
+    async fn stored(
+        &self,
+        at: Option<&Name>,
+        job: &Job,
+        replaces: Option<Ino>,
+        path: &DrivePath,
+        mut stored: Stored,
+    ) -> Result<(), Fault> {
+        if stored.etag.is_none()
+            && self.can.strong_etags
+            && let Ok(listed) = self.ask(self.drive.stat(path)).await
+            && listed.size_bytes == job.node.size
+        {
+            stored.etag = listed.etag;
+            stored.id = stored.id.or(listed.id);
+        }
+        let sent = Sent {
+            at: at.cloned(),
+            replaces,
+            stored,
+        };
+        self.book_sent(job, &sent)
+    }
+
+    /// No answer: what was sent is remembered, to be recognised should it have arrived.
+    fn unsure(&self, job: &Job, error: Error) -> Result<(), Fault> {
+        if matches!(error, Error::Unreachable { .. }) && job.sha256.is_some() {
+            let db = lock(&self.db);
+            db.change(|db| {
+                if let Ok(mut node) = self.node(db, job.node.ino) {
+                    node.sent_sha256.clone_from(&job.sha256);
+                    db.save(&node)?;
+                }
+                Ok(())
+            })?;
+        }
+        Err(error.into())
+    }
+
+    async fn update_remote(&self, ino: Ino) -> Result<(), Fault> {
+        let path = {
+            let db = lock(&self.db);
+            db.remote_path(ino)?.ok_or(Errno::STALE)?
+        };
+        let mut job = self.prepare(ino)?;
+        if job.node.content == Content::Clean {
+            return self.send_attributes(&path, &job.node).await;
+        }
+        let dirty = crate::cache::Blocks(job.node.dirty.clone());
+        let parts = dirty.ranges(job.node.size);
+        let bytes: u64 = parts.iter().map(|part| part.end - part.start).sum();
+        if self.can.patch
+            && !dirty.is_all()
+            && bytes * 2 < job.node.size.max(job.node.base_size)
+            && let Some(etag) = job.node.etag()
+        {
+            self.freeze(&mut job, &parts).await?;
+            let parts: Vec<Source> = parts
+                .into_iter()
+                .map(|range| Source {
+                    file: Arc::clone(&job.file),
+                    range,
+                })
+                .collect();
+            let attributes = job.node.attributes();
+            let size = job.node.size;
+            let sending = self.drive.patch(&path, &parts, size, &etag, &attributes);
+            return match self.ask(sending).await {
+                Ok(stored) => self.stored(None, &job, None, &path, stored).await,
+                Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
+                    self.resolve_update(&path, &job).await
+                }
+                Err(Error::Unsupported) => self.put_again(&path, job).await,
+                Err(error) => self.unsure(&job, error),
+            };
+        }
+        self.put_again(&path, job).await
+    }
+
+    /// PUT over the version that is known.
+    async fn put_again(&self, path: &DrivePath, mut job: Job) -> Result<(), Fault> {
+        if let Some(open) = &job.open {
+            match self.hydrate_all(open).await {
+                Err(Fault::Drive(Error::Conflict { .. } | Error::NotFound { .. })) => {
+                    return self.resolve_update(path, &job).await;
+                }
+                hydrated => hydrated?,
+            }
+        }
+        let Some(condition) = self.unchanged(path, job.node.ino).await? else {
+            return self.resolve_update(path, &job).await;
+        };
+        let whole = 0..job.node.size;
+        self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
+        let source = Source {
+            file: Arc::clone(&job.file),
+            range: whole,
+        };
+        let attributes = job.node.attributes();
+        match self
+            .ask(self.drive.write(path, source, &condition, &attributes))
+            .await
+        {
+            Ok(stored) => self.stored(None, &job, None, path, stored).await,
+            Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
+                self.resolve_update(path, &job).await
+            }
+            Err(error) => self.unsure(&job, error),
+        }
+    }
+
+    async fn send_attributes(&self, path: &DrivePath, node: &Node) -> Result<(), Fault> {
+        let xattrs =
+            (node.attributes_dirty & XATTRS != 0).then(|| decode_xattrs(node.xattrs.as_deref()));
+        let attributes = node.attributes();
+        let setting = self
+            .drive
+            .set_attributes(path, &attributes, xattrs.as_ref());
+        match self.ask(setting).await {
+            // A server that cannot keep them leaves them to this machine.
+            Ok(()) | Err(Error::Unsupported) => self.book_attributes(node, ATTRIBUTES | XATTRS),
+            Err(Error::NotFound { .. }) => self.gone_there(node.ino),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// It did not work: when to try again, and whether somebody has to act.
+    fn put_off(&self, work: &Work, fault: &Fault) -> Result<(), Fault> {
+        let pause = 500_i64 << work.attempts.min(9);
+        let (pause, blocked) = match fault {
+            Fault::Drive(Error::Unreachable { .. }) => (pause.min(2_000), None),
+            Fault::Drive(Error::Busy { retry_after, .. }) => {
+                let asked = retry_after.map_or(0, |s| i64::try_from(s).unwrap_or(3_600) * 1_000);
+                (pause.max(asked), None)
+            }
+            Fault::Drive(Error::LoginRefused) => (BLOCKED, Some("login".to_owned())),
+            Fault::Drive(Error::Forbidden { .. }) => (BLOCKED, Some("permission".to_owned())),
+            Fault::Drive(Error::NoSpace { .. }) => (BLOCKED, Some("quota".to_owned())),
+            Fault::Drive(Error::Locked { .. }) => (10_000, Some("locked".to_owned())),
+            Fault::Drive(Error::Unsupported) => (BLOCKED, Some("unsupported".to_owned())),
+            // What it was about has changed meanwhile: planned anew.
+            Fault::Rule(Errno::STALE) => (pause.min(1_000), None),
+            other => {
+                let lasting = (work.attempts >= TRIES).then(|| other.to_string());
+                (pause, lasting)
+            }
+        };
+        tracing::warn!(name = work.name, %fault, pause_ms = pause, "not sent for now");
+        *lock(&self.last_error) = Some(fault.to_string());
+        let db = lock(&self.db);
+        db.change(|db| {
+            let due = now_ms() + pause;
+            Ok(db.work_failed(work, due, &fault.to_string(), blocked.as_deref())?)
+        })
+    }
+}
+
+/// For what is looked at again in any case.
+fn work_later() -> i64 {
+    now_ms() + 1_000
+}
+
+/// A file without a name in the cache's folder.
+fn unnamed(cache: &std::path::Path) -> Result<File, Fault> {
+    let path = cache.join("content").join("sending");
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
+}
