@@ -11,8 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::drive::{Attributes, ExtendedAttributes};
 
-/// Longest text of [`Attributes`]: a target of `PATH_MAX` bytes, all of them escaped, and the rest.
-pub const MOST_ATTRIBUTES_BYTES: usize = 13 * 1024;
+/// Longest text of [`Attributes`]; what Coffer keeps. A target of `PATH_MAX` bytes fits, unless most
+/// of them are escaped.
+pub const MOST_ATTRIBUTES_BYTES: usize = 6 * 1024;
 /// Longest text of [`ExtendedAttributes`]; what Coffer keeps of one property, with room for its tags.
 pub const MOST_XATTRS_BYTES: usize = 31 * 1024;
 
@@ -53,6 +54,11 @@ pub fn write(attributes: &Attributes) -> String {
         word("target", &escape(target));
     }
     out
+}
+
+/// Whether a server can be expected to keep them.
+pub fn fit(attributes: &Attributes) -> bool {
+    write(attributes).len() <= MOST_ATTRIBUTES_BYTES
 }
 
 /// Reads what [`write`] has written, by this version or another.
@@ -284,6 +290,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read(attributes in attributes(), xattrs in xattrs()) {
+            prop_assert!(fit(&attributes));
             prop_assert_eq!(read(&write(&attributes)), attributes);
             prop_assert!(xattrs_fit(&xattrs));
             prop_assert_eq!(read_xattrs(&write_xattrs(&xattrs)), xattrs);

@@ -87,9 +87,9 @@ pub async fn end(profile: &Profile) -> Result<Ended, Error> {
         .send(connection.request(Method::DELETE, &url))
         .await
     {
-        Ok(_) => Ok(Ended::Revoked),
-        // It is gone already.
-        Err(Fault::Refused(Refusal {
+        // What is not known any more is gone already.
+        Ok(_)
+        | Err(Fault::Refused(Refusal {
             status: StatusCode::NOT_FOUND | StatusCode::UNAUTHORIZED,
             ..
         })) => Ok(Ended::Revoked),

@@ -213,18 +213,19 @@ impl DavDrive {
     fn with_attributes(&self, request: RequestBuilder, attributes: &Attributes) -> RequestBuilder {
         let found = &self.inner.found;
         let mut request = request;
-        if let Some(mtime_ns) = attributes.mtime_ns {
-            let time = if found.attributes_header {
+        if found.attributes_header {
+            let text = write(attributes);
+            if !text.is_empty() {
+                request = request.header("Coffer-Attributes", text);
+            }
+        } else if let Some(mtime_ns) = attributes.mtime_ns {
+            let time = if found.exact_tags {
                 seconds(mtime_ns)
             } else {
                 // Others read whole seconds only.
                 mtime_ns.div_euclid(1_000_000_000).to_string()
             };
             request = request.header("X-OC-Mtime", time);
-        }
-        let text = write(attributes);
-        if found.attributes_header && !text.is_empty() {
-            request = request.header("Coffer-Attributes", text);
         }
         request
     }
@@ -274,6 +275,8 @@ impl DavDrive {
             {
                 Err(Error::Unsupported)
             }
+            // The text itself is refused.
+            Some(409) => Err(Error::Forbidden { path: path.clone() }),
             Some(status) => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
                 Err(refused(path, &Refusal::plain(status)))
@@ -356,17 +359,15 @@ impl Drive for DavDrive {
         etag: &ETag,
         attributes: &Attributes,
     ) -> Result<Stored> {
-        // A body without a part could not say how long the file becomes.
-        if !self.inner.found.capabilities.patch || parts.iter().all(|part| part.range.is_empty()) {
-            return Err(Error::Unsupported);
-        }
+        let parts = multipart::ordered(parts).filter(|_| self.inner.found.capabilities.patch);
+        let parts = parts.ok_or(Error::Unsupported)?;
         let boundary = multipart::boundary();
         let request = self
             .request("PATCH", &self.url(path))
             .header("If-Match", &etag.0)
             .header(CONTENT_TYPE, multipart::content_type(&boundary));
         let request = self.with_attributes(request, attributes);
-        let upload = Upload::of_ranges(parts, size_bytes, &boundary);
+        let upload = Upload::of_ranges(&parts, size_bytes, &boundary);
         self.upload(path, upload, request).await
     }
 
@@ -485,7 +486,8 @@ impl Drive for DavDrive {
         let Some(mtime_ns) = attributes.mtime_ns else {
             return Ok(());
         };
-        if self.inner.refuses_times.load(Ordering::Relaxed) {
+        // Who reads our attributes takes the time from them, to the nanosecond.
+        if self.inner.found.attributes_header || self.inner.refuses_times.load(Ordering::Relaxed) {
             return Ok(());
         }
         let mut time = Vec::with_capacity(date::IMF_BYTES);

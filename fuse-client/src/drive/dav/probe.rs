@@ -111,10 +111,12 @@ pub(super) async fn connect(
 ) -> Result<DavDrive, ConnectError> {
     let mut root = folder(url.clone());
     let connection = made(Connection::new(login.clone(), ca_pem))?;
-    let headers = options(&connection, &root).await?;
-    let announced = Announced::read(&headers);
-    if announced.is_coffer() {
-        root = drive_of(root);
+    let mut announced = Announced::read(&options(&connection, &root).await?);
+    let drive = drive_of(root.clone());
+    if announced.is_coffer() && drive != root {
+        // What holds above the drive is less than what holds in it.
+        root = drive;
+        announced = Announced::read(&options(&connection, &root).await?);
     }
     let (found, itself) = itself(&connection, &root).await?;
     let response = &found.responses[0];

@@ -49,6 +49,7 @@ impl Upload {
     }
 
     /// Ranges of a file that becomes `size_bytes` long, as `multipart/byteranges` (RFC 9110 §14.6).
+    /// Without any the one part says the length alone.
     pub(crate) fn of_ranges(parts: &[Source], size_bytes: u64, boundary: &str) -> Self {
         let mut upload = Self {
             parts: VecDeque::new(),
@@ -61,6 +62,11 @@ impl Upload {
             ));
             upload.push_file(part.clone());
             upload.push_words("\r\n".to_owned());
+        }
+        if upload.parts.is_empty() {
+            upload.push_words(format!(
+                "--{boundary}\r\nContent-Range: bytes */{size_bytes}\r\n\r\n\r\n"
+            ));
         }
         upload.push_words(format!("--{boundary}--\r\n"));
         upload
@@ -212,5 +218,8 @@ mod tests {
              --x\r\nContent-Range: bytes 97-97/500\r\n\r\na\r\n--x--\r\n"
         );
         assert_eq!(length_bytes, sent.len() as u64);
+        let none = all(Upload::of_ranges(&[], 7, "x")).await.unwrap();
+        let none = String::from_utf8(none).unwrap();
+        assert_eq!(none, "--x\r\nContent-Range: bytes */7\r\n\r\n\r\n--x--\r\n");
     }
 }
