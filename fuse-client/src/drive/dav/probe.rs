@@ -243,7 +243,7 @@ pub fn api_of(url: &Url) -> Url {
 }
 
 /// The drive of a Coffer of which `url` is the drive, something in it, or the base.
-fn drive_of(url: Url) -> Url {
+pub(super) fn drive_of(url: Url) -> Url {
     let within = ["/dav/", "/remote.php/"];
     if within.iter().any(|part| url.path().contains(part)) {
         return url;

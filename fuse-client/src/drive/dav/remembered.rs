@@ -7,7 +7,7 @@ use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use super::address::{Href, folder};
-use super::probe::{ConnectError, events_of, made};
+use super::probe::{ConnectError, drive_of, events_of, made};
 use super::{DavDrive, Found, Inner, Login};
 use crate::connection::Connection;
 
@@ -40,7 +40,11 @@ impl DavDrive {
         login: Option<Login>,
         ca_pem: Option<&[u8]>,
     ) -> Result<Self, ConnectError> {
-        let root = folder(url.clone());
+        let mut root = folder(url.clone());
+        // As connecting does, to which the base of a Coffer is enough.
+        if remembered.found.exact_tags {
+            root = drive_of(root);
+        }
         let events = events_of(&root).filter(|_| remembered.events);
         let events = match events {
             Some(url) => Some((made(Connection::of_version_1(login.clone(), ca_pem))?, url)),
