@@ -69,8 +69,8 @@ impl Attributes {
 
     /// What `mtime` says, nanoseconds since 1970-01-01 UTC.
     pub fn modified_ns(&self) -> Option<i64> {
-        let word = self.text.split(' ');
-        seconds(word.filter_map(|word| word.strip_prefix("mtime=")).next()?)
+        let mut words = self.text.split(' ');
+        seconds(words.find_map(|word| word.strip_prefix("mtime="))?)
     }
 }
 

@@ -128,7 +128,7 @@ impl Cutter {
         }
     }
 
-    /// Gives out what is left; the content ends here.
+    /// Gives out what is left: the content, or a part of it that is cut for itself, ends here.
     pub(crate) fn finish(&mut self, pieces: &mut Vec<Piece>) {
         let rest = self.carry.take();
         if self.position > 0 || rest.is_some() {

@@ -4,6 +4,7 @@
 mod commit;
 mod plan;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use crate::pin::Pinned;
 use crate::quota::Lease;
 use crate::store::Store;
 
-/// How far past the end a ranged write may begin.
+/// How far past the end a ranged write may begin, and how many zeros ranges may leave between them.
 const MOST_GAP_BYTES: u64 = 64 << 20;
 
 /// After each of so many bytes the disk is looked at again: others fill it too.
@@ -76,6 +77,8 @@ pub struct Upload {
     credit_bytes: u64,
     /// Zeros before the first byte of a ranged write, which need one as well.
     gap_bytes: u64,
+    /// Only of a write of ranges.
+    reach: Option<Reach>,
 }
 
 /// What the commit needs to know of an upload.
@@ -173,6 +176,7 @@ impl Store {
             size_bytes: options.size_bytes,
             credit_bytes,
             gap_bytes: 0,
+            reach: None,
         })
     }
 
@@ -226,12 +230,13 @@ impl Store {
             self.pool(),
             stored.into_body(),
             node.size_bytes,
-            offset,
+            None,
             options.size_bytes,
             self.options().small_limit_bytes,
             pinned.announce(),
-        )
-        .await?;
+        );
+        let mut writer = writer.await;
+        writer.seek(offset);
         Ok(Upload {
             ticket: Ticket {
                 store: self.clone(),
@@ -250,11 +255,104 @@ impl Store {
             // Overwritten bytes are charged already; what lies past the old end is reserved.
             credit_bytes: node.size_bytes.saturating_sub(offset),
             gap_bytes,
+            reach: None,
+        })
+    }
+
+    /// Begins a write of several ranges of the file at `path`, after which it has `length_bytes`: see
+    /// [`Upload::seek`].
+    ///
+    /// # Errors
+    /// As [`Self::begin_patch`].
+    pub async fn begin_ranges(
+        &self,
+        caller: &Caller,
+        path: &Path,
+        length_bytes: u64,
+        options: UploadOptions,
+        condition: Condition,
+    ) -> Result<Upload> {
+        crate::access::require_write(caller)?;
+        self.require_disk()?;
+        let place = self.upload_place(caller)?;
+        let (found, stored) = self.open_file(caller, path).await?.ok_or(Error::NotFound)?;
+        let node = &found.node;
+        let base = node.content().ok_or(Error::IsFolder)?.tag;
+        let more_bytes = length_bytes.saturating_sub(node.size_bytes);
+        self.require_room(more_bytes.max(options.size_bytes.unwrap_or(0)))?;
+        let plan = self
+            .plan(caller, path, &condition, Some(length_bytes), false, false)
+            .await?;
+        let pinned = Pinned::new(self);
+        let writer = Splice::new(
+            self.blobs().clone(),
+            self.pool(),
+            stored.into_body(),
+            node.size_bytes,
+            Some(length_bytes),
+            None,
+            self.options().small_limit_bytes,
+            pinned.announce(),
+        );
+        Ok(Upload {
+            ticket: Ticket {
+                store: self.clone(),
+                caller: caller.clone(),
+                path: path.clone(),
+                condition,
+                lease: plan.lease,
+                make_parents: false,
+                base: Some((node.id, base)),
+                pinned,
+                _place: place,
+            },
+            writer: Writer::Part(writer.await),
+            received_bytes: 0,
+            size_bytes: None,
+            // The whole length is reserved.
+            credit_bytes: u64::MAX,
+            gap_bytes: 0,
+            reach: Some(Reach {
+                end: node.size_bytes,
+                length_bytes,
+            }),
         })
     }
 }
 
+/// How far a write of ranges has come.
+struct Reach {
+    /// The end of the old content, or of the last range beyond it.
+    end: u64,
+    /// How long the file is to be.
+    length_bytes: u64,
+}
+
 impl Upload {
+    /// Has the bytes that come next go to this range, which begins where the last one ended or after
+    /// it. Only of a write of several ranges.
+    ///
+    /// # Errors
+    /// [`Error::RangeNotSatisfiable`] when it lies beyond the length the file is to have, or so many
+    /// bytes between the ranges are to be zeros as no request may add.
+    pub fn seek(&mut self, range: Range<u64>) -> Result<()> {
+        let (Some(reach), Writer::Part(writer)) = (&mut self.reach, &mut self.writer) else {
+            return Err(Error::RangeNotSatisfiable {
+                size_bytes: self.received_bytes,
+            });
+        };
+        if range.end > reach.length_bytes {
+            return Err(Error::RangeNotSatisfiable {
+                size_bytes: reach.length_bytes,
+            });
+        }
+        self.gap_bytes += range.start.saturating_sub(reach.end);
+        reach.end = reach.end.max(range.end);
+        require_small_gap(self.gap_bytes, reach.length_bytes)?;
+        writer.seek(range.start);
+        Ok(())
+    }
+
     /// Takes the next bytes; waits while the disk is slower than the client.
     ///
     /// # Errors
@@ -310,10 +408,22 @@ impl Upload {
         {
             return Err(Error::ContentMismatch("length"));
         }
+        if let Some(reach) = &self.reach {
+            let last_bytes = reach.length_bytes.saturating_sub(reach.end);
+            require_small_gap(self.gap_bytes + last_bytes, reach.length_bytes)?;
+        }
         let content = match self.writer {
             Writer::Whole(writer) => writer.finish().await?,
             Writer::Part(writer) => writer.finish().await?,
         };
         Ok(Complete::new(self.ticket, content))
     }
+}
+
+/// Refuses to make more zeros than a ranged write may: they are paid for, but take no time to ask for.
+fn require_small_gap(gap_bytes: u64, size_bytes: u64) -> Result<()> {
+    if gap_bytes > MOST_GAP_BYTES {
+        return Err(Error::RangeNotSatisfiable { size_bytes });
+    }
+    Ok(())
 }

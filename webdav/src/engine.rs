@@ -43,6 +43,8 @@ use crate::status::{ALLOWED, Failure, XML, refused};
 /// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH, and
 /// [`attributes`](crate::grammar::attributes)).
 const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate, coffer-attributes";
+/// The types of body that PATCH takes (RFC 5789 §3.1).
+const PATCHES: &str = "multipart/byteranges, application/x-sabredav-partialupdate";
 /// Longest `DAV:owner`, as XML: every listing of the locked resource repeats it.
 const MOST_OWNER_BYTES: usize = 1 << 10;
 
@@ -77,10 +79,9 @@ pub(crate) async fn options(call: &Call<'_>) -> Result<Response<Body>, Failure> 
         Some(node) if node.is_folder() => ALLOWED_FOLDER,
         Some(_) => ALLOWED_FILE,
     });
-    if outcome.node.is_some_and(|node| !node.is_folder()) {
-        let partial = HeaderValue::from_static("application/x-sabredav-partialupdate");
-        answer.headers_mut().insert("accept-patch", partial);
-    }
+    // Of files alone, yet clients ask the drive's root what its files take.
+    let partial = HeaderValue::from_static(PATCHES);
+    answer.headers_mut().insert("accept-patch", partial);
     Ok(answer)
 }
 

@@ -31,6 +31,13 @@ impl Hash {
         pieces
     }
 
+    /// Has the chunk end here, although the content does not.
+    pub(super) fn cut(&mut self, pieces: &mut Vec<Piece>) {
+        if let Some(cutter) = &mut self.cutter {
+            cutter.finish(pieces);
+        }
+    }
+
     pub(super) fn digest(&mut self, frame: &[u8]) {
         if let Some(whole) = &mut self.whole {
             whole.update(frame);

@@ -175,10 +175,21 @@ impl ContentWriter {
                 self.pending.frames.push(part);
             }
             if self.pending.bytes >= step {
-                self.advance().await?;
+                self.advance(false).await?;
             }
         }
         self.size_bytes = size_bytes;
+        self.sound = true;
+        Ok(())
+    }
+
+    /// Has a chunk end after the bytes that came so far.
+    ///
+    /// # Errors
+    /// As [`ContentWriter::write`].
+    pub(super) async fn cut(&mut self) -> Result<(), Error> {
+        self.begin_call()?;
+        self.advance(true).await?;
         self.sound = true;
         Ok(())
     }
@@ -265,13 +276,16 @@ impl ContentWriter {
         Ok(())
     }
 
-    /// Sends the pending step on its way, and the one before it further.
-    async fn advance(&mut self) -> Result<(), Error> {
+    /// Sends the pending step on its way, and the one before it further. A chunk may be cut after it.
+    async fn advance(&mut self, cuts: bool) -> Result<(), Error> {
         let (mut hash, hashed) = self.hash.take().await?;
         self.advanced = true;
         let Step { frames, held, .. } = std::mem::take(&mut self.pending);
         let job = self.seat.run(move || {
-            let pieces = hash.take(frames);
+            let mut pieces = hash.take(frames);
+            if cuts {
+                hash.cut(&mut pieces);
+            }
             Ok((hash, (pieces, held)))
         });
         self.hash = Worker::Busy(job.await);
@@ -310,7 +324,7 @@ impl ContentWriter {
     /// Brings everything that is held in memory to disk.
     async fn drain(&mut self) -> Result<(), Error> {
         if self.pending.bytes > 0 {
-            self.advance().await?;
+            self.advance(false).await?;
         }
         self.pending.held = None;
         let (hash, hashed) = self.hash.take().await?;

@@ -19,6 +19,7 @@ mod options;
 mod posix;
 mod properties;
 mod put;
+mod ranges;
 mod shares;
 mod sync_apps;
 mod xml;

@@ -19,7 +19,8 @@ async fn attributes(dav: &Dav, path: &str) -> Option<String> {
 
 async fn modified(dav: &Dav, path: &str) -> String {
     let found = dav.propfind(path, "0").await.multistatus();
-    found.only().dav("getlastmodified").unwrap().to_owned()
+    let time = found.only().dav("getlastmodified");
+    time.expect("everything has a time").to_owned()
 }
 
 async fn put(dav: &Dav, path: &str, content: &'static str, words: &str) -> Answer {
@@ -35,8 +36,9 @@ async fn changes(dav: &Dav, token: &str) -> (Vec<String>, String) {
     );
     let answer = dav.request("REPORT", "/").xml(&body).send().await;
     let text = answer.text();
-    let (_, rest) = text.rsplit_once("<D:sync-token>").unwrap();
-    let next = rest.split('<').next().unwrap().to_owned();
+    let next = text.rsplit_once("<D:sync-token>");
+    let next = next.and_then(|(_, rest)| rest.split_once('<'));
+    let next = next.expect("a report has a token").0.to_owned();
     let report = answer.multistatus();
     let hrefs = report.hrefs().into_iter().map(str::to_owned).collect();
     (hrefs, next)

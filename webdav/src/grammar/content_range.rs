@@ -38,7 +38,8 @@ pub fn parse(headers: &HeaderMap) -> Result<Option<ContentRange>, BadHeader> {
     }
 }
 
-fn read(value: &str) -> Option<ContentRange> {
+/// Reads a value.
+pub(super) fn read(value: &str) -> Option<ContentRange> {
     let (unit, rest) = value.split_once(' ')?;
     let (range, size) = rest.trim_start().split_once('/')?;
     let (first, last) = range.split_once('-')?;

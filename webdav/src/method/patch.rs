@@ -1,12 +1,17 @@
-//! PATCH as SabreDAV has it, and the way of every write into the middle of a file.
+//! PATCH as SabreDAV has it or with several ranges, and the way of every write into the middle of a
+//! file.
+
+use std::future::poll_fn;
+use std::pin::Pin;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use sha2::Digest as _;
-use store::{PatchStart, UploadOptions, Written};
+use store::{PatchStart, Upload, UploadOptions, Written};
 
 use crate::body::Body;
 use crate::checksum::{self, Promised};
+use crate::grammar::byteranges::{self, BadParts, Event, Parts};
 use crate::grammar::update_range::{self, UpdateRange};
 use crate::method::put;
 use crate::request::Call;
@@ -19,10 +24,18 @@ where
     B::Error: std::fmt::Display,
 {
     let headers = call.headers();
+    if let Some(boundary) = byteranges::boundary(headers).map_err(malformed)? {
+        put::require_identity(headers)?;
+        let modified_ns = put::oc_mtime(headers)?;
+        let written = write_ranges(call, body, &boundary, modified_ns).await?;
+        let takes_mtime = modified_ns.is_some();
+        return Ok(put::answer(&written, takes_mtime, StatusCode::NO_CONTENT));
+    }
     if !update_range::has_content_type(headers) {
         return Err(refused(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "a partial update has the type application/x-sabredav-partialupdate",
+            "a partial update has the type multipart/byteranges or \
+             application/x-sabredav-partialupdate",
         ));
     }
     put::require_identity(headers)?;
@@ -79,20 +92,7 @@ where
     let path = &call.target.path;
     let store = call.store();
     let begun = store.begin_patch(call.caller, path, start, options, call.condition()?);
-    let mut upload = match begun.await {
-        // There is no file; perhaps there is a folder.
-        Err(store::Error::NotFound) => {
-            let found = store.find(call.caller, path).await?;
-            let is_folder = found.is_some_and(|found| found.node.is_folder());
-            let error = if is_folder {
-                store::Error::IsFolder
-            } else {
-                store::Error::NotFound
-            };
-            return Err(error.into());
-        }
-        begun => begun?,
-    };
+    let mut upload = begun_on_file(call, begun.await).await?;
     let look = |bytes: &[u8]| {
         if let Some(hash) = &mut hash {
             hash.update(bytes);
@@ -109,4 +109,103 @@ where
         complete.describe(attributes);
     }
     Ok(complete.commit(modified_ns).await?)
+}
+
+/// Writes the ranges in the body into the file at the target, all in one step.
+async fn write_ranges<B>(
+    call: &Call<'_>,
+    body: &mut B,
+    boundary: &str,
+    modified_ns: Option<i64>,
+) -> Result<Written, Failure>
+where
+    B: http_body::Body<Data = Bytes> + Unpin + Send,
+    B::Error: std::fmt::Display,
+{
+    let promised = Promised::of_part(call.headers())?;
+    let attributes = call.attributes()?;
+    let condition = call.condition()?;
+    let mut hash = promised.is_some().then(sha2::Sha256::new);
+    let mut parts = Parts::new(boundary);
+    let mut upload = None;
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await {
+        let frame = frame.map_err(|error| {
+            tracing::debug!(%error, "a partial update broke off");
+            refused(
+                StatusCode::BAD_REQUEST,
+                "the body broke off; nothing was stored",
+            )
+        })?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if let Some(hash) = &mut hash {
+            hash.update(&data);
+        }
+        parts.push(data);
+        while let Some(event) = parts.event().map_err(malformed)? {
+            match (event, &mut upload) {
+                (Event::Part { span, size_bytes }, upload) => {
+                    if upload.is_none() {
+                        *upload = Some(begin_ranges(call, size_bytes, condition.clone()).await?);
+                    }
+                    if let (Some(upload), Some(span)) = (upload, span) {
+                        upload.seek(span.start..span.end)?;
+                    }
+                }
+                (Event::Data(data), Some(upload)) => upload.write(data).await?,
+                (Event::Data(_), None) => return Err(malformed(BadParts("bytes without a part"))),
+            }
+        }
+    }
+    parts.finish().map_err(malformed)?;
+    if let (Some(promised), Some(hash)) = (promised, hash)
+        && hash.finalize()[..] != promised[..]
+    {
+        return Err(checksum::mismatch());
+    }
+    let upload = upload.ok_or(malformed(BadParts("a body without parts")))?;
+    let mut complete = upload.complete().await?;
+    if let Some(attributes) = attributes {
+        complete.describe(attributes);
+    }
+    Ok(complete.commit(modified_ns).await?)
+}
+
+async fn begin_ranges(
+    call: &Call<'_>,
+    length_bytes: u64,
+    condition: store::Condition,
+) -> Result<Upload, Failure> {
+    let options = UploadOptions {
+        size_bytes: put::number(call.headers(), "content-length", "content-length")?,
+        ..UploadOptions::default()
+    };
+    let path = &call.target.path;
+    let begun = call
+        .store()
+        .begin_ranges(call.caller, path, length_bytes, options, condition)
+        .await;
+    begun_on_file(call, begun).await
+}
+
+/// What came of beginning to write into a file: there may be none, or perhaps a folder.
+async fn begun_on_file(call: &Call<'_>, begun: store::Result<Upload>) -> Result<Upload, Failure> {
+    match begun {
+        Err(store::Error::NotFound) => {
+            let found = call.store().find(call.caller, &call.target.path).await?;
+            let is_folder = found.is_some_and(|found| found.node.is_folder());
+            let error = if is_folder {
+                store::Error::IsFolder
+            } else {
+                store::Error::NotFound
+            };
+            Err(error.into())
+        }
+        begun => Ok(begun?),
+    }
+}
+
+fn malformed(BadParts(text): BadParts) -> Failure {
+    refused(StatusCode::BAD_REQUEST, text)
 }
