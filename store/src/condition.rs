@@ -15,6 +15,8 @@ pub struct State {
     pub node: Option<Node>,
     /// Tokens of the live locks that cover it.
     pub lock_tokens: Vec<String>,
+    /// The drive's cursor: what is reported from it on is what changed since.
+    pub cursor: i64,
 }
 
 /// Decides from the state of the target and of [`Condition::others`].

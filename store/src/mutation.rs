@@ -162,6 +162,7 @@ impl<'a> Scene<'a> {
             return State {
                 node: None,
                 lock_tokens: covering.map(tokens_of).collect(),
+                cursor: self.drive.change_number,
             };
         };
         State {
@@ -171,6 +172,7 @@ impl<'a> Scene<'a> {
                 .covering(node.id, place.ancestors())
                 .map(tokens_of)
                 .collect(),
+            cursor: self.drive.change_number,
         }
     }
 

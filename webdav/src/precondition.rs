@@ -26,8 +26,8 @@ pub struct ResourceState<'a> {
     /// Its `Last-Modified`, in seconds.
     pub modified_at_s: Option<i64>,
     /// Tokens of the live locks that cover it, also of those inherited from above, and also where
-    /// nothing is there yet.
-    pub lock_tokens: &'a [String],
+    /// nothing is there yet; and a collection's sync token (RFC 6578 §5).
+    pub state_tokens: &'a [String],
 }
 
 /// The conditions of one request.
@@ -251,7 +251,7 @@ fn date_field(headers: &HeaderMap, field: &'static str) -> Option<i64> {
 fn list_holds(list: &List, state: &ResourceState<'_>) -> bool {
     list.conditions.iter().all(|condition| {
         let matches = match &condition.test {
-            Test::Token(token) => state.lock_tokens.iter().any(|live| live == token),
+            Test::Token(token) => state.state_tokens.iter().any(|live| live == token),
             // RFC 4918 §10.4.4 leaves the comparison open. Weakly, because a compressing proxy
             // weakens the tags it passes on, and ours are strong to begin with.
             Test::ETag(tag) => state.etag.is_some_and(|current| tag.weak_eq(current)),
@@ -415,7 +415,7 @@ mod tests {
     fn a_token_holds_only_for_a_live_lock_on_that_resource() {
         let tokens = ["urn:uuid:1".to_owned()];
         let locked = ResourceState {
-            lock_tokens: &tokens,
+            state_tokens: &tokens,
             ..file()
         };
         for (value, holds_locked, holds_free) in [
@@ -443,7 +443,7 @@ mod tests {
             );
         }
         let elsewhere = ResourceState {
-            lock_tokens: &tokens,
+            state_tokens: &tokens,
             ..ResourceState::default()
         };
         assert_eq!(write(&[("if", "(<urn:uuid:1>)")], &elsewhere), None);
@@ -466,7 +466,7 @@ mod tests {
             .collect();
         assert_eq!(paths, [Some("a b"), None, None]);
         let locked = ResourceState {
-            lock_tokens: &tokens,
+            state_tokens: &tokens,
             ..file()
         };
         assert_eq!(

@@ -14,6 +14,7 @@ use crate::grammar::attributes;
 use crate::grammar::destination;
 use crate::grammar::path::{Mounted, OwnMounts, encode_into};
 use crate::precondition::{Preconditions, ResourceState, Verdict};
+use crate::property::token_of;
 use crate::status::Failure;
 
 /// A request below one of the mounts.
@@ -289,17 +290,20 @@ impl Call<'_> {
         preconditions: &Preconditions,
         target: Option<&Found>,
     ) -> Result<(Snapshot, Vec<Option<Snapshot>>), Failure> {
-        // Only `If` can speak of locks.
-        let locks = if self.headers().contains_key("if") {
-            self.store().locks(self.caller).await?
+        // Only `If` can speak of locks and of sync tokens. What the token of an earlier moment protects
+        // is read later, never the other way round.
+        let (locks, cursor) = if self.headers().contains_key("if") {
+            let cursor = self.store().change_cursor(self.caller).await?;
+            (self.store().locks(self.caller).await?, cursor)
         } else {
-            store::DriveLocks::default()
+            (store::DriveLocks::default(), 0)
         };
         let snapshot = |found: &Found| {
             let tokens = locks.covering(&found.node, &found.above);
             Snapshot::of(&State {
                 node: Some(found.node.clone()),
                 lock_tokens: tokens.into_iter().map(|lock| lock.token.clone()).collect(),
+                cursor,
             })
         };
         let mut tagged = Vec::new();
@@ -340,18 +344,26 @@ struct Snapshot {
     is_collection: bool,
     etag: Option<String>,
     modified_at_s: Option<i64>,
-    lock_tokens: Vec<String>,
+    state_tokens: Vec<String>,
 }
 
 impl Snapshot {
     fn of(state: &State) -> Self {
         let node = state.node.as_ref();
+        // The sync token of a folder is a state token (RFC 6578 §5).
+        let folder = node.filter(|node| node.is_folder());
+        let sync_token = folder.map(|folder| token_of(folder.drive, state.cursor));
         Self {
             exists: node.is_some(),
             is_collection: node.is_some_and(store::Node::is_folder),
             etag: node.map(store::Node::etag),
             modified_at_s: node.map(modified_at_s),
-            lock_tokens: state.lock_tokens.clone(),
+            state_tokens: state
+                .lock_tokens
+                .iter()
+                .cloned()
+                .chain(sync_token)
+                .collect(),
         }
     }
 
@@ -361,7 +373,7 @@ impl Snapshot {
             is_collection: self.is_collection,
             etag: self.etag.as_deref(),
             modified_at_s: self.modified_at_s,
-            lock_tokens: &self.lock_tokens,
+            state_tokens: &self.state_tokens,
         }
     }
 }

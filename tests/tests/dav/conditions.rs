@@ -1,6 +1,6 @@
 //! Conditional requests: entity tags, dates, `If` (RFC 9110 §13, RFC 4918 §10.4).
 
-use harness::{World, noise};
+use harness::{Answer, Dav, World, noise};
 
 #[tokio::test]
 async fn the_tag_is_strong_and_the_same_everywhere() {
@@ -258,4 +258,112 @@ async fn the_if_header_reads_tags_negation_and_lists() {
     ] {
         mkcol(&condition).await.must_be(status);
     }
+}
+
+/// MOVE over something that must still have this tag.
+async fn move_over(dav: &Dav, from: &str, to: &str, tag: &str) -> Answer {
+    let request = dav.request("MOVE", from);
+    let request = request.header("Destination", &dav.url(to));
+    let condition = format!("<{}> ([{tag}])", dav.url(to));
+    request.header("If", &condition).send().await
+}
+
+async fn tag_of(dav: &Dav, path: &str) -> String {
+    let found = dav.propfind(path, "0").await.multistatus();
+    let tag = found.only().dav("getetag");
+    tag.expect("everything has a tag").to_owned()
+}
+
+#[tokio::test]
+async fn an_empty_folder_goes_only_while_it_is_the_one_that_was_seen() {
+    let world = World::start().await;
+    let (alice, other) = (world.alice(), world.alice());
+    alice.mkcol("/d").await.must_be(201);
+    let tag = tag_of(&alice, "/d/").await;
+    other.put("/d/a", "kept").await.must_be(201);
+    let delete = |tag: String| {
+        alice
+            .request("DELETE", "/d/")
+            .header("If-Match", &tag)
+            .send()
+    };
+    delete(tag).await.must_be(412);
+    alice.mkcol("/from").await.must_be(201);
+    alice.put("/from/b", "moved").await.must_be(201);
+    // Nor does it come back to the tag it had when it was empty.
+    other.delete("/d/a").await.must_be(204);
+    let tag = tag_of(&alice, "/d/").await;
+    other.put("/d/a", "kept").await.must_be(201);
+    move_over(&alice, "/from/", "/d/", &tag).await.must_be(412);
+    assert_eq!(alice.get("/d/a").await, "kept");
+    assert_eq!(alice.get("/from/b").await, "moved");
+    other.delete("/d/a").await.must_be(204);
+    other.put("/d/a", "kept").await.must_be(201);
+    other.delete("/d/a").await.must_be(204);
+    move_over(&alice, "/from/", "/d/", &tag).await.must_be(412);
+    let tag = tag_of(&alice, "/d/").await;
+    move_over(&alice, "/from/", "/d/", &tag).await.must_be(204);
+    assert_eq!(alice.get("/d/b").await, "moved");
+    alice.delete("/d/b").await.must_be(204);
+    let tag = tag_of(&alice, "/d/").await;
+    delete(tag).await.must_be(204);
+}
+
+#[tokio::test]
+async fn who_removes_an_empty_folder_and_who_adds_to_it_cannot_both_succeed() {
+    let world = World::start().await;
+    let (alice, other) = (world.alice(), world.alice());
+    for round in 0..20 {
+        let (folder, file) = (format!("/d{round}/"), format!("/d{round}/a"));
+        let from = format!("/from{round}/");
+        for path in [&folder, &from] {
+            alice.mkcol(path).await.must_be(201);
+        }
+        let tag = tag_of(&alice, &folder).await;
+        let remove = async {
+            if round % 2 == 0 {
+                let request = alice.request("DELETE", &folder);
+                request.header("If-Match", &tag).send().await
+            } else {
+                move_over(&alice, &from, &folder, &tag).await
+            }
+        };
+        let (removed, added) = tokio::join!(remove, other.put(&file, "kept"));
+        let removed = removed.must_be_one_of(&[204, 412]);
+        let added = added.must_be_one_of(&[201, 409]);
+        // What was moved there is a folder to add to, too.
+        let is_lost = removed.status() == 204 && round % 2 == 0;
+        assert_eq!(
+            added.status(),
+            if is_lost { 409 } else { 201 },
+            "{removed:?}"
+        );
+        if !is_lost {
+            assert_eq!(alice.get(&file).await, "kept");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_sync_token_of_a_folder_is_a_state_token() {
+    let world = World::start().await;
+    let (alice, other) = (world.alice(), world.alice());
+    alice.mkcol("/d").await.must_be(201);
+    let token = async || {
+        let asked = alice.propfind_of("/d/", "0", "<D:sync-token/>").await;
+        let found = asked.multistatus();
+        format!(
+            "<{}> (<{}>)",
+            alice.url("/d/"),
+            found.only().dav("sync-token").unwrap()
+        )
+    };
+    let seen = token().await;
+    other.put("/d/a", "kept").await.must_be(201);
+    let delete = |seen: String| alice.request("DELETE", "/d/").header("If", &seen).send();
+    delete(seen).await.must_be(412);
+    assert_eq!(alice.get("/d/a").await, "kept");
+    let found = alice.request("PROPFIND", "/d/").header("Depth", "0");
+    found.header("If", &token().await).send().await.must_be(207);
+    delete(token().await).await.must_be(204);
 }
