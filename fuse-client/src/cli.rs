@@ -192,8 +192,9 @@ pub struct Mount {
 
     /// Options as for mount(8), separated by commas
     ///
-    /// ro, noexec, noatime, suid, dev and allow_other; and username=, password_file=, ca_file=,
-    /// cache=, cache_size=, fsync= and no_passthrough, which are as the flags of these names.
+    /// `ro`, `noexec`, `noatime`, `suid`, `dev` and `allow_other`; and `username=`,
+    /// `password_file=`, `ca_file=`, `cache=`, `cache_size=`, `fsync=` and `no_passthrough`, which
+    /// are as the flags of these names.
     #[arg(short = 'o', value_name = "OPTIONS")]
     pub options: Vec<String>,
 }
@@ -222,6 +223,7 @@ impl From<FsyncChoice> for Fsync {
 /// What mount(8) calls for the type `fuse.coffer`: `mount.fuse.coffer SOURCE DIR -o OPTIONS`.
 #[derive(Parser)]
 #[command(name = "mount.fuse.coffer", version)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of mount(8)")]
 pub struct Helper {
     pub source: String,
     pub directory: PathBuf,

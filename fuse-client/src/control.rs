@@ -39,7 +39,7 @@ const LINE_DEADLINE: Duration = Duration::from_secs(10);
 /// Between two words about a flush.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a command waits for the next word, or for the end of a mount that was told to end.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
+const ANSWER_DEADLINE: Duration = Duration::from_mins(1);
 
 /// What a running mount can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! `coffer doctor`: what keeps drives from being mounted, and the way out.
 
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,27 +21,38 @@ use crate::cli::Access;
 const LITTLE_BYTES: u64 = 1 << 30;
 
 /// Counts what is wrong, and prints what it sees.
-#[derive(Default)]
-struct Findings(u32);
+struct Findings {
+    out: io::Stdout,
+    wrong: u32,
+}
 
 impl Findings {
-    fn good(&self, what: &str) {
-        println!("ok    {}", printable(what));
+    fn good(&mut self, what: &str) {
+        self.print(&format!("ok    {}", printable(what)));
     }
 
-    fn note(&self, what: &str) {
-        println!("note  {}", printable(what));
+    fn note(&mut self, what: &str) {
+        self.print(&format!("note  {}", printable(what)));
     }
 
     fn bad(&mut self, what: &str, way_out: &str) {
-        self.0 += 1;
-        println!("BAD   {}\n      {}", printable(what), printable(way_out));
+        self.wrong += 1;
+        self.print(&format!("BAD   {}", printable(what)));
+        self.print(&format!("      {}", printable(way_out)));
+    }
+
+    fn print(&mut self, line: &str) {
+        // Who reads no further has seen enough.
+        let _ = writeln!(self.out, "{line}");
     }
 }
 
 /// Looks at this machine, and at one drive if asked to, or at all whose caches are found.
 pub fn run(access: &Access, source: Option<&str>, cache: Option<&Path>) -> ExitCode {
-    let mut found = Findings::default();
+    let mut found = Findings {
+        out: io::stdout(),
+        wrong: 0,
+    };
     device(&mut found);
     helper(&mut found);
     mounts(&mut found);
@@ -59,7 +71,7 @@ pub fn run(access: &Access, source: Option<&str>, cache: Option<&Path>) -> ExitC
         Some(Err(error)) => found.bad(&format!("{error:#}"), "`coffer login` stores a log-in"),
         None => {}
     }
-    match found.0 {
+    match found.wrong {
         0 => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }

@@ -44,8 +44,9 @@ pub fn run(access: &Access, url: &str, name: Option<String>) -> anyhow::Result<(
             let _ = login::end(&made).await;
             return Err(error.into());
         }
-        println!("Logged in to {} as {}.", made.url, made.user);
-        println!("`coffer mount {} DIR` mounts it.", made.name);
+        let mut out = io::stdout().lock();
+        writeln!(out, "Logged in to {} as {}.", made.url, made.user)?;
+        writeln!(out, "`coffer mount {} DIR` mounts it.", made.name)?;
         Ok(())
     })
 }

@@ -35,7 +35,7 @@ pub fn run(directory: Option<&Path>) -> anyhow::Result<()> {
 pub fn flush(record: &Record) -> anyhow::Result<()> {
     let mut progress = Progress::new();
     let outcome = control::ask(&record.cache, &Request::Flush, |report| {
-        progress.show(report)
+        progress.show(report);
     });
     progress.end();
     match outcome {

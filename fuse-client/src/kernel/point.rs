@@ -15,7 +15,7 @@ pub const KIND: &str = "fuse.coffer";
 /// Times that a dead mount is taken away before we give up: somebody may have stacked them.
 const MOST_DEAD: usize = 8;
 
-/// A mounted file system, as in `/proc/self/mountinfo` (proc_pid_mountinfo(5)).
+/// A mounted file system, as in `/proc/self/mountinfo` (`proc_pid_mountinfo(5)`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MountPoint {
     /// Where.
@@ -244,15 +244,12 @@ fn unescape(word: &[u8]) -> OsString {
         let code = (byte == b'\\').then(|| after.get(..3)).flatten();
         let code =
             code.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        match code {
-            Some(code) => {
-                out.push(code);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                out.push(byte);
-                rest = after;
-            }
+        if let Some(code) = code {
+            out.push(code);
+            rest = after.get(3..).unwrap_or_default();
+        } else {
+            out.push(byte);
+            rest = after;
         }
     }
     OsString::from_vec(out)

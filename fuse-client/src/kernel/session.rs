@@ -31,6 +31,10 @@ const OVERLAYFS: i64 = 0x794c_7630;
 
 /// How to mount.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one word of mount(8), free of the others"
+)]
 pub struct Options {
     /// Where; without symbolic links, as from [`point::prepare`].
     pub directory: PathBuf,
@@ -277,7 +281,7 @@ fn stack_depth(cache: &Path) -> u32 {
     if on_overlay { 2 } else { 1 }
 }
 
-/// Whether the kernel takes files of the cache: it asks for CAP_SYS_ADMIN, and for a file system it
+/// Whether the kernel takes files of the cache: it asks for `CAP_SYS_ADMIN`, and for a file system it
 /// can pass on to. The one tried stays registered, empty and without a name, until the mount ends.
 fn takes_files<D: Drive>(session: &Session<Adapter<D>>, cache: &Path) -> bool {
     let path = cache.join(format!(".passthrough-{}", std::process::id()));

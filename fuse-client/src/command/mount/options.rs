@@ -35,6 +35,10 @@ const IGNORED: [&str; 24] = [
 
 /// Flags of the kernel's mount that `coffer mount` has no flag of its own for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one word of mount(8), free of the others"
+)]
 pub struct KernelFlags {
     pub read_only: bool,
     pub devices: bool,

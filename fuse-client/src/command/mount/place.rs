@@ -34,15 +34,12 @@ pub fn usual(identity: &Identity) -> PathBuf {
         ]
         .concat(),
     );
-    let digest: String = digest
-        .iter()
-        .take(4)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let [first, second, third, fourth, ..] = digest.0;
+    let digest = u32::from_be_bytes([first, second, third, fourth]);
     let host = identity.url.split("://").nth(1).unwrap_or(&identity.url);
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     let user = identity.user.as_deref().unwrap_or("anonymous");
-    base().join(format!("{}-{}-{digest}", plain(host), plain(user)))
+    base().join(format!("{}-{}-{digest:08x}", plain(host), plain(user)))
 }
 
 /// The folder that has the usual caches.
