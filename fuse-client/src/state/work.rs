@@ -101,11 +101,12 @@ impl Db {
             .map(drop)
     }
 
-    /// Work that is due, what makes room first, then by age.
+    /// Work that is due: what makes room first, then what somebody waits for (due at once), then by
+    /// age.
     pub(crate) fn due_work(&self, now_ms: i64, limit: u32) -> rusqlite::Result<Vec<Work>> {
         self.sql
             .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM work WHERE due <= ?1 ORDER BY urgent DESC, id LIMIT ?2"
+                "SELECT {COLUMNS} FROM work WHERE due <= ?1 ORDER BY urgent DESC, due > 0, id LIMIT ?2"
             ))?
             .query_map(params![now_ms, limit], read)?
             .collect()
