@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -494,7 +494,10 @@ fn work_later() -> i64 {
 
 /// A file without a name in the cache's folder.
 fn unnamed(cache: &std::path::Path) -> Result<File, Fault> {
-    let path = cache.join("content").join("sending");
+    // Several are made at once, and none may get another's.
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let path = cache.join("content").join(format!("sending.{number}"));
     let file = File::options()
         .read(true)
         .write(true)
