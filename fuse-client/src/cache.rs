@@ -30,6 +30,8 @@ pub(crate) struct Open {
     pub(crate) fetch: tokio::sync::Mutex<ReadAhead>,
     /// Has no name left here; goes with the last handle.
     pub(crate) unlinked: AtomicBool,
+    /// The server has another version; it is taken when the kernel has closed this one.
+    pub(crate) outdated: AtomicBool,
 }
 
 /// What is true of it now.
@@ -155,6 +157,7 @@ impl Open {
             inner: Mutex::new(inner),
             fetch: tokio::sync::Mutex::default(),
             unlinked: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
         })
     }
 

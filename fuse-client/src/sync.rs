@@ -16,8 +16,10 @@ mod push;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Mutex;
 
 use crate::fs::Ino;
+use crate::fs::shared::lock;
 use crate::state::Name;
 
 /// A name or node that a request is about.
@@ -68,21 +70,34 @@ impl Flight {
         }
     }
 
-    /// Begins to read from the server; the moment from which on what is read holds.
-    fn begin_read(&mut self) -> u64 {
-        self.readers += 1;
-        self.tick
-    }
-
-    fn end_read(&mut self) {
-        self.readers -= 1;
-        if self.readers == 0 {
-            self.answered.clear();
-        }
-    }
-
     /// Whether what was read since `tick` holds for this.
     fn holds(&self, key: &Key, tick: u64) -> bool {
         !self.keys.contains(key) && self.answered.get(key).is_none_or(|at| *at <= tick)
+    }
+}
+
+/// A request that reads, and the moment from which on what it reads holds.
+struct Reading<'a> {
+    flight: &'a Mutex<Flight>,
+    tick: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn begin(flight: &'a Mutex<Flight>) -> Self {
+        let mut all = lock(flight);
+        all.readers += 1;
+        let tick = all.tick;
+        drop(all);
+        Self { flight, tick }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        let mut flight = lock(self.flight);
+        flight.readers -= 1;
+        if flight.readers == 0 {
+            flight.answered.clear();
+        }
     }
 }

@@ -34,6 +34,15 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
+    /// After content has come or may go: the bounds hold again.
+    pub(crate) fn keep_bounds(&self, db: &Db) {
+        if self.cached.load(Ordering::Relaxed) > self.options.max_bytes
+            && let Err(fault) = self.make_room(db, 0)
+        {
+            tracing::warn!(%fault, "the cache cannot be made smaller");
+        }
+    }
+
     /// Gives up some content; how many bytes.
     fn evict(&self, db: &Db) -> Result<u64, Fault> {
         let mut given_up = 0;

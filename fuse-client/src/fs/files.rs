@@ -134,6 +134,7 @@ impl<D: Drive> Shared<D> {
             Ok(())
         })?;
         inner.changed = false;
+        self.keep_bounds(db);
         Ok(())
     }
 
@@ -411,6 +412,10 @@ impl<D: Drive> Fs<D> {
             }
             (inner.handles == 0, due)
         };
+        if last && open.outdated.swap(false, Ordering::SeqCst) {
+            lock(&shared.flight).relist.insert(open.ino);
+            shared.pull.notify_one();
+        }
         if open.unlinked.load(Ordering::SeqCst) {
             if last {
                 db.change(|db| shared.collect(db, open.ino))?;

@@ -421,8 +421,10 @@ impl<D: Drive> Shared<D> {
             touch_folder(db, &mut self.node(db, parent)?, now)?;
         }
         db.mark_name(from.0, from.1, 0)?;
-        // What is still to be sent waits no longer: its name has become the one that counts.
-        db.mark_name(to.0, to.1, 0)?;
+        // What is still to be sent waits no longer, unless it is still being written: its name has
+        // become the one that counts.
+        let writing = node.content == Content::Open && db.synced_of(node.ino)?.is_empty();
+        db.mark_name(to.0, to.1, if writing { self.late() } else { 0 })?;
         Ok(())
     }
 

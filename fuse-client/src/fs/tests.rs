@@ -427,3 +427,66 @@ async fn fsync_returns_when_the_server_has_it() {
         assert_eq!(drive.as_other().read("/a").unwrap(), text);
     }
 }
+
+#[tokio::test]
+async fn what_was_removed_here_before_a_change_there_was_heard_comes_back() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "a", b"base").await;
+    fs.settle().await;
+    drive.fail_next(Some(Verb::RemoveFile), Fault::Overtaken);
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/a"]);
+    assert_eq!(names(&fs, ROOT).await, ["a"]);
+}
+
+#[tokio::test]
+async fn a_folder_removed_there_is_made_again_for_what_was_changed_in_it_here() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let d = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let ino = write(&fs, d.ino, "a", b"a").await;
+    write(&fs, d.ino, "b", b"b").await;
+    fs.settle().await;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 0, b"changed".to_vec())
+        .await
+        .unwrap();
+    drive.as_other().remove("/d").unwrap();
+    fs.settle().await;
+    fs.release(opened.handle).await.unwrap();
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/d", "/d/a"]);
+    assert_eq!(drive.as_other().read("/d/a").unwrap(), "changed");
+}
+
+#[tokio::test]
+async fn content_gives_way_when_the_cache_is_full_but_not_what_is_unsent() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let mut options = Options::new(cache.path());
+    options.max_bytes = 4 << 20;
+    options.debounce = Duration::ZERO;
+    let fs = Fs::open(options, drive.clone()).await.unwrap();
+    for at in 0..8_u8 {
+        write(&fs, ROOT, &at.to_string(), &vec![at; 1 << 20]).await;
+        fs.settle().await;
+    }
+    assert!(fs.status().cache_bytes <= 5 << 20, "{:?}", fs.status());
+    for at in 0..8_u8 {
+        assert_eq!(read(&fs, &at.to_string()).await.unwrap(), vec![at; 1 << 20]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_mount_of_a_cache_is_refused() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let second = Fs::open(Options::new(cache.path()), drive.clone()).await;
+    assert!(matches!(
+        second.err(),
+        Some(super::StartError::InUse { .. })
+    ));
+    fs.close().await;
+    assert!(Fs::open(Options::new(cache.path()), drive).await.is_ok());
+}

@@ -122,6 +122,17 @@ impl Node {
         self.mode & S_IFMT == 0o120_000
     }
 
+    /// Its content differs from the server's. What the kernel may write by itself is open, and the
+    /// same until it does.
+    pub(crate) fn is_changed(&self) -> bool {
+        let untouched = self
+            .dirty
+            .as_ref()
+            .is_some_and(|bits| bits.iter().all(|byte| *byte == 0))
+            && self.size == self.base_size;
+        self.content != Content::Clean && !untouched
+    }
+
     pub(crate) fn etag(&self) -> Option<ETag> {
         self.etag.clone().map(ETag)
     }

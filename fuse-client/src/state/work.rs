@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use super::{Content, Db};
+use super::Db;
 use crate::fs::Ino;
 
 /// A name, or with the parent 0 a node by its number, to be made alike.
@@ -63,7 +63,7 @@ impl Db {
         let node = self.node(ino)?;
         let differs = node
             .as_ref()
-            .is_some_and(|node| node.content != Content::Clean || node.attributes_dirty != 0);
+            .is_some_and(|node| node.is_changed() || node.attributes_dirty != 0);
         if differs && (there || ino == crate::fs::ROOT) {
             // Shrinking makes room for what waits for it.
             let urgent = node.is_some_and(|node| node.size < node.base_size);

@@ -72,9 +72,11 @@ impl<D: Drive> Shared<D> {
                 db.save(&old)?;
                 self.collect(db, old.ino)?;
             }
-            db.mark_node(ino, if same { 0 } else { self.late() })?;
+            let written = node.content == Content::Open;
+            db.mark_node(ino, if written { self.late() } else { 0 })?;
             Ok(())
         })?;
+        self.keep_bounds(&db);
         self.push.notify_one();
         Ok(())
     }

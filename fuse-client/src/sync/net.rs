@@ -22,8 +22,9 @@ impl<D: Drive> Shared<D> {
                 pause = Duration::from_secs(1);
                 tokio::select! {
                     () = self.offline.notified() => {}
-                    () = tokio::time::sleep(SPACE) => {}
+                    () = tokio::time::sleep(SPACE.min(self.options.open_upload_interval)) => {}
                 }
+                self.look_at_open_files();
                 self.ask_space().await;
                 continue;
             }
@@ -38,6 +39,26 @@ impl<D: Drive> Shared<D> {
                 self.come_back();
             }
         }
+    }
+
+    /// What the kernel writes by itself is noticed by looking.
+    fn look_at_open_files(&self) {
+        let open: Vec<_> = lock(&self.open)
+            .values()
+            .filter_map(std::sync::Weak::upgrade)
+            .collect();
+        let db = lock(&self.db);
+        for open in open {
+            let changed = {
+                let mut inner = lock(&open.inner);
+                inner.look();
+                inner.passthrough.is_some() && inner.changed && inner.writers > 0
+            };
+            if changed && let Err(fault) = self.persist(&db, &open, Some(0)) {
+                tracing::error!(%fault, "an open file cannot be written down");
+            }
+        }
+        self.push.notify_one();
     }
 
     fn come_back(&self) {

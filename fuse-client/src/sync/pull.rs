@@ -3,6 +3,7 @@
 //! Only what is the same here and there is changed. Where something is waiting to be sent, nothing is
 //! taken over: the request will meet the other's change, and both are kept.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use futures_util::StreamExt;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
-use super::Key;
+use super::{Key, Reading};
 use crate::cache::{BLOCK, Blocks};
 use crate::clock::{now_ms, now_ns};
 use crate::drive::{Changes, Drive, DrivePath, Error, Listed, Notice, SyncToken};
@@ -178,7 +179,7 @@ impl<D: Drive> Shared<D> {
         if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
             let mut inner = lock(&open.inner);
             if inner.passthrough.is_some() || inner.writers > 0 {
-                lock(&self.flight).relist.insert(node.ino);
+                open.outdated.store(true, Ordering::SeqCst);
                 return false;
             }
             inner.present = empty.clone();
@@ -222,7 +223,10 @@ impl<D: Drive> Shared<D> {
         if let Some(known) = there {
             let node = self.node(db, known)?;
             if is_same(&node, listed) {
-                self.update(db, node, listed)?;
+                // What was removed here keeps the tag it had: the request finds out that it changed.
+                if !db.entries_of(known)?.is_empty() {
+                    self.update(db, node, listed)?;
+                }
                 return Ok(true);
             }
             if here != there || node.content != Content::Clean {
@@ -402,7 +406,8 @@ impl<D: Drive> Shared<D> {
     /// Asks what is in a folder.
     pub(crate) async fn list_folder(&self, ino: Ino) -> Result<(), Fault> {
         let path = lock(&self.db).remote_path(ino)?.ok_or(Errno::NOENT)?;
-        let tick = lock(&self.flight).begin_read();
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
         let answer = self.ask(self.drive.list(&path)).await;
         let applied = match answer {
             Ok(listing) => {
@@ -416,8 +421,13 @@ impl<D: Drive> Shared<D> {
                         self.update(db, node, &listing.itself)?;
                     }
                     let mut all = true;
+                    let told: HashSet<&str> = listing
+                        .members
+                        .iter()
+                        .map(|listed| listed.name.as_str())
+                        .collect();
                     for (name, _) in db.synced_members(ino)? {
-                        if !listing.members.iter().any(|listed| listed.name == name) {
+                        if !told.contains(name.as_str()) {
                             all &= self.gone(db, ino, &name, Some(tick))?;
                         }
                     }
@@ -442,7 +452,7 @@ impl<D: Drive> Shared<D> {
             }
             Err(error) => Err(error.into()),
         };
-        lock(&self.flight).end_read();
+        drop(reading);
         applied
     }
 
@@ -453,7 +463,8 @@ impl<D: Drive> Shared<D> {
             let path = db.remote_path(ino)?.ok_or(Errno::STALE)?;
             (path, db.synced_of(ino)?.into_iter().next())
         };
-        let tick = lock(&self.flight).begin_read();
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
         let answer = self.ask(self.drive.stat(&path)).await;
         let applied = {
             let db = lock(&self.db);
@@ -469,7 +480,7 @@ impl<D: Drive> Shared<D> {
                 (Err(error), _) => Err(error.into()),
             }
         };
-        lock(&self.flight).end_read();
+        drop(reading);
         applied
     }
 
@@ -504,7 +515,8 @@ impl<D: Drive> Shared<D> {
         loop {
             let token = lock(&self.db).meta("token")?.map(SyncToken);
             let first = lock(&self.db).meta("listed")?.is_none();
-            let tick = lock(&self.flight).begin_read();
+            let reading = Reading::begin(&self.flight);
+            let tick = reading.tick;
             let answer = self.ask(self.drive.changes(token.as_ref())).await;
             let applied = match answer {
                 Ok(changes) => self.apply(&changes, first, tick).map(|()| changes.more),
@@ -519,7 +531,7 @@ impl<D: Drive> Shared<D> {
                 }
                 Err(error) => Err(error.into()),
             };
-            lock(&self.flight).end_read();
+            drop(reading);
             if !applied? {
                 return Ok(());
             }
@@ -614,14 +626,21 @@ impl<D: Drive> Shared<D> {
         let mut notices = self.drive.watch();
         let mut listening = self.can.notices;
         let mut wanted = self.can.changes;
+        let mut again = false;
         loop {
-            if wanted || !lock(&self.flight).relist.is_empty() {
+            if wanted || again {
+                again = false;
                 self.pulling.store(true, Ordering::SeqCst);
-                let again = self.catch_up(wanted).await;
+                let done = self.catch_up(wanted).await;
                 self.pulling.store(false, Ordering::SeqCst);
                 self.progress.send_modify(|count| *count += 1);
-                match again {
-                    Ok(()) => wanted = false,
+                match done {
+                    Ok(()) => {
+                        wanted = false;
+                        // What is being changed by us is looked at when that has been answered.
+                        let flight = lock(&self.flight);
+                        again = !flight.relist.is_empty() && flight.count == 0;
+                    }
                     Err(fault) => {
                         self.live.store(false, Ordering::SeqCst);
                         *lock(&self.last_error) = Some(fault.to_string());
@@ -632,8 +651,11 @@ impl<D: Drive> Shared<D> {
                         if !self.online.load(Ordering::Relaxed) {
                             self.pull.notified().await;
                         }
-                        continue;
+                        again = true;
                     }
+                }
+                if wanted || again {
+                    continue;
                 }
             }
             tokio::select! {
@@ -652,6 +674,7 @@ impl<D: Drive> Shared<D> {
                     None => listening = false,
                 },
                 () = self.pull.notified() => {
+                    again = true;
                     wanted |= self.asked.swap(false, Ordering::SeqCst) && self.can.changes;
                 }
             }

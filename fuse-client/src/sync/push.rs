@@ -19,7 +19,7 @@ use crate::drive::{Condition, Drive, DrivePath, Error, Source, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, Uploading};
-use crate::state::{ATTRIBUTES, Content, Db, Name, Node, Work, XATTRS, decode_xattrs};
+use crate::state::{ATTRIBUTES, Db, Name, Node, Work, XATTRS, decode_xattrs};
 
 /// Uploads at once, and requests at once.
 const UPLOADS: usize = 8;
@@ -179,7 +179,7 @@ impl<D: Drive> Shared<D> {
             }
             Step::Remove { at, ino, folder } => (vec![name(at), Key::Node(*ino)], *folder, None),
             Step::Update { ino } => {
-                let content = db.node(*ino)?.filter(|node| node.content != Content::Clean);
+                let content = db.node(*ino)?.filter(Node::is_changed);
                 let upload = content.map(|node| (*ino, node.size));
                 (vec![Key::Node(*ino)], false, upload)
             }
@@ -375,7 +375,11 @@ impl<D: Drive> Shared<D> {
             db.remote_path(ino)?.ok_or(Errno::STALE)?
         };
         let mut job = self.prepare(ino)?;
-        if job.node.content == Content::Clean {
+        if !job.node.is_changed() {
+            if job.node.attributes_dirty == 0 {
+                let db = lock(&self.db);
+                return db.change(|db| Ok(db.mark_node(ino, 0)?));
+            }
             return self.send_attributes(&path, &job.node).await;
         }
         let dirty = crate::cache::Blocks(job.node.dirty.clone());
