@@ -47,6 +47,10 @@ impl<D: Drive> Shared<D> {
                     Fsync::Wait | Fsync::Local => Ok(()),
                 };
             }
+            {
+                let db = lock(&self.db);
+                db.change(|db| Ok(hurry(db, &work)?))?;
+            }
             self.push.notify_one();
             let moved = tokio::time::timeout(PATIENCE, progress.changed()).await;
             let uploading = !lock(&self.uploading).is_empty();
@@ -264,6 +268,21 @@ fn left(db: &Db, goal: Goal) -> Result<Option<Work>, Fault> {
             Ok(db.work(0, &ino.to_string())?)
         }
     }
+}
+
+/// Somebody waits for this, and so for the folders that it lies in.
+fn hurry(db: &Db, work: &Work) -> rusqlite::Result<()> {
+    db.due_at_once(work.parent, &work.name)?;
+    let mut folder = work.parent;
+    while folder != crate::fs::ROOT
+        && let Some((parent, name)) = db.entries_of(folder)?.into_iter().next()
+    {
+        if db.synced(parent, &name)? != Some(folder) {
+            db.due_at_once(parent, &name)?;
+        }
+        folder = parent;
+    }
+    Ok(())
 }
 
 /// Paths and reasons of what cannot be sent for now.

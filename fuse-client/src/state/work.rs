@@ -157,6 +157,17 @@ impl Db {
         .map(drop)
     }
 
+    /// What is waited for is due at once, though it has become due later meanwhile: a file that is
+    /// open has been sent, but not with all that was written. What has failed keeps its pause.
+    pub(crate) fn due_at_once(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE work SET due = 0 WHERE parent = ?1 AND name = ?2 AND due > 0 AND attempts = 0",
+            )?
+            .execute(params![parent.cast_signed(), name])
+            .map(drop)
+    }
+
     /// Work on names in a folder is due now.
     pub(crate) fn due_in(&self, parent: Ino) -> rusqlite::Result<()> {
         self.sql
