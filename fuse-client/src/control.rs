@@ -245,7 +245,8 @@ impl<D: Drive> Conversation<D> {
         match unmounted.map_err(io::Error::other).flatten() {
             Ok(()) => {
                 self.say(&Answer::Done(report)).await?;
-                // Until the process ends, which closes the connection.
+                // Until the process ends, which closes the connection: not when the tasks do.
+                std::mem::forget(rustix::io::dup(self.stream.get_ref())?);
                 std::future::pending().await
             }
             Err(error) => {

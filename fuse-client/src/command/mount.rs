@@ -127,7 +127,8 @@ fn enter() -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_ansi(false)
-        .with_max_level(tracing::Level::WARN)
+        // fuser complains of every answer to somebody who was killed meanwhile.
+        .with_env_filter("warn,fuser=off")
         .init();
     Ok(())
 }
