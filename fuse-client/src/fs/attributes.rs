@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -366,7 +365,7 @@ impl<D: Drive> Fs<D> {
     /// The kernel has forgotten a node that it was told of `lookups` times.
     pub fn forget(&self, ino: Ino, lookups: u64) {
         // Nothing is kept for what the kernel knows: numbers are never used again.
-        let _ = (ino, lookups, Ordering::Relaxed);
+        let _ = (ino, lookups);
     }
 }
 

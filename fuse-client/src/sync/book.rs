@@ -52,13 +52,10 @@ impl<D: Drive> Shared<D> {
                 if same {
                     inner.content = Content::Clean;
                     inner.dirty = Blocks::none();
-                    if let Some(before) = &mut inner.passthrough {
+                    if inner.passthrough.is_some() && inner.writers > 0 {
                         // The kernel may go on writing: what is open for that stays so.
-                        let _ = before;
-                        if inner.writers > 0 {
-                            inner.content = Content::Open;
-                            node.content = Content::Open;
-                        }
+                        inner.content = Content::Open;
+                        node.content = Content::Open;
                     }
                 }
             }

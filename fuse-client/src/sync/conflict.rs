@@ -6,10 +6,10 @@ use rustix::io::Errno;
 use time::OffsetDateTime;
 
 use super::book::Sent;
+use super::pull;
 use super::push::Job;
-use super::{Key, pull};
 use crate::cache::{Blocks, touched};
-use crate::clock::{now_ms, now_ns};
+use crate::clock::now_ns;
 use crate::drive::{Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
@@ -511,7 +511,6 @@ impl<D: Drive> Shared<D> {
             }
         }
         // All is there: what went wrong may not do so again, but not at once.
-        let _ = (now_ms(), Key::Node(folder));
         Err(Errno::AGAIN.into())
     }
 }

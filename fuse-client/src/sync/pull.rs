@@ -629,7 +629,6 @@ impl<D: Drive> Shared<D> {
         let mut again = false;
         loop {
             if wanted || again {
-                again = false;
                 self.pulling.store(true, Ordering::SeqCst);
                 let done = self.catch_up(wanted).await;
                 self.pulling.store(false, Ordering::SeqCst);
