@@ -161,6 +161,13 @@ impl Open {
         })
     }
 
+    /// Length of the content, with what the kernel has written by itself.
+    pub(crate) fn size(&self) -> u64 {
+        let mut inner = lock(&self.inner);
+        inner.look();
+        inner.size
+    }
+
     /// Puts what is true of the content into a row.
     pub(crate) fn overlay(&self, node: &mut Node) {
         lock(&self.inner).overlay(node);

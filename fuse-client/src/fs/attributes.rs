@@ -111,7 +111,8 @@ impl<D: Drive> Shared<D> {
     pub(crate) async fn set_length(&self, open: &Arc<Open>, size: u64) -> Result<(), Fault> {
         loop {
             let (old, passthrough) = {
-                let inner = lock(&open.inner);
+                let mut inner = lock(&open.inner);
+                inner.look();
                 (inner.size, inner.passthrough.is_some())
             };
             // The block that is cut in two, or grows, goes to the server as it is then.

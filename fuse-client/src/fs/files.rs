@@ -148,6 +148,7 @@ impl<D: Drive> Shared<D> {
         loop {
             let need = {
                 let mut inner = lock(&open.inner);
+                inner.look();
                 let at = if append { inner.size } else { offset };
                 match ready(&inner, at, data.len() as u64) {
                     Ready::Yes => {
@@ -462,7 +463,8 @@ impl<D: Drive> Fs<D> {
         if !known.contains(mode) {
             return Err(Errno::OPNOTSUPP);
         }
-        let size = lock(&open.inner).size;
+        // The kernel may have written past it by itself: a stale length would cut that off.
+        let size = open.size();
         if zero {
             // Zeros in pieces: holes are not kept on the server, and few ask for large ones.
             let stop = if keep { end.min(size) } else { end };
@@ -496,7 +498,7 @@ impl<D: Drive> Fs<D> {
         let Held::File { open, .. } = self.shared.held(handle)? else {
             return Err(Errno::BADF);
         };
-        let size = lock(&open.inner).size;
+        let size = open.size();
         if offset >= size {
             return Err(Errno::NXIO);
         }
