@@ -62,6 +62,7 @@ CREATE TABLE work (
 );
 CREATE UNIQUE INDEX work_name ON work (parent, name);
 CREATE INDEX work_due ON work (due);
+CREATE INDEX work_order ON work (urgent DESC, (due > 0), id);
 ";
 
 /// The local state; whoever holds it has the cache for itself.

@@ -58,6 +58,11 @@ impl Flight {
         true
     }
 
+    /// Whether a change of this is under way.
+    fn is_busy(&self, key: &Key) -> bool {
+        self.keys.contains(key)
+    }
+
     fn end(&mut self, keys: &[Key]) {
         self.tick += 1;
         self.count -= 1;

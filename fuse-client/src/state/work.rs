@@ -106,7 +106,8 @@ impl Db {
     pub(crate) fn due_work(&self, now_ms: i64, limit: u32) -> rusqlite::Result<Vec<Work>> {
         self.sql
             .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM work WHERE due <= ?1 ORDER BY urgent DESC, due > 0, id LIMIT ?2"
+                "SELECT {COLUMNS} FROM work INDEXED BY work_order WHERE due <= ?1 \
+                 ORDER BY urgent DESC, due > 0, id LIMIT ?2"
             ))?
             .query_map(params![now_ms, limit], read)?
             .collect()

@@ -24,6 +24,10 @@ use crate::state::{ATTRIBUTES, Db, Name, Node, Work, XATTRS, decode_xattrs};
 /// Uploads at once, and requests at once.
 const UPLOADS: usize = 8;
 const REQUESTS: usize = 24;
+/// Rows looked at whenever a request has ended, and those of them that may wait for another upload's
+/// end: with thousands to send, all of them would be planned again for each.
+const DUE: u32 = 128;
+const WAITING: u32 = 16;
 /// What is waiting for somebody to act is tried again after this, in ms.
 const BLOCKED: i64 = 300_000;
 /// After so many failures it is shown as blocked.
@@ -69,14 +73,27 @@ impl<D: Drive> Shared<D> {
         }
         let db = lock(&self.db);
         let now = now_ms();
-        for work in db.due_work(now, 256)? {
-            if running.len() >= REQUESTS {
+        let mut waiting = 0;
+        for work in db.due_work(now, DUE)? {
+            if running.len() >= REQUESTS || waiting >= WAITING {
                 break;
+            }
+            let key = match work.node() {
+                Some(ino) => Key::Node(ino),
+                None => Key::Name((work.parent, work.name.clone())),
+            };
+            // A plan takes several statements, and what is under way stands first.
+            if lock(&self.flight).is_busy(&key) {
+                continue;
             }
             let step = self.plan(&db, &work)?;
             let uploads = lock(&self.uploading).len();
             let (keys, alone, upload) = Self::about(&db, &step)?;
-            if keys.is_empty() || (upload.is_some() && uploads >= UPLOADS) {
+            if keys.is_empty() {
+                continue;
+            }
+            if upload.is_some() && uploads >= UPLOADS {
+                waiting += 1;
                 continue;
             }
             if !lock(&self.flight).begin(&keys, alone) {
