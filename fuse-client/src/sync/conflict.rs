@@ -2,12 +2,14 @@
 //!
 //! The same questions settle requests that were answered while we were not there to hear it.
 
+use futures_util::StreamExt;
 use rustix::io::Errno;
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::book::Sent;
 use super::pull;
-use super::push::Job;
+use super::push::{DIGEST, Job};
 use crate::cache::{Blocks, touched};
 use crate::clock::now_ns;
 use crate::drive::{Drive, DrivePath, Error, Listed, Stored};
@@ -64,7 +66,7 @@ impl<D: Drive> Shared<D> {
     }
 
     /// Whether what the server has is what we have sent or were about to send.
-    async fn is_ours(&self, job: &Job, listed: &Listed) -> Result<bool, Fault> {
+    async fn is_ours(&self, path: &DrivePath, job: &Job, listed: &Listed) -> Result<bool, Fault> {
         if listed.is_folder {
             return Ok(false);
         }
@@ -74,8 +76,16 @@ impl<D: Drive> Shared<D> {
                 && there.target == job.node.target
                 && there.mode.is_none_or(|mode| mode == job.node.mode));
         }
-        let Some(theirs) = listed.sha256 else {
-            return Ok(job.node.sent_sha256.is_some() && listed.size_bytes == job.node.size);
+        let theirs = match listed.sha256 {
+            Some(digest) => digest,
+            None if job.node.sent_sha256.is_none() || listed.size_bytes > DIGEST => {
+                return Ok(false);
+            }
+            // Another's version may well be of the same length.
+            None => match self.digest_there(path, listed).await? {
+                Some(digest) => digest,
+                None => return Ok(false),
+            },
         };
         let is = |digest: &Option<Vec<u8>>| digest.as_deref() == Some(&theirs[..]);
         if is(&job.sha256) || is(&job.node.sent_sha256) {
@@ -89,6 +99,27 @@ impl<D: Drive> Shared<D> {
             .await
             .map_err(|error| Fault::Local(std::io::Error::other(error)))??;
         Ok(ours == theirs)
+    }
+
+    /// Digest of what the server has, by reading it; `None` when it is another version by now.
+    async fn digest_there(
+        &self,
+        path: &DrivePath,
+        listed: &Listed,
+    ) -> Result<Option<[u8; 32]>, Fault> {
+        let (etag, range) = (listed.etag.as_ref(), 0..listed.size_bytes);
+        let mut body = match self.ask(self.drive.read(path, etag, range)).await {
+            Ok(body) => body,
+            Err(Error::Conflict { .. } | Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (mut sha256, mut length) = (Sha256::new(), 0);
+        while let Some(bytes) = body.next().await {
+            let bytes = bytes?;
+            length += bytes.len() as u64;
+            sha256.update(&bytes);
+        }
+        Ok((length == listed.size_bytes).then(|| sha256.finalize().into()))
     }
 
     /// PUT under a name found something else there.
@@ -105,7 +136,7 @@ impl<D: Drive> Shared<D> {
             }
             return self.check_folder(at.0).await;
         };
-        if self.is_ours(job, &listed).await? {
+        if self.is_ours(&path, job, &listed).await? {
             let sent = Sent {
                 at: Some(at.clone()),
                 replaces,
@@ -163,7 +194,7 @@ impl<D: Drive> Shared<D> {
             // It was another reason; the same request may do next time.
             return Err(Errno::AGAIN.into());
         }
-        if self.is_ours(job, &listed).await? {
+        if self.is_ours(path, job, &listed).await? {
             let sent = Sent {
                 at: None,
                 replaces: None,

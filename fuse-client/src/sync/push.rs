@@ -33,7 +33,7 @@ const BLOCKED: i64 = 300_000;
 /// After so many failures it is shown as blocked.
 const TRIES: u32 = 6;
 /// Up to this the digest of what is sent is known beforehand.
-const DIGEST: u64 = 16 << 20;
+pub(super) const DIGEST: u64 = 16 << 20;
 /// Up to this a file that is being written is copied before it is sent.
 const COPY: u64 = 256 << 20;
 
@@ -320,6 +320,7 @@ impl<D: Drive> Shared<D> {
             range: 0..size,
         };
         let attributes = job.node.attributes();
+        self.intend(&job)?;
         let sending = self.drive.write(&path, source, &condition, &attributes);
         match self.ask(sending).await {
             Ok(stored) => self.stored(Some(at), &job, replaces, &path, stored).await,
@@ -327,7 +328,7 @@ impl<D: Drive> Shared<D> {
                 self.resolve_put(at, &job, replaces).await
             }
             Err(Error::NoParent { .. }) => self.check_folder(at.0).await,
-            Err(error) => self.unsure(&job, error),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -371,19 +372,20 @@ impl<D: Drive> Shared<D> {
         self.book_sent(job, &sent)
     }
 
-    /// No answer: what was sent is remembered, to be recognised should it have arrived.
-    fn unsure(&self, job: &Job, error: Error) -> Result<(), Fault> {
-        if matches!(error, Error::Unreachable { .. }) && job.sha256.is_some() {
-            let db = lock(&self.db);
-            db.change(|db| {
-                if let Ok(mut node) = self.node(db, job.node.ino) {
-                    node.sent_sha256.clone_from(&job.sha256);
-                    db.save(&node)?;
-                }
-                Ok(())
-            })?;
+    /// What is about to be sent is remembered, to be recognised should it arrive without our hearing
+    /// of it: the answer may get lost, or we may be killed before it is written down.
+    fn intend(&self, job: &Job) -> Result<(), Fault> {
+        if job.sha256.is_none() {
+            return Ok(());
         }
-        Err(error.into())
+        let db = lock(&self.db);
+        db.change(|db| {
+            if let Ok(mut node) = self.node(db, job.node.ino) {
+                node.sent_sha256.clone_from(&job.sha256);
+                db.save(&node)?;
+            }
+            Ok(())
+        })
     }
 
     async fn update_remote(&self, ino: Ino) -> Result<(), Fault> {
@@ -424,7 +426,7 @@ impl<D: Drive> Shared<D> {
                     self.resolve_update(&path, &job).await
                 }
                 Err(Error::Unsupported) => self.put_again(&path, job).await,
-                Err(error) => self.unsure(&job, error),
+                Err(error) => Err(error.into()),
             };
         }
         self.put_again(&path, job).await
@@ -450,6 +452,7 @@ impl<D: Drive> Shared<D> {
             range: whole,
         };
         let attributes = job.node.attributes();
+        self.intend(&job)?;
         match self
             .ask(self.drive.write(path, source, &condition, &attributes))
             .await
@@ -458,7 +461,7 @@ impl<D: Drive> Shared<D> {
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_update(path, &job).await
             }
-            Err(error) => self.unsure(&job, error),
+            Err(error) => Err(error.into()),
         }
     }
 
