@@ -25,6 +25,8 @@ pub mod examine;
 pub mod fs;
 pub mod kernel;
 pub mod login;
+#[cfg(test)]
+mod model;
 pub mod profile;
 pub mod remote;
 mod state;
