@@ -282,8 +282,13 @@ impl<D: Drive> Fs<D> {
         let _ = caller;
         let shared = &self.shared;
         let flags = OFlags::from_bits_retain(flags.cast_unsigned());
-        shared.revalidate(ino).await?;
-        let open = shared.open_by_number(ino)?;
+        // The name was replaced between its look-up and now: told so, the kernel looks it up again.
+        let stale = |fault: Fault| match fault.errno() {
+            Errno::NOENT => Errno::STALE,
+            errno => errno,
+        };
+        shared.revalidate(ino).await.map_err(stale)?;
+        let open = shared.open_by_number(ino).map_err(stale)?;
         if flags.contains(OFlags::TRUNC) && flags & OFlags::ACCMODE != OFlags::RDONLY {
             shared.set_length(&open, 0).await?;
         } else if shared.passthrough.load(Ordering::Relaxed) {
