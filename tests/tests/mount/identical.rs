@@ -21,7 +21,6 @@ async fn fill(folder: &Path) {
          chmod 2750 deep/a\n\
          ln -s ../nowhere/at/all dangling; ln -s deep/a around; ln -s . dot\n\
          mkfifo pipe\n\
-         ln big deep/second-name-of-big\n\
          setfattr -n user.comment -v 'with \"quotes\" and ümlauts' big\n\
          setfattr -n user.empty -v '' deep\n\
          truncate -s 3M sparse; printf x | dd of=sparse bs=1 seek=2000000 conv=notrunc status=none\n\
