@@ -20,7 +20,7 @@ use crate::clock::{now_ms, now_ns};
 use crate::drive::{Changes, Drive, DrivePath, Error, Listed, Notice, SyncToken};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
-use crate::fs::{Ino, Invalidation, ROOT};
+use crate::fs::{Ino, Invalidation, ROOT, Stat};
 use crate::state::{ATTRIBUTES, Content, Db, Node, XATTRS, encode_xattrs};
 
 const S_IFMT: u32 = 0o170_000;
@@ -75,6 +75,15 @@ fn mode(listed: &Listed, before: u32) -> u32 {
         Some(mode) => S_IFREG | (mode & 0o7777),
         None => before,
     }
+}
+
+/// What programs see of a node, but for the times that follow from it.
+fn visible(node: &Node) -> (Stat, Option<&[u8]>, Option<&[u8]>) {
+    let stat = Stat {
+        ctime_ns: 0,
+        ..node.stat()
+    };
+    (stat, node.target.as_deref(), node.xattrs.as_deref())
 }
 
 impl<D: Drive> Shared<D> {
@@ -155,7 +164,10 @@ impl<D: Drive> Shared<D> {
             if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
                 lock(&open.inner).mtime = node.mtime;
             }
-            node.ctime = now_ns();
+            // What only the server and we know, as the tag of our own change, changes no time.
+            if changed || visible(&node) != visible(&before) {
+                node.ctime = now_ns();
+            }
             if changed {
                 self.invalidate_content(node.ino);
             } else {
