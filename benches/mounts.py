@@ -40,7 +40,7 @@ class Mount:
     def mount(self):
         """Mounts with an empty cache; returns when the folder answers."""
         shutil.rmtree(self.cache, ignore_errors=True)
-        self.cache.mkdir(mode=0o700)
+        self.make_cache()
         drop_caches()
         log = open(self.run / "output.log", "ab")
         self.process = subprocess.Popen(
@@ -53,6 +53,9 @@ class Mount:
             if time.monotonic() > deadline:
                 raise Failed(f"{self.name} does not mount, see {self.run}/output.log")
             time.sleep(0.02)
+
+    def make_cache(self):
+        self.cache.mkdir(mode=0o700)
 
     def unmount(self):
         subprocess.run(["umount", self.point], check=True)
@@ -94,16 +97,18 @@ class Mount:
 
 
 class Coffer(Mount):
-    """`coffer mount`."""
+    """`coffer mount`, whose fsync waits for the server; or for this disk, as that of the peers."""
 
-    def __init__(self, name, folder, server, program):
+    def __init__(self, name, folder, server, program, fsync):
         super().__init__(name, folder, server)
         self.program = program
+        self.fsync = fsync
 
     def command(self):
         url = self.server.url(self.place + "/")
         return [self.program, "mount", url, self.point, "--foreground", "--user", USER,
-                "--password-file", self.secret, "--cache", self.cache]
+                "--password-file", self.secret, "--cache", self.cache,
+                "--fsync", self.fsync]
 
 
 class Rclone(Mount):
@@ -137,10 +142,16 @@ class Davfs(Mount):
         # The buffer: without, this program cannot list folders on newer kernels.
         config.write_text(
             f"secrets {secrets}\ncache_dir {self.cache}\ncache_size 4096\nbuf_size 256\n"
-            "use_locks 0\ndelay_upload 1\n"
+            "ask_auth 0\nuse_locks 0\ndelay_upload 1\n"
         )
         config.chmod(0o600)
         return ["mount.davfs", url, self.point, "-o", f"conf={config}"]
+
+    def make_cache(self):
+        # It runs as a user of its own, who must get there.
+        self.cache.mkdir()
+        shutil.chown(self.cache, group="davfs2")
+        self.cache.chmod(0o775)
 
     def unmount(self):
         subprocess.run(["umount", self.point], check=True, stdout=subprocess.DEVNULL)
