@@ -6,6 +6,7 @@
 mod attributes;
 mod files;
 mod folders;
+mod known;
 mod names;
 mod options;
 pub(crate) mod shared;

@@ -396,17 +396,21 @@ impl<D: Drive> Filesystem for Adapter<D> {
     fn write(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         handle: FileHandle,
         offset: u64,
         data: &[u8],
-        _write_flags: WriteFlags,
+        write_flags: WriteFlags,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
         let (fs, data) = (self.fs.clone(), data.to_vec());
+        let unprivileged = write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
         self.serve(async move {
+            if unprivileged && let Err(error) = fs.drop_privileges(ino.0) {
+                return reply.error(errno(error));
+            }
             match fs.write(Handle(handle.0), offset, data).await {
                 Ok(written) => reply.written(written),
                 Err(error) => reply.error(errno(error)),
@@ -495,10 +499,14 @@ impl<D: Drive> Filesystem for Adapter<D> {
     ) {
         let fs = self.fs.clone();
         self.serve(async move {
-            let ttl = fs.ttl();
+            let (ttl, told) = (fs.ttl(), fs.clone());
             let each = |next: u64, name: &[u8], stat: &Stat| {
                 let (ino, attr) = (INodeNo(stat.ino), attributes(stat));
-                reply.add(ino, next, OsStr::from_bytes(name), &ttl, &attr, GENERATION)
+                let full = reply.add(ino, next, OsStr::from_bytes(name), &ttl, &attr, GENERATION);
+                if !full && name != b"." && name != b".." {
+                    told.remember(stat.ino);
+                }
+                full
             };
             match fs.read_folder(Handle(handle.0), offset, each).await {
                 Ok(()) => reply.ok(),

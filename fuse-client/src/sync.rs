@@ -3,7 +3,7 @@
 //! - [`plan`]: what one request brings a name closer to what it is here.
 //! - [`push`]: sends these, several at once; [`book`] writes down what was done.
 //! - [`conflict`]: what to do when somebody else was first.
-//! - [`pull`]: what others did comes here.
+//! - [`pull`]: what others did comes here; [`supersede`]: to files that are open.
 //! - [`net`]: noticing that the server is out of reach, and that it is back.
 
 mod book;
@@ -12,6 +12,7 @@ mod net;
 mod plan;
 mod pull;
 mod push;
+mod supersede;
 #[cfg(test)]
 mod tests;
 

@@ -15,6 +15,7 @@ use super::{BLOCK, Blocks, Open, touched};
 use crate::clock::now_ms;
 use crate::drive::{Drive, DrivePath, ETag, Error};
 use crate::errno::Fault;
+use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
 
 /// At most this much is fetched for one read.
@@ -213,6 +214,24 @@ impl<D: Drive> Shared<D> {
             return Err(bad(path, "the bytes do not have the digest"));
         }
         Ok(())
+    }
+
+    /// Before the server forgets the content of a file: whoever has it open goes on reading it.
+    pub(crate) async fn keep_for_readers(&self, ino: Ino) -> Result<(), Fault> {
+        let Some(open) = self.opened(ino) else {
+            return Ok(());
+        };
+        if lock(&open.inner).handles == 0 {
+            return Ok(());
+        }
+        match self.hydrate_all(&open).await {
+            // Too late.
+            Err(
+                Fault::Rule(Errno::STALE)
+                | Fault::Drive(Error::Conflict { .. } | Error::NotFound { .. }),
+            ) => Ok(()),
+            kept => kept,
+        }
     }
 
     /// Makes sure that all of the content is here.

@@ -65,12 +65,17 @@ impl<D: Drive> Shared<D> {
                 break;
             }
         }
+        self.give_back(given_up);
+        Ok(given_up)
+    }
+
+    /// So many bytes of content are not here any more.
+    pub(crate) fn give_back(&self, bytes: u64) {
         self.cached
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |cached| {
-                Some(cached.saturating_sub(given_up))
+                Some(cached.saturating_sub(bytes))
             })
             .ok();
-        Ok(given_up)
     }
 
     /// Takes `bytes` of the space that is left in the drive; `EDQUOT` when there is less.

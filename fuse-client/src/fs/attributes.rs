@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
@@ -238,6 +239,9 @@ impl<D: Drive> Fs<D> {
                 _ => shared.open_by_number(ino)?,
             };
             shared.set_length(&open, size).await?;
+            if caller.uid != 0 {
+                self.drop_privileges(ino)?;
+            }
         }
         let db = lock(&shared.db);
         let rest = Change {
@@ -363,10 +367,25 @@ impl<D: Drive> Fs<D> {
         })?)
     }
 
-    /// The kernel has forgotten a node that it was told of `lookups` times.
-    pub fn forget(&self, ino: Ino, lookups: u64) {
-        // Nothing is kept for what the kernel knows: numbers are never used again.
-        let _ = (ino, lookups);
+    /// Somebody without privileges writes to a file: it runs as its owner or group no longer.
+    ///
+    /// # Errors
+    /// `EIO`.
+    pub fn drop_privileges(&self, ino: Ino) -> Result<(), Errno> {
+        let db = lock(&self.shared.db);
+        Ok(db.change(|db| {
+            let mut node = self.shared.node(db, ino)?;
+            let before = node.mode;
+            node.mode &= !0o4000;
+            if node.mode & 0o010 != 0 {
+                node.mode &= !0o2000;
+            }
+            if node.mode == before || !node.is_file() {
+                return Ok(());
+            }
+            node.ctime = now_ns();
+            self.shared.attributes_changed(db, &mut node, ATTRIBUTES)
+        })?)
     }
 }
 
@@ -381,6 +400,11 @@ impl<D: Drive> Shared<D> {
         if !node.is_file() {
             return Err(Errno::INVAL.into());
         }
-        self.use_content(&node)
+        let open = self.use_content(&node)?;
+        if db.entries_of(ino)?.is_empty() {
+            // Nothing that is done to it matters to anybody but who has it open.
+            open.unlinked.store(true, Ordering::SeqCst);
+        }
+        Ok(open)
     }
 }

@@ -20,14 +20,28 @@ use crate::state::{Content, Db, Node};
 
 /// Below this the kernel's page cache is faster than a local file of its own.
 const PASSTHROUGH_FROM: u64 = 256 << 10;
-/// Above this a small change must not make the whole file one that may have changed.
-const PASSTHROUGH_WRITES_TO: u64 = 64 << 20;
+/// Above this a small change must not make the whole file one that may have changed; more where the
+/// server takes no parts of files anyway.
+const PASSTHROUGH_WRITES_TO: u64 = 8 << 20;
+const PASSTHROUGH_WHOLE_WRITES_TO: u64 = 64 << 20;
+/// Up to this a file is fetched when it is opened: it is about to be read, and whoever has it open
+/// keeps it when somebody else replaces it.
+const FETCH_AT_OPEN: u64 = BLOCK;
+const FETCH_FOR_PASSTHROUGH: u64 = 8 * BLOCK;
+/// Bits of a mode that a write takes away.
+const PRIVILEGES: u32 = 0o6000;
 /// Used at: not worth a change more often than this, in ms.
 const USED: i64 = 60_000;
 
 impl<D: Drive> Shared<D> {
     /// One more handle of a file's content.
-    fn hold_file(&self, open: Arc<Open>, flags: OFlags, new: bool) -> Result<Opened, Fault> {
+    fn hold_file(
+        &self,
+        open: Arc<Open>,
+        flags: OFlags,
+        mode: u32,
+        new: bool,
+    ) -> Result<Opened, Fault> {
         let access = flags & OFlags::ACCMODE;
         let write = access == OFlags::WRONLY || access == OFlags::RDWR;
         let db = lock(&self.db);
@@ -36,7 +50,13 @@ impl<D: Drive> Shared<D> {
         {
             let size = inner.size;
             let suits = if write {
-                new || size <= PASSTHROUGH_WRITES_TO
+                let most = if self.can.patch {
+                    PASSTHROUGH_WRITES_TO
+                } else {
+                    PASSTHROUGH_WHOLE_WRITES_TO
+                };
+                // The kernel does not tell of a write that is to take away the privileges.
+                (new || size <= most) && mode & PRIVILEGES == 0
             } else {
                 size >= PASSTHROUGH_FROM
             };
@@ -84,6 +104,10 @@ impl<D: Drive> Shared<D> {
         inner: &mut crate::cache::Inner,
         blocks: Option<Range<u64>>,
     ) -> Result<(), Fault> {
+        if self.is_lost(db, open.ino)? {
+            // Gone, and not all of it is here: it cannot be made again.
+            return Err(Errno::STALE.into());
+        }
         let mut node = db.node(open.ino)?.ok_or(Errno::STALE)?;
         let before = inner.content;
         let dirty = inner.dirty.clone();
@@ -271,7 +295,10 @@ impl<D: Drive> Fs<D> {
         // The last close sends it, also when nothing was written.
         lock(&open.inner).changed = true;
         let flags = OFlags::from_bits_retain(flags.cast_unsigned());
-        Ok((node.stat(), shared.hold_file(open, flags, true)?))
+        let opened = shared
+            .hold_file(open, flags, mode, true)
+            .inspect_err(|_| self.forget(node.ino, 1))?;
+        Ok((node.stat(), opened))
     }
 
     /// Opens a file.
@@ -279,7 +306,6 @@ impl<D: Drive> Fs<D> {
     /// # Errors
     /// As `open`.
     pub async fn open_file(&self, caller: Caller, ino: Ino, flags: i32) -> Result<Opened, Errno> {
-        let _ = caller;
         let shared = &self.shared;
         let flags = OFlags::from_bits_retain(flags.cast_unsigned());
         // The name was replaced between its look-up and now: told so, the kernel looks it up again.
@@ -289,19 +315,38 @@ impl<D: Drive> Fs<D> {
         };
         shared.revalidate(ino).await.map_err(stale)?;
         let open = shared.open_by_number(ino).map_err(stale)?;
-        if flags.contains(OFlags::TRUNC) && flags & OFlags::ACCMODE != OFlags::RDONLY {
+        let writes = flags & OFlags::ACCMODE != OFlags::RDONLY;
+        if writes && shared.is_lost(&lock(&shared.db), ino)? {
+            // What it is now has another number.
+            return Err(Errno::STALE);
+        }
+        if flags.contains(OFlags::TRUNC) && writes {
             shared.set_length(&open, 0).await?;
-        } else if shared.passthrough.load(Ordering::Relaxed) {
+            if caller.uid != 0 {
+                self.drop_privileges(ino)?;
+            }
+        } else {
             let (size, absent) = {
                 let inner = lock(&open.inner);
                 (inner.size, !inner.present.is_all())
             };
-            // Small enough to have it at once; then the kernel can do without us.
-            if absent && (PASSTHROUGH_FROM..=8 * BLOCK).contains(&size) {
-                shared.hydrate_all(&open).await?;
+            let most = if shared.passthrough.load(Ordering::Relaxed) {
+                FETCH_FOR_PASSTHROUGH
+            } else {
+                FETCH_AT_OPEN
+            };
+            if absent && size <= most {
+                // It may not be read at all; if it is, that tells what is wrong.
+                if let Err(fault) = shared.hydrate_all(&open).await {
+                    tracing::debug!(ino, %fault, "not fetched when it was opened");
+                }
             }
         }
-        Ok(shared.hold_file(open, flags, false)?)
+        let mode = {
+            let db = lock(&shared.db);
+            shared.node(&db, ino).map_err(stale)?.mode
+        };
+        Ok(shared.hold_file(open, flags, mode, false)?)
     }
 
     /// Reads; fewer bytes than asked for only at the end of the file.
@@ -424,6 +469,8 @@ impl<D: Drive> Fs<D> {
         }
         if open.unlinked.load(Ordering::SeqCst) {
             if last {
+                // It may be opened once more by who has looked it up before.
+                shared.persist(&db, &open, None)?;
                 db.change(|db| shared.collect(db, open.ino))?;
                 shared.push.notify_one();
             }

@@ -57,18 +57,16 @@ impl<D: Drive> Fs<D> {
             at = FIRST;
         }
         loop {
-            let page = {
-                let db = lock(&self.shared.db);
-                let mut page = db.members(ino, at - FIRST, PAGE).map_err(|_| Errno::IO)?;
-                for (_, _, node) in &mut page {
-                    if node.is_file()
-                        && let Some(open) = self.shared.opened(node.ino)
-                    {
-                        open.overlay(node);
-                    }
+            // What is told must still be there when it has been remembered.
+            let db = lock(&self.shared.db);
+            let mut page = db.members(ino, at - FIRST, PAGE).map_err(|_| Errno::IO)?;
+            for (_, _, node) in &mut page {
+                if node.is_file()
+                    && let Some(open) = self.shared.opened(node.ino)
+                {
+                    open.overlay(node);
                 }
-                page
-            };
+            }
             for (place, name, node) in &page {
                 at = place + FIRST;
                 if each(at, name.as_bytes(), &node.stat()) {

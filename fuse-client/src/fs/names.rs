@@ -106,7 +106,10 @@ impl<D: Drive> Shared<D> {
             db.mark_name(parent, name, due_ms)?;
             Ok(node)
         })
-        .inspect(|_| self.push.notify_one())
+        .inspect(|node| {
+            self.remember(node.ino);
+            self.push.notify_one();
+        })
     }
 
     /// Takes a name from a node, in a change.
@@ -187,13 +190,17 @@ impl<D: Drive> Fs<D> {
         if shared.live.load(Ordering::Relaxed) {
             let db = lock(&shared.db);
             if let Some(node) = shared.entry(&db, parent, name)? {
+                shared.remember(node.ino);
                 return Ok(node.stat());
             }
         }
         let known = shared.know_folder(parent).await;
         let db = lock(&shared.db);
         match (shared.entry(&db, parent, name)?, known) {
-            (Some(node), _) => Ok(node.stat()),
+            (Some(node), _) => {
+                shared.remember(node.ino);
+                Ok(node.stat())
+            }
             (None, Err(fault)) => Err(fault.errno()),
             (None, Ok(())) => Err(Errno::NOENT),
         }
@@ -314,6 +321,7 @@ impl<D: Drive> Fs<D> {
             db.mark_name(parent, name, 0)?;
             Ok(node)
         })?;
+        shared.remember(ino);
         shared.push.notify_one();
         Ok(node.stat())
     }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rustix::io::Errno;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+use super::known::Known;
 use super::{Handle, Ino, Invalidation, Options, Uploading};
 use crate::cache::Open;
 use crate::drive::{self, Capabilities, Drive, Error};
@@ -51,6 +52,7 @@ pub(crate) struct Shared<D> {
     pub(crate) next_handle: AtomicU64,
     /// Nodes the kernel has pages of from before it wrote to them by itself.
     pub(crate) stale_pages: Mutex<HashSet<Ino>>,
+    pub(crate) known: Mutex<Known>,
     pub(crate) flight: Mutex<Flight>,
     pub(crate) space: Mutex<SpaceLeft>,
     /// Bytes of content kept.
@@ -218,7 +220,7 @@ impl<D: Drive> Shared<D> {
         self.can.properties || self.can.attributes_with_content
     }
 
-    /// Removes what has no name on either side and is not in use.
+    /// Removes what has no name on either side, is not in use, and is not known to the kernel.
     pub(crate) fn collect(&self, db: &Db, ino: Ino) -> Result<(), Fault> {
         if !db.entries_of(ino)?.is_empty() || !db.synced_of(ino)?.is_empty() {
             return Ok(());
@@ -229,9 +231,13 @@ impl<D: Drive> Shared<D> {
                 return Ok(());
             }
         }
+        if self.spare(db, ino)? {
+            return Ok(());
+        }
         if let Some(node) = db.node(ino)? {
             db.remove_node(ino)?;
             if node.is_file() {
+                self.give_back(node.cached);
                 crate::cache::remove_file(&self.options.cache, ino, node.generation);
             }
         }

@@ -61,6 +61,7 @@ impl<D: Drive> Fs<D> {
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
             stale_pages: Mutex::new(HashSet::new()),
+            known: Mutex::default(),
             flight: Mutex::default(),
             space: Mutex::new(SpaceLeft::default()),
             cached: AtomicU64::new(cached),

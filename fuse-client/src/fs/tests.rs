@@ -1,5 +1,7 @@
 //! The core against a drive in memory.
 
+mod replaced;
+
 use std::ffi::OsStr;
 use std::time::Duration;
 

@@ -145,6 +145,7 @@ pub fn mount<D: Drive>(
         directory: options.directory.clone(),
         source,
     };
+    fs.count_lookups();
     let session = start(adapter, options)?;
     let passthrough = offered.load(Ordering::Relaxed) && takes_files(&session, &options.cache);
     fs.allow_passthrough(passthrough);

@@ -82,6 +82,19 @@ impl Db {
             .map(drop)
     }
 
+    /// All names of a node, here and there, become those of another.
+    pub(crate) fn hand_over_names(&self, from: Ino, to: Ino) -> rusqlite::Result<()> {
+        for statement in [
+            "UPDATE entry SET ino = ?2 WHERE ino = ?1",
+            "UPDATE synced SET ino = ?2 WHERE ino = ?1",
+        ] {
+            self.sql
+                .prepare_cached(statement)?
+                .execute(params![from.cast_signed(), to.cast_signed()])?;
+        }
+        Ok(())
+    }
+
     /// The server has nothing under this name.
     pub(crate) fn remove_synced(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
         self.sql

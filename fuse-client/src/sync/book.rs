@@ -217,6 +217,9 @@ impl<D: Drive> Shared<D> {
         replaces: Option<Ino>,
     ) -> Result<(), Fault> {
         let (source, target) = (self.path_of(from)?, self.path_of(to)?);
+        if let Some(old) = replaces {
+            self.keep_for_readers(old).await?;
+        }
         let condition = match replaces.map(|old| lock(&self.db).node(old)).transpose()? {
             None => Condition::Absent,
             Some(old) => match old.as_ref().and_then(Node::etag) {
@@ -275,17 +278,8 @@ impl<D: Drive> Shared<D> {
             self.ask(self.drive.remove_folder(&path)).await
         } else {
             // Whoever has it open goes on reading after its bytes are gone from the server.
-            if let Some(open) = self.opened(ino) {
-                let used = lock(&open.inner).handles > 0;
-                if used && node.is_file() {
-                    match self.hydrate_all(&open).await {
-                        Ok(()) | Err(Fault::Rule(Errno::STALE)) => {}
-                        Err(Fault::Drive(Error::NotFound { .. })) => {
-                            return self.book_removed(at, ino);
-                        }
-                        Err(fault) => return Err(fault),
-                    }
-                }
+            if node.is_file() {
+                self.keep_for_readers(ino).await?;
             }
             let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
             let etag = node.etag();

@@ -351,8 +351,7 @@ impl<D: Drive> Shared<D> {
         if let Some(known) = known {
             let node = self.node(db, known)?;
             if pull::is_same(&node, theirs) {
-                self.update(db, node, theirs)?;
-                return Ok(known);
+                return self.update(db, node, theirs);
             }
         }
         let node = self.node_for(theirs);
@@ -449,8 +448,7 @@ impl<D: Drive> Shared<D> {
         db.change(|db| {
             let node = self.node(db, ino)?;
             let back = if pull::is_same(&node, &listed) {
-                self.update(db, node, &listed)?;
-                ino
+                self.update(db, node, &listed)?
             } else {
                 let new = db.insert(&self.node_for(&listed))?;
                 db.put_synced(at.0, &at.1, new)?;

@@ -14,6 +14,7 @@ use futures_util::StreamExt;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
 
+use super::supersede::Usage;
 use super::{Key, Reading};
 use crate::cache::{BLOCK, Blocks};
 use crate::clock::{now_ms, now_ns};
@@ -54,6 +55,12 @@ pub(super) fn is_same(node: &Node, listed: &Listed) -> bool {
         _ => true,
     };
     node.is_folder() == listed.is_folder && same_id
+}
+
+/// Whether what is new about a file is not its bytes.
+fn has_bytes(node: &Node, listed: &Listed) -> bool {
+    let digest = listed.sha256.as_ref().map(<[u8; 32]>::as_slice);
+    digest.is_some() && digest == node.sha256.as_deref() && listed.size_bytes == node.base_size
 }
 
 /// The time the content changed: ours, while nobody else has written since.
@@ -120,9 +127,9 @@ impl<D: Drive> Shared<D> {
         node
     }
 
-    /// A node that is on the server still, perhaps different.
-    pub(super) fn update(&self, db: &Db, mut node: Node, listed: &Listed) -> Result<(), Fault> {
-        let before = node.clone();
+    /// A node that is on the server still, perhaps different; the node that has its names then.
+    pub(super) fn update(&self, db: &Db, mut node: Node, listed: &Listed) -> Result<Ino, Fault> {
+        let mut before = node.clone();
         let etag = listed.etag.as_ref().map(|etag| etag.0.clone());
         let size = listed.size_bytes;
         let changed = !node.is_folder()
@@ -131,13 +138,25 @@ impl<D: Drive> Shared<D> {
                 _ => size != node.base_size || node.mtime / SECOND != mtime(listed) / SECOND,
             };
         node.remote_id = id(listed).or(node.remote_id);
-        if node.is_folder() {
+        let renewed = changed && node.content == Content::Clean && has_bytes(&node, listed);
+        if node.is_folder() || renewed {
             node.etag = etag;
         } else if changed && node.content == Content::Clean {
-            if !self.take_content(&mut node, listed) {
-                return Ok(());
+            match self.usage(node.ino) {
+                Usage::Unused => self.take_content(&mut node, listed),
+                Usage::Read => {
+                    node = self.supersede(db, &node, listed)?;
+                    before = node.clone();
+                }
+                Usage::Written => {
+                    self.take_later(node.ino);
+                    return Ok(node.ino);
+                }
             }
             node.etag = etag;
+        } else if changed {
+            // If nothing was written to it after all, it is taken then.
+            self.take_later(node.ino);
         } else if !changed && node.sha256.is_none() && node.content == Content::Clean {
             node.sha256 = listed.sha256.map(Vec::from);
         }
@@ -174,14 +193,14 @@ impl<D: Drive> Shared<D> {
                 self.invalidate_attributes(node.ino);
             }
         } else if node.is_folder() || self.live.load(Ordering::Relaxed) {
-            return Ok(());
+            return Ok(node.ino);
         }
-        Ok(db.save(&node)?)
+        db.save(&node)?;
+        Ok(node.ino)
     }
 
-    /// The content here is that of an older version: none of it is any good. `false`: the kernel reads
-    /// it by itself, so it has to stay until that is closed.
-    fn take_content(&self, node: &mut Node, listed: &Listed) -> bool {
+    /// The content here is that of an older version, and not in use: none of it is any good.
+    fn take_content(&self, node: &mut Node, listed: &Listed) {
         let size = listed.size_bytes;
         let empty = if size == 0 {
             Blocks::ALL
@@ -190,10 +209,6 @@ impl<D: Drive> Shared<D> {
         };
         if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
             let mut inner = lock(&open.inner);
-            if inner.passthrough.is_some() || inner.writers > 0 {
-                open.outdated.store(true, Ordering::SeqCst);
-                return false;
-            }
             inner.present = empty.clone();
             inner.dirty = Blocks::none();
             inner.size = size;
@@ -206,13 +221,13 @@ impl<D: Drive> Shared<D> {
             crate::cache::remove_file(&self.options.cache, node.ino, node.generation);
             node.generation += 1;
         }
+        self.give_back(node.cached);
         node.present = empty.0;
         node.dirty = Blocks::none().0;
         node.cached = 0;
         node.size = size;
         node.base_size = size;
         node.sha256 = listed.sha256.map(Vec::from);
-        true
     }
 
     /// Takes over what the server has under a name. `false`: not now, it is being changed by us.
@@ -241,7 +256,7 @@ impl<D: Drive> Shared<D> {
                 }
                 return Ok(true);
             }
-            if here != there || node.content != Content::Clean {
+            if self.is_being_written(known) || here != there || node.content != Content::Clean {
                 return Ok(true);
             }
             self.gone(db, parent, name, None)?;
@@ -361,7 +376,7 @@ impl<D: Drive> Shared<D> {
         }
         db.remove_synced(parent, name)?;
         let last = db.synced_of(ino)?.is_empty();
-        let changed = node.content != Content::Clean;
+        let changed = node.content != Content::Clean || self.is_being_written(ino);
         let stays = if node.is_folder() {
             db.has_entries(ino)?
         } else {
@@ -399,6 +414,7 @@ impl<D: Drive> Shared<D> {
     /// A name goes here because it has gone on the server.
     fn hide(&self, db: &Db, parent: Ino, name: &str, ino: Ino) -> Result<(), Fault> {
         db.remove_entry(parent, name)?;
+        self.left_elsewhere(ino);
         let mut node = self.node(db, ino)?;
         if node.is_folder() {
             self.count_folders(db, parent, -1)?;

@@ -312,6 +312,9 @@ impl<D: Drive> Shared<D> {
                 None => return self.resolve_put(at, &job, replaces).await,
             },
         };
+        if let Some(old) = replaces {
+            self.keep_for_readers(old).await?;
+        }
         let size = if job.open.is_some() { job.node.size } else { 0 };
         let whole = 0..size;
         self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
