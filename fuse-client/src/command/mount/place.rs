@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 /// Names the drive whose cache it is.
 const IDENTITY: &str = "drive.json";
+/// Where what is known of the drive is kept, once it was mounted.
+const STATE: &str = "state.db";
 const LOG: &str = "coffer.log";
 /// The log of a mount in the background starts anew beyond this.
 const LONGEST_LOG_BYTES: u64 = 1 << 20;
@@ -73,7 +75,7 @@ pub fn make(cache: &Path, identity: &Identity) -> anyhow::Result<PathBuf> {
         })?;
     let cache = cache.canonicalize().with_context(|| name.to_string())?;
     match whose(&cache)? {
-        Some(other) if other != *identity => bail!(
+        Some(other) if other != *identity && cache.join(STATE).exists() => bail!(
             "{name} is the cache of another drive, {}{}; --cache names another folder",
             other.url,
             other
@@ -81,7 +83,9 @@ pub fn make(cache: &Path, identity: &Identity) -> anyhow::Result<PathBuf> {
                 .map(|user| format!(" of {user}"))
                 .unwrap_or_default()
         ),
-        Some(_) => {}
+        Some(same) if same == *identity => {}
+        // Nothing was ever mounted from it: the address or the user was a wrong one.
+        Some(_) => write(&cache, identity).with_context(|| format!("the cache folder {name}"))?,
         None => {
             let mut entries = fs::read_dir(&cache).with_context(|| name.to_string())?;
             if entries.next().is_some() {
@@ -170,6 +174,9 @@ mod tests {
             fs::metadata(&cache).unwrap().permissions().mode() & 0o777,
             0o700
         );
+        make(&cache, &identity("https://mistyped/dav/")).unwrap();
+        make(&cache, &ours).unwrap();
+        fs::write(cache.join(STATE), "").unwrap();
         let refused = make(&cache, &identity("https://other/dav/")).unwrap_err();
         assert!(refused.to_string().contains("another drive"), "{refused}");
     }
