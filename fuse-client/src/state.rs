@@ -6,6 +6,7 @@
 //! what is fsynced survives that of the machine.
 
 mod node;
+mod sending;
 mod tree;
 mod work;
 
@@ -20,7 +21,10 @@ use rustix::io::Errno;
 use crate::errno::Fault;
 use crate::fs::StartError;
 
-pub(crate) use self::node::{ATTRIBUTES, Content, Node, XATTRS, decode_xattrs, encode_xattrs};
+pub(crate) use self::node::{
+    AGAIN, ATTRIBUTES, Content, Node, XATTRS, decode_xattrs, encode_xattrs,
+};
+pub(crate) use self::sending::{Sending, Sent};
 pub(crate) use self::tree::Name;
 pub(crate) use self::work::Work;
 
@@ -55,6 +59,13 @@ CREATE TABLE synced (
     parent INTEGER NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, PRIMARY KEY (parent, name)
 ) WITHOUT ROWID;
 CREATE INDEX synced_ino ON synced (ino);
+CREATE TABLE sending (
+    parent INTEGER NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, what INTEGER NOT NULL,
+    from_parent INTEGER, from_name TEXT, mode INTEGER NOT NULL, size INTEGER NOT NULL,
+    mtime INTEGER NOT NULL, version INTEGER NOT NULL, sha256 BLOB, remote_id TEXT, etag TEXT,
+    PRIMARY KEY (parent, name)
+) WITHOUT ROWID;
+CREATE INDEX sending_from ON sending (from_parent, from_name) WHERE from_parent IS NOT NULL;
 CREATE TABLE work (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     parent INTEGER NOT NULL, name TEXT NOT NULL, urgent INTEGER NOT NULL, due INTEGER NOT NULL,

@@ -2,6 +2,7 @@
 //!
 //! - [`plan`]: what one request brings a name closer to what it is here.
 //! - [`push`]: sends these, several at once; [`book`] writes down what was done.
+//! - [`unheard`]: what became of requests whose answers got lost.
 //! - [`conflict`]: what to do when somebody else was first.
 //! - [`pull`]: what others did comes here; [`supersede`]: to files that are open.
 //! - [`net`]: noticing that the server is out of reach, and that it is back.
@@ -15,6 +16,9 @@ mod push;
 mod supersede;
 #[cfg(test)]
 mod tests;
+mod unheard;
+
+pub(crate) use self::unheard::Unheard;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;

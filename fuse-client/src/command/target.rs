@@ -71,8 +71,9 @@ impl Target {
         Ok(connected.await?)
     }
 
-    /// The same; while the server is out of reach, as it was when it was found out the last time.
-    pub async fn connect_or_resume(&self, cache: &Path) -> anyhow::Result<DavDrive> {
+    /// The same; while the server is out of reach, as it was when it was found out the last time
+    /// (and `false`).
+    pub async fn connect_or_resume(&self, cache: &Path) -> anyhow::Result<(DavDrive, bool)> {
         let memory = cache.join(MEMORY);
         let asked = DavDrive::connect(&self.url, self.login.clone(), self.ca_pem.as_deref()).await;
         match asked {
@@ -81,7 +82,7 @@ impl Target {
                 let _ = serde_json::to_vec(&drive.remember())
                     .map_err(std::io::Error::from)
                     .and_then(|text| std::fs::write(&memory, text));
-                Ok(drive)
+                Ok((drive, true))
             }
             Err(error @ (ConnectError::Unreachable { .. } | ConnectError::Busy { .. })) => {
                 let known = std::fs::read(&memory).ok();
@@ -90,7 +91,7 @@ impl Target {
                     return Err(error.into());
                 };
                 let (login, pem) = (self.login.clone(), self.ca_pem.as_deref());
-                Ok(DavDrive::resume(&self.url, known, login, pem)?)
+                Ok((DavDrive::resume(&self.url, known, login, pem)?, false))
             }
             Err(error) => Err(error.into()),
         }

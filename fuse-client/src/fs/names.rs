@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use super::shared::{Shared, lock};
 use super::{Caller, Fs, Ino, ROOT, RenameFlags, Stat};
 use crate::clock::{now_ms, now_ns};
-use crate::drive::Drive;
+use crate::drive::{Drive, Error};
 use crate::errno::Fault;
-use crate::state::{Content, Db, Node};
+use crate::state::{AGAIN, Content, Db, Node};
 
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
@@ -26,7 +26,17 @@ impl<D: Drive> Shared<D> {
         if self.folder_is_known(ino)? {
             return Ok(());
         }
-        self.list_folder(ino).await
+        match self.list_folder(ino).await {
+            // What is here is as good as it gets.
+            Err(Fault::Drive(Error::Unreachable { .. } | Error::Busy { .. }))
+                if lock(&self.db)
+                    .node(ino)?
+                    .is_some_and(|folder| folder.complete) =>
+            {
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     fn folder_is_known(&self, ino: Ino) -> Result<bool, Fault> {
@@ -41,10 +51,12 @@ impl<D: Drive> Shared<D> {
     /// Whether what is known of the names in a folder is fresh enough.
     fn is_believed(&self, folder: &Node) -> bool {
         let ttl = i64::try_from(self.options.folder_ttl.as_millis()).unwrap_or(i64::MAX);
-        folder.complete
-            && (self.live.load(Ordering::Relaxed)
-                || !self.online.load(Ordering::Relaxed)
-                || now_ms().saturating_sub(folder.listed_at) < ttl)
+        let is_fresh = || {
+            folder.listed_at != AGAIN
+                && (self.live.load(Ordering::Relaxed)
+                    || now_ms().saturating_sub(folder.listed_at) < ttl)
+        };
+        folder.complete && (!self.online.load(Ordering::Relaxed) || is_fresh())
     }
 
     /// As [`Self::know_folder`], but one name that is there already is enough while changes are told.

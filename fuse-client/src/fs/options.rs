@@ -38,6 +38,8 @@ pub struct Options {
     pub folder_ttl: Duration,
     /// How long after its last close a file waits for more changes before it is sent.
     pub debounce: Duration,
+    /// The server is known to be out of reach at the start.
+    pub offline: bool,
     /// How often a file that is held open for writing is sent.
     pub open_upload_interval: Duration,
 }
@@ -59,6 +61,7 @@ impl Options {
             attribute_ttl: Duration::from_secs(5),
             folder_ttl: Duration::from_secs(30),
             debounce: Duration::from_millis(500),
+            offline: false,
             open_upload_interval: Duration::from_mins(1),
         }
     }

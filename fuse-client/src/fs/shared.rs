@@ -15,7 +15,7 @@ use crate::cache::Open;
 use crate::drive::{self, Capabilities, Drive, Error};
 use crate::errno::Fault;
 use crate::state::{Db, Node};
-use crate::sync::Flight;
+use crate::sync::{Flight, Unheard};
 
 /// A lock; that somebody panicked while holding it is that thread's trouble.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -54,6 +54,7 @@ pub(crate) struct Shared<D> {
     pub(crate) stale_pages: Mutex<HashSet<Ino>>,
     pub(crate) known: Mutex<Known>,
     pub(crate) flight: Mutex<Flight>,
+    pub(crate) unheard: Mutex<Unheard>,
     pub(crate) space: Mutex<SpaceLeft>,
     /// Bytes of content kept.
     pub(crate) cached: AtomicU64,

@@ -15,6 +15,7 @@ use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::{Content, Db, Node};
+use crate::sync::Flight;
 
 /// Ends the tasks when the last clone of a mount goes.
 pub(super) struct Guard {
@@ -51,22 +52,26 @@ impl<D: Drive> Fs<D> {
         std::fs::create_dir_all(cache.join("content")).map_err(|error| trouble(error.into()))?;
         recover(&db, &options).map_err(trouble)?;
         let (cached, _, _) = db.totals().map_err(|error| trouble(error.into()))?;
+        let again = db.folders_again().map_err(|error| trouble(error.into()))?;
+        let mut flight = Flight::default();
+        flight.relist.extend(again);
         let (tell, told) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             can: drive.capabilities(),
             drive,
-            options,
             db: Mutex::new(db),
             open: Mutex::new(HashMap::new()),
             handles: Mutex::new(HashMap::new()),
             next_handle: AtomicU64::new(1),
             stale_pages: Mutex::new(HashSet::new()),
             known: Mutex::default(),
-            flight: Mutex::default(),
+            flight: Mutex::new(flight),
+            unheard: Mutex::default(),
             space: Mutex::new(SpaceLeft::default()),
             cached: AtomicU64::new(cached),
             passthrough: AtomicBool::new(false),
-            online: AtomicBool::new(true),
+            online: AtomicBool::new(!options.offline),
+            options,
             failures: AtomicU32::new(0),
             live: AtomicBool::new(false),
             told_live: AtomicBool::new(false),

@@ -1,6 +1,7 @@
 //! The core against a drive in memory.
 
 mod replaced;
+mod unheard;
 
 use std::ffi::OsStr;
 use std::time::Duration;

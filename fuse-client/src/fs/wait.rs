@@ -37,6 +37,7 @@ impl<D: Drive> Shared<D> {
                 None => {}
                 Some("quota") => return Err(Errno::DQUOT.into()),
                 Some("login" | "permission") => return Err(Errno::ACCESS.into()),
+                Some("busy") => return Err(Errno::TIMEDOUT.into()),
                 Some("locked") => return Err(Errno::BUSY.into()),
                 Some(_) => return Err(Errno::IO.into()),
             }
@@ -64,6 +65,7 @@ impl<D: Drive> Shared<D> {
     async fn drain(&self, pulls: bool) -> Result<Vec<BlockedItem>, Fault> {
         let mut progress = self.progress.subscribe();
         let mut first = true;
+        let mut quiet = true;
         loop {
             {
                 let db = lock(&self.db);
@@ -79,7 +81,8 @@ impl<D: Drive> Shared<D> {
                     && (self.pulling.load(Ordering::SeqCst)
                         || (self.can.changes && self.asked.load(Ordering::SeqCst))
                         || !lock(&self.flight).relist.is_empty());
-                if !online || (names + nodes == stuck && !pulling) {
+                let unheard = !self.unwanted(&db)?.is_empty();
+                if !online || (names + nodes == stuck && !pulling && !unheard) {
                     let mut items = blocked(&db)?;
                     if !online && names + nodes > stuck {
                         items.push(BlockedItem {
@@ -91,9 +94,13 @@ impl<D: Drive> Shared<D> {
                 }
             }
             self.push.notify_one();
-            self.pull.notify_one();
-            // Work that was put off becomes due without anybody telling.
-            let _ = tokio::time::timeout(Duration::from_millis(500), progress.changed()).await;
+            if quiet {
+                self.pull.notify_one();
+            }
+            // Work that was put off becomes due without anybody telling. Whatever has moved needs no
+            // push: two that push each other would never rest.
+            let moved = tokio::time::timeout(Duration::from_millis(500), progress.changed());
+            quiet = moved.await.is_err();
         }
     }
 

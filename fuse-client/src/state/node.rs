@@ -13,6 +13,9 @@ pub(crate) const ATTRIBUTES: i64 = 1;
 /// [`Node::attributes_dirty`]: extended attributes.
 pub(crate) const XATTRS: i64 = 2;
 
+/// [`Node::listed_at`]: to be listed again, while what is known of it is still the best there is.
+pub(crate) const AGAIN: i64 = -1;
+
 const S_IFMT: u32 = 0o170_000;
 
 /// Whether the bytes here are those of the server.
@@ -64,7 +67,8 @@ pub(crate) struct Node {
     pub(crate) cached: u64,
     pub(crate) pinned: bool,
     pub(crate) used_at: i64,
-    /// When a folder was listed, or a file's attributes were confirmed; ms.
+    /// When a folder was listed, or a file's attributes were confirmed; ms. [`AGAIN`]: something
+    /// read of the folder could not be believed.
     pub(crate) listed_at: i64,
     /// All names in the folder are known.
     pub(crate) complete: bool,
@@ -352,14 +356,30 @@ impl Db {
     }
 
     /// After the whole drive has been told: nothing in any folder is unknown.
-    pub(crate) fn set_all_complete(&self, complete: bool, now_ms: i64) -> rusqlite::Result<()> {
+    pub(crate) fn set_all_complete(&self, now_ms: i64) -> rusqlite::Result<()> {
         self.sql
             .prepare_cached(
-                "UPDATE node SET complete = ?1, listed_at = ?2 WHERE mode & 61440 = 16384 \
+                "UPDATE node SET complete = 1, listed_at = ?1 WHERE mode & 61440 = 16384 \
                  AND (ino = 1 OR EXISTS (SELECT 1 FROM synced WHERE synced.ino = node.ino))",
             )?
-            .execute(params![complete, now_ms])
+            .execute([now_ms])
             .map(drop)
+    }
+
+    /// Nobody can tell what has changed: every folder is to be listed again.
+    pub(crate) fn set_all_again(&self) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE node SET listed_at = ?1 WHERE mode & 61440 = 16384")?
+            .execute([AGAIN])
+            .map(drop)
+    }
+
+    /// Folders to be listed again.
+    pub(crate) fn folders_again(&self) -> rusqlite::Result<Vec<Ino>> {
+        self.sql
+            .prepare_cached("SELECT ino FROM node WHERE listed_at = ?1 AND mode & 61440 = 16384")?
+            .query_map([AGAIN], |row| row.get(0).map(i64::cast_unsigned))?
+            .collect()
     }
 
     /// Bytes kept; bytes not sent yet; nodes.

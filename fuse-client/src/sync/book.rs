@@ -8,7 +8,7 @@ use crate::drive::{Condition, Drive, Error, Stored};
 use crate::errno::Fault;
 use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
-use crate::state::{ATTRIBUTES, Content, Db, Name, Node};
+use crate::state::{self, AGAIN, ATTRIBUTES, Content, Db, Name, Node, Sending};
 
 /// What the server has of a node now.
 pub(super) struct Sent {
@@ -60,6 +60,9 @@ impl<D: Drive> Shared<D> {
                 }
             }
             db.save(&node)?;
+            for (parent, name) in db.synced_of(ino)?.iter().chain(&sent.at) {
+                db.remove_sending(*parent, name)?;
+            }
             if let Some((parent, name)) = &sent.at {
                 db.put_synced(*parent, name, ino)?;
                 db.mark_name(*parent, name, 0)?;
@@ -119,8 +122,11 @@ impl<D: Drive> Shared<D> {
     ) -> Result<(), Fault> {
         let db = lock(&self.db);
         db.change(|db| {
-            db.remove_synced(from.0, &from.1)?;
+            if db.synced(from.0, &from.1)? == Some(ino) {
+                db.remove_synced(from.0, &from.1)?;
+            }
             db.put_synced(to.0, &to.1, ino)?;
+            db.remove_sending(to.0, &to.1)?;
             if let Some(etag) = etag
                 && let Ok(mut node) = self.node(db, ino)
             {
@@ -181,14 +187,18 @@ impl<D: Drive> Shared<D> {
                     node.attributes_dirty &= !ATTRIBUTES;
                 }
             } else {
-                node.complete = false;
-                lock(&self.flight).relist.insert(was.ino);
+                // What is in it there is not known yet; what is made here goes on being so.
+                node.listed_at = AGAIN;
+                if !db.entries_of(was.ino)?.is_empty() {
+                    lock(&self.flight).relist.insert(was.ino);
+                }
             }
             if !self.keeps_attributes() {
                 node.attributes_dirty = 0;
             }
             db.save(&node)?;
             db.put_synced(at.0, &at.1, was.ino)?;
+            db.remove_sending(at.0, &at.1)?;
             db.mark_name(at.0, &at.1, 0)?;
             db.mark_node(was.ino, 0)?;
             Ok(())
@@ -201,7 +211,11 @@ impl<D: Drive> Shared<D> {
         let path = self.path_of(at)?;
         let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
         let attributes = node.attributes();
-        match self.ask(self.drive.make_folder(&path, &attributes)).await {
+        self.intend(&Sending::of(&node, at, state::Sent::Folder))?;
+        match self
+            .send(at, self.drive.make_folder(&path, &attributes))
+            .await
+        {
             Ok(stored) => self.book_folder(at, &node, &stored, true),
             Err(Error::Conflict { .. }) => self.resolve_folder(at, &node).await,
             Err(Error::NoParent { .. } | Error::NotFound { .. }) => self.check_folder(at.0).await,
@@ -227,10 +241,10 @@ impl<D: Drive> Shared<D> {
                 None => Condition::Any,
             },
         };
-        match self
-            .ask(self.drive.rename(&source, &target, None, &condition))
-            .await
-        {
+        let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
+        self.intend(&Sending::of(&node, to, state::Sent::Move(from.clone())))?;
+        let sending = self.drive.rename(&source, &target, None, &condition);
+        match self.send(to, sending).await {
             Ok(()) => {
                 // Some servers make tags of what a MOVE changes.
                 let mut etag = None;
@@ -251,7 +265,9 @@ impl<D: Drive> Shared<D> {
 
     pub(super) async fn bind(&self, existing: &Name, at: &Name, ino: Ino) -> Result<(), Fault> {
         let (source, target) = (self.path_of(existing)?, self.path_of(at)?);
-        match self.ask(self.drive.bind(&source, &target)).await {
+        let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
+        self.intend(&Sending::of(&node, at, state::Sent::Bind))?;
+        match self.send(at, self.drive.bind(&source, &target)).await {
             Ok(()) => self.book_bound(at, ino),
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_bind(existing, at, ino).await
@@ -265,6 +281,7 @@ impl<D: Drive> Shared<D> {
         let db = lock(&self.db);
         db.change(|db| {
             db.put_synced(at.0, &at.1, ino)?;
+            db.remove_sending(at.0, &at.1)?;
             Ok(db.mark_name(at.0, &at.1, 0)?)
         })?;
         self.push.notify_one();

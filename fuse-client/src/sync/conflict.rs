@@ -57,7 +57,7 @@ fn stored(listed: &Listed) -> Stored {
 
 impl<D: Drive> Shared<D> {
     /// What is at a path; `None`: nothing.
-    async fn look(&self, path: &DrivePath) -> Result<Option<Listed>, Fault> {
+    pub(super) async fn look(&self, path: &DrivePath) -> Result<Option<Listed>, Fault> {
         match self.ask(self.drive.stat(path)).await {
             Ok(listed) => Ok(Some(listed)),
             Err(Error::NotFound { .. }) => Ok(None),
@@ -102,7 +102,7 @@ impl<D: Drive> Shared<D> {
     }
 
     /// Digest of what the server has, by reading it; `None` when it is another version by now.
-    async fn digest_there(
+    pub(super) async fn digest_there(
         &self,
         path: &DrivePath,
         listed: &Listed,
@@ -172,6 +172,7 @@ impl<D: Drive> Shared<D> {
             }
             db.save(&node)?;
             if let Some((parent, name)) = &sent.at {
+                db.remove_sending(*parent, name)?;
                 db.put_synced(*parent, name, node.ino)?;
                 db.mark_name(*parent, name, 0)?;
             }
@@ -258,6 +259,7 @@ impl<D: Drive> Shared<D> {
         let copy = db.change(|db| {
             let now = now_ns();
             let mut copy = None;
+            db.remove_sending(*parent, name)?;
             if db.entry(*parent, name)? == Some(ours) {
                 let mut number = 0;
                 let new_name = loop {

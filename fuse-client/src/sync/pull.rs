@@ -22,7 +22,7 @@ use crate::drive::{Changes, Drive, DrivePath, Error, Listed, Notice, SyncToken};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, Invalidation, ROOT, Stat};
-use crate::state::{ATTRIBUTES, Content, Db, Node, XATTRS, encode_xattrs};
+use crate::state::{AGAIN, ATTRIBUTES, Content, Db, Node, XATTRS, encode_xattrs};
 
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
@@ -64,7 +64,7 @@ fn has_bytes(node: &Node, listed: &Listed) -> bool {
 }
 
 /// The time the content changed: ours, while nobody else has written since.
-fn mtime(listed: &Listed) -> i64 {
+pub(super) fn mtime(listed: &Listed) -> i64 {
     listed
         .attributes
         .mtime_ns
@@ -247,6 +247,12 @@ impl<D: Drive> Shared<D> {
                 return Ok(false);
             }
         }
+        if let Some(sending) = db.sending(parent, name)?
+            && self.is_unwanted(db, &sending)?
+        {
+            // It may be ours: that is found out before anything else.
+            return Ok(true);
+        }
         if let Some(known) = there {
             let node = self.node(db, known)?;
             if is_same(&node, listed) {
@@ -363,6 +369,10 @@ impl<D: Drive> Shared<D> {
             {
                 return Ok(false);
             }
+            if db.is_sent_from(parent, name)? {
+                // We may have moved it ourselves: that is found out before anything else.
+                return Ok(true);
+            }
         }
         let node = self.node(db, ino)?;
         let mut all = true;
@@ -466,7 +476,7 @@ impl<D: Drive> Shared<D> {
                     }
                     let mut node = self.node(db, ino)?;
                     node.complete = true;
-                    node.listed_at = now_ms();
+                    node.listed_at = if all { now_ms() } else { AGAIN };
                     db.save(&node)?;
                     if !all {
                         lock(&self.flight).relist.insert(ino);
@@ -553,7 +563,7 @@ impl<D: Drive> Shared<D> {
                     db.change(|db| {
                         db.set_meta("token", None)?;
                         db.set_meta("listed", Some("again"))?;
-                        Ok(db.set_all_complete(false, 0)?)
+                        Ok(db.set_all_again()?)
                     })
                     .map(|()| true)
                 }
@@ -608,12 +618,14 @@ impl<D: Drive> Shared<D> {
             db.set_meta("token", Some(&changes.token.0))?;
             if first && !changes.more {
                 db.set_meta("listed", Some("all"))?;
-                db.set_all_complete(true, now_ms())?;
-                for ino in &lock(&self.flight).relist {
-                    if let Some(mut node) = db.node(*ino)? {
-                        node.complete = false;
-                        db.save(&node)?;
-                    }
+                // Of these, not all that was told could be believed.
+                let again: Vec<_> = lock(&self.flight).relist.iter().copied().collect();
+                let unsure = again.into_iter().map(|ino| db.node(ino));
+                let unsure: Vec<_> = unsure.collect::<rusqlite::Result<_>>()?;
+                db.set_all_complete(now_ms())?;
+                for mut node in unsure.into_iter().flatten().filter(Node::is_folder) {
+                    node.listed_at = AGAIN;
+                    db.save(&node)?;
                 }
             }
             Ok(())
@@ -625,9 +637,10 @@ impl<D: Drive> Shared<D> {
     fn look_again(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
         lock(&self.flight).relist.insert(folder);
         if let Some(mut node) = db.node(folder)?
-            && node.complete
+            && node.is_folder()
+            && node.listed_at != AGAIN
         {
-            node.complete = false;
+            node.listed_at = AGAIN;
             db.save(&node)?;
         }
         Ok(())

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use tokio::task::JoinSet;
 
 use super::Key;
-use super::book::Sent;
+use super::book;
 use super::plan::{Step, plan_name};
 use crate::cache::{BLOCK, Open, content_path};
 use crate::clock::now_ms;
@@ -19,7 +19,7 @@ use crate::drive::{Condition, Drive, DrivePath, Error, Source, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, Uploading};
-use crate::state::{ATTRIBUTES, Db, Name, Node, Work, XATTRS, decode_xattrs};
+use crate::state::{ATTRIBUTES, Db, Name, Node, Sending, Sent, Work, XATTRS, decode_xattrs};
 
 /// Uploads at once, and requests at once.
 const UPLOADS: usize = 8;
@@ -32,6 +32,8 @@ const WAITING: u32 = 16;
 const BLOCKED: i64 = 300_000;
 /// After so many failures it is shown as blocked.
 const TRIES: u32 = 6;
+/// The same, of those the server could not be asked properly.
+const TRIES_BUSY: u32 = 4;
 /// Up to this the digest of what is sent is known beforehand.
 pub(super) const DIGEST: u64 = 16 << 20;
 /// Up to this a file that is being written is copied before it is sent.
@@ -73,6 +75,10 @@ impl<D: Drive> Shared<D> {
         }
         let db = lock(&self.db);
         let now = now_ms();
+        let unheard = self.unheard(&db)?;
+        if !unheard.is_empty() {
+            return Ok(self.start_asking(unheard, running, now));
+        }
         let mut waiting = 0;
         for work in db.due_work(now, DUE)? {
             if running.len() >= REQUESTS || waiting >= WAITING {
@@ -132,6 +138,38 @@ impl<D: Drive> Shared<D> {
             Duration::from_millis((due - now).cast_unsigned().max(1))
         });
         Ok(next.min(rest))
+    }
+
+    /// Starts to ask what became of requests; when to do so again.
+    fn start_asking(
+        self: &Arc<Self>,
+        unheard: Vec<Sending>,
+        running: &mut JoinSet<()>,
+        now_ms: i64,
+    ) -> Duration {
+        let pause = lock(&self.unheard).due_ms - now_ms;
+        if pause > 0 {
+            return Duration::from_millis(pause.cast_unsigned());
+        }
+        for sending in unheard {
+            let keys = sending.keys();
+            // The paths of what lies in a folder depend on the answer.
+            let alone = sending.is_folder();
+            if running.len() >= REQUESTS || !lock(&self.flight).begin(&keys, alone) {
+                continue;
+            }
+            let shared = Arc::clone(self);
+            running.spawn(async move {
+                Box::pin(shared.ask_about(&sending)).await;
+                lock(&shared.flight).end(&keys);
+                shared.progress.send_modify(|count| *count += 1);
+                shared.push.notify_one();
+                if !lock(&shared.flight).relist.is_empty() {
+                    shared.pull.notify_one();
+                }
+            });
+        }
+        Duration::from_secs(30)
     }
 
     /// The next request for a row of work; what needs none is crossed off.
@@ -323,9 +361,9 @@ impl<D: Drive> Shared<D> {
             range: 0..size,
         };
         let attributes = job.node.attributes();
-        self.intend(&job)?;
+        self.intend_content(&job, at)?;
         let sending = self.drive.write(&path, source, &condition, &attributes);
-        match self.ask(sending).await {
+        match self.send(at, sending).await {
             Ok(stored) => self.stored(Some(at), &job, replaces, &path, stored).await,
             Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
                 self.resolve_put(at, &job, replaces).await
@@ -367,7 +405,7 @@ impl<D: Drive> Shared<D> {
             stored.etag = listed.etag;
             stored.id = stored.id.or(listed.id);
         }
-        let sent = Sent {
+        let sent = book::Sent {
             at: at.cloned(),
             replaces,
             stored,
@@ -377,13 +415,17 @@ impl<D: Drive> Shared<D> {
 
     /// What is about to be sent is remembered, to be recognised should it arrive without our hearing
     /// of it: the answer may get lost, or we may be killed before it is written down.
-    fn intend(&self, job: &Job) -> Result<(), Fault> {
-        if job.sha256.is_none() {
-            return Ok(());
-        }
+    fn intend_content(&self, job: &Job, at: &Name) -> Result<(), Fault> {
+        let sending = Sending {
+            sha256: job.sha256.clone(),
+            ..Sending::of(&job.node, at, Sent::Content)
+        };
         let db = lock(&self.db);
         db.change(|db| {
-            if let Ok(mut node) = self.node(db, job.node.ino) {
+            db.put_sending(&sending)?;
+            if job.sha256.is_some()
+                && let Ok(mut node) = self.node(db, job.node.ino)
+            {
                 node.sent_sha256.clone_from(&job.sha256);
                 db.save(&node)?;
             }
@@ -392,9 +434,12 @@ impl<D: Drive> Shared<D> {
     }
 
     async fn update_remote(&self, ino: Ino) -> Result<(), Fault> {
-        let path = {
+        let (path, at) = {
             let db = lock(&self.db);
-            db.remote_path(ino)?.ok_or(Errno::STALE)?
+            let path = db.remote_path(ino)?.ok_or(Errno::STALE)?;
+            let at = db.synced_of(ino)?.into_iter().next();
+            // Nothing but attributes is sent of the root, which has no name.
+            (path, at.unwrap_or_default())
         };
         let mut job = self.prepare(ino)?;
         if !job.node.is_changed() {
@@ -422,21 +467,22 @@ impl<D: Drive> Shared<D> {
                 .collect();
             let attributes = job.node.attributes();
             let size = job.node.size;
+            self.intend_content(&job, &at)?;
             let sending = self.drive.patch(&path, &parts, size, &etag, &attributes);
-            return match self.ask(sending).await {
+            return match self.send(&at, sending).await {
                 Ok(stored) => self.stored(None, &job, None, &path, stored).await,
                 Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
                     self.resolve_update(&path, &job).await
                 }
-                Err(Error::Unsupported) => self.put_again(&path, job).await,
+                Err(Error::Unsupported) => self.put_again(&path, &at, job).await,
                 Err(error) => Err(error.into()),
             };
         }
-        self.put_again(&path, job).await
+        self.put_again(&path, &at, job).await
     }
 
     /// PUT over the version that is known.
-    async fn put_again(&self, path: &DrivePath, mut job: Job) -> Result<(), Fault> {
+    async fn put_again(&self, path: &DrivePath, at: &Name, mut job: Job) -> Result<(), Fault> {
         if let Some(open) = &job.open {
             match self.hydrate_all(open).await {
                 Err(Fault::Drive(Error::Conflict { .. } | Error::NotFound { .. })) => {
@@ -455,11 +501,9 @@ impl<D: Drive> Shared<D> {
             range: whole,
         };
         let attributes = job.node.attributes();
-        self.intend(&job)?;
-        match self
-            .ask(self.drive.write(path, source, &condition, &attributes))
-            .await
-        {
+        self.intend_content(&job, at)?;
+        let sending = self.drive.write(path, source, &condition, &attributes);
+        match self.send(at, sending).await {
             Ok(stored) => self.stored(None, &job, None, path, stored).await,
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_update(path, &job).await
@@ -490,7 +534,8 @@ impl<D: Drive> Shared<D> {
             Fault::Drive(Error::Unreachable { .. }) => (pause.min(2_000), None),
             Fault::Drive(Error::Busy { retry_after, .. }) => {
                 let asked = retry_after.map_or(0, |s| i64::try_from(s).unwrap_or(3_600) * 1_000);
-                (pause.max(asked), None)
+                let lasting = work.attempts >= TRIES_BUSY;
+                (pause.max(asked), lasting.then(|| "busy".to_owned()))
             }
             Fault::Drive(Error::LoginRefused) => (BLOCKED, Some("login".to_owned())),
             Fault::Drive(Error::Forbidden { .. }) => (BLOCKED, Some("permission".to_owned())),

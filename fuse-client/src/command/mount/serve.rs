@@ -35,8 +35,9 @@ pub fn run(plan: Plan, ready: &mut Ready) -> anyhow::Result<()> {
     done
 }
 
-async fn connect_and_serve(plan: Plan, ready: &mut Ready) -> anyhow::Result<()> {
-    let drive = plan.target.connect_or_resume(&plan.mount.cache).await?;
+async fn connect_and_serve(mut plan: Plan, ready: &mut Ready) -> anyhow::Result<()> {
+    let (drive, online) = plan.target.connect_or_resume(&plan.mount.cache).await?;
+    plan.fs.offline = !online;
     serve(plan, drive, ready).await
 }
 

@@ -1,0 +1,192 @@
+//! Requests whose answers get lost, by the network or by the end of the mount, and what was wanted
+//! meanwhile.
+
+use super::*;
+
+fn drives() -> [MemoryDrive; 2] {
+    [MemoryDrive::extended(), MemoryDrive::plain()]
+}
+
+/// Waits until the server has made a change whose answer is not heard.
+async fn done_there(drive: &MemoryDrive, is_done: impl Fn(&MemoryDrive) -> bool) {
+    tokio::time::timeout(Duration::from_secs(20), async {
+        while !is_done(drive) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
+}
+
+fn has(at: &str) -> impl Fn(&MemoryDrive) -> bool {
+    move |drive| there(drive).iter().any(|path| path == at)
+}
+
+/// The mount dies, and begins again.
+async fn again(fs: Fs<MemoryDrive>, drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
+    drop(fs);
+    drive.heal();
+    start(drive, cache).await
+}
+
+#[tokio::test]
+async fn what_was_removed_while_it_was_sent_stays_so_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+        write(&fs, ROOT, "a", b"hello").await;
+        done_there(&drive, has("/a")).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn what_was_renamed_while_it_was_sent_is_there_once_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+        write(&fs, ROOT, "a", b"hello").await;
+        done_there(&drive, has("/a")).await;
+        rename(&fs, "a", "b").await;
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, ["b"]);
+        assert_eq!(there(&drive), ["/b"]);
+        assert_eq!(drive.as_other().read("/b").unwrap(), "hello");
+        assert_eq!(drive.count(Verb::Write), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_version_that_was_removed_while_it_was_sent_stays_so_after_a_kill() {
+    // As a new file that takes the name, and as a new version of the same.
+    for (drive, replaced) in drives()
+        .into_iter()
+        .zip([false, true])
+        .chain(drives().into_iter().zip([true, false]))
+    {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        let ino = write(&fs, ROOT, "a", b"one").await;
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+        if replaced {
+            fs.unlink(ROOT, name("a")).await.unwrap();
+            write(&fs, ROOT, "a", b"another").await;
+        } else {
+            edit(&fs, ino, 0, b"another").await;
+        }
+        let arrived =
+            |drive: &MemoryDrive| drive.as_other().read("/a").is_ok_and(|it| it == "another");
+        done_there(&drive, arrived).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn folders_made_and_moved_without_an_answer_can_be_removed() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::MakeFolder), Fault::HeldAfter);
+        fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+        done_there(&drive, has("/d")).await;
+        fs.remove_folder(ROOT, name("d")).await.unwrap();
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(there(&drive), [""; 0]);
+
+        let e = fs.make_folder(ME, ROOT, name("e"), 0o755, 0).await.unwrap();
+        write(&fs, e.ino, "x", b"x").await;
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::Rename), Fault::HeldAfter);
+        rename(&fs, "e", "f").await;
+        done_there(&drive, has("/f/x")).await;
+        fs.unlink(e.ino, name("x")).await.unwrap();
+        fs.remove_folder(ROOT, name("f")).await.unwrap();
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_answer_brings_nothing_back() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::UnreachableAfter);
+        write(&fs, ROOT, "a", b"hello").await;
+        done_there(&drive, has("/a")).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn anothers_file_is_not_taken_for_what_was_not_sent() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+        write(&fs, ROOT, "a", b"hello").await;
+        done_there(&drive, |drive| drive.count(Verb::Write) == 1).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        drop(fs);
+        drive.as_other().write("/a", "other").unwrap();
+        drive.heal();
+        let fs = start(&drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, ["a"]);
+        assert_eq!(read(&fs, "a").await.unwrap(), b"other");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_made_here_is_known_offline() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        names(&fs, ROOT).await;
+        drive.fail_next(Some(Verb::MakeFolder), Fault::UnreachableAfter);
+        drive.fail_next(Some(Verb::List), Fault::UnreachableBefore);
+        let d = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+        write(&fs, d.ino, "x", b"x").await;
+        done_there(&drive, has("/d")).await;
+        drive.set_online(false);
+        assert_eq!(names(&fs, d.ino).await, ["x"]);
+        let missing = fs.lookup(d.ino, name("y")).await;
+        assert_eq!(missing.unwrap_err(), Errno::NOENT);
+        drive.set_online(true);
+        settled(&fs).await;
+        assert_eq!(there(&drive), ["/d", "/d/x"]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_only_fails_does_not_keep_anybody_waiting() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    tokio::time::pause();
+    let fs = start(&drive, &cache).await;
+    names(&fs, ROOT).await;
+    drive.fail_by_chance(1, 1000, &[Fault::Busy]);
+    write(&fs, ROOT, "a", b"hello").await;
+    let left = fs.flush_all().await.unwrap_err();
+    assert_eq!(left.items[0].path, "/a");
+    drive.heal();
+    fs.flush_all().await.unwrap();
+    assert_eq!(there(&drive), ["/a"]);
+}
