@@ -6,7 +6,7 @@
 
 pub mod dav;
 #[cfg(test)]
-pub mod memory;
+pub(crate) mod memory;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -81,6 +81,10 @@ pub struct ResourceId(pub String);
 pub struct SyncToken(pub String);
 
 /// What a server can do beyond RFC 4918, found out once when the drive is connected.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a yes or no of its own about the server"
+)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Entity tags are strong, so that conditions can protect what others wrote.

@@ -484,7 +484,7 @@ impl Drive for MemoryDrive {
                 Ok((bytes.slice(place(range.start)..place(range.end)), fault))
             })
             .await?;
-        Ok(body(bytes, fault))
+        Ok(body(&bytes, fault))
     }
 
     async fn write(
@@ -645,7 +645,7 @@ impl Drive for MemoryDrive {
 }
 
 /// A body in two frames, or what a fault leaves of it.
-fn body(bytes: Bytes, fault: Option<Fault>) -> BoxStream<'static, Result<Bytes>> {
+fn body(bytes: &Bytes, fault: Option<Fault>) -> BoxStream<'static, Result<Bytes>> {
     let half = bytes.len() / 2;
     let (first, second) = (bytes.slice(..half), bytes.slice(half..));
     let frames = match fault {

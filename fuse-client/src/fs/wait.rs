@@ -81,7 +81,7 @@ impl<D: Drive> Shared<D> {
                     && (self.pulling.load(Ordering::SeqCst)
                         || (self.can.changes && self.asked.load(Ordering::SeqCst))
                         || !lock(&self.flight).relist.is_empty());
-                let unheard = !self.unwanted(&db)?.is_empty();
+                let unheard = !Self::unwanted(&db)?.is_empty();
                 if !online || (names + nodes == stuck && !pulling && !unheard) {
                     let mut items = blocked(&db)?;
                     if !online && names + nodes > stuck {

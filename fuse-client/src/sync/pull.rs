@@ -248,7 +248,7 @@ impl<D: Drive> Shared<D> {
             }
         }
         if let Some(sending) = db.sending(parent, name)?
-            && self.is_unwanted(db, &sending)?
+            && Self::is_unwanted(db, &sending)?
         {
             // It may be ours: that is found out before anything else.
             return Ok(true);

@@ -120,10 +120,10 @@ impl<D: Drive> Shared<D> {
     }
 
     /// Requests whose outcome matters for more than trying again.
-    pub(crate) fn unwanted(&self, db: &Db) -> Result<Vec<Sending>, Fault> {
+    pub(crate) fn unwanted(db: &Db) -> Result<Vec<Sending>, Fault> {
         let mut unwanted = Vec::new();
         for sending in db.all_sending()? {
-            if self.is_unwanted(db, &sending)? {
+            if Self::is_unwanted(db, &sending)? {
                 unwanted.push(sending);
             }
         }
@@ -132,14 +132,14 @@ impl<D: Drive> Shared<D> {
 
     /// Of these, those that nobody waits for the answer of.
     pub(super) fn unheard(&self, db: &Db) -> Result<Vec<Sending>, Fault> {
-        let mut unheard = self.unwanted(db)?;
+        let mut unheard = Self::unwanted(db)?;
         unheard.retain(|sending| !lock(&self.flight).is_busy(&Key::Name(sending.at())));
         Ok(unheard)
     }
 
     /// What is still wanted just so is sent again, and that finds out; but a folder that has moved
     /// has taken others along.
-    pub(super) fn is_unwanted(&self, db: &Db, sending: &Sending) -> Result<bool, Fault> {
+    pub(super) fn is_unwanted(db: &Db, sending: &Sending) -> Result<bool, Fault> {
         Ok(matches!(sending.what, Sent::Move(_))
             || db.entry(sending.parent, &sending.name)? != Some(sending.ino)
             || db.entries_of(sending.ino)?.len() != 1)

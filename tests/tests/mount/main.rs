@@ -15,6 +15,12 @@
 //! `COFFER_SEED` repeats the random choices of a run; each prints its seed. Mounting needs
 //! `/dev/fuse`; passthrough and pjdfstest need root.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::doc_markdown,
+    reason = "what the tests set up ends them where it fails; they quote the manual as it is"
+)]
+
 use std::hash::{BuildHasher, RandomState};
 use std::path::Path;
 use std::time::Duration;

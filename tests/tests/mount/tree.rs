@@ -40,7 +40,8 @@ fn one(path: &Path, metadata: &Metadata) -> String {
         format!("{} bytes {}", bytes.len(), sha256_hex(&bytes))
     } else if kind.is_symlink() {
         let target = std::fs::read_link(path);
-        format!("to {:?}", target.unwrap_or_else(|error| panic!("{error}")))
+        let target = target.unwrap_or_else(|error| panic!("{error}"));
+        format!("to {}", target.display())
     } else if kind.is_fifo() {
         "fifo".to_owned()
     } else if kind.is_dir() {
