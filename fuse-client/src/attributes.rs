@@ -61,7 +61,7 @@ pub fn fit(attributes: &Attributes) -> bool {
     write(attributes).len() <= MOST_ATTRIBUTES_BYTES
 }
 
-/// Reads what [`write`] has written, by this version or another.
+/// Reads what [`write()`] has written, by this version or another.
 pub fn read(text: &str) -> Attributes {
     let mut attributes = Attributes::default();
     if text.len() > MOST_ATTRIBUTES_BYTES {

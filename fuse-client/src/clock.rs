@@ -26,7 +26,7 @@ pub fn now_ns() -> i64 {
         (std::time::Instant::now(), now_ns)
     });
     let passed = tokio::time::Instant::now().into_std() - *start;
-    start_ns + i64::try_from(passed.as_nanos()).unwrap()
+    start_ns + i64::try_from(passed.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Milliseconds since 1970.

@@ -25,7 +25,7 @@ pub mod examine;
 pub mod fs;
 pub mod kernel;
 pub mod login;
-#[cfg(test)]
+#[cfg(all(test, feature = "model"))]
 mod model;
 pub mod profile;
 pub mod remote;

@@ -33,6 +33,7 @@ mod guarantees;
 mod identical;
 mod kills;
 mod network;
+#[cfg(feature = "pjdfstest")]
 mod posix;
 mod shared;
 mod starting;

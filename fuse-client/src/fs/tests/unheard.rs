@@ -8,7 +8,7 @@ fn drives() -> [MemoryDrive; 2] {
 }
 
 /// Waits until the server has made a change whose answer is not heard.
-async fn done_there(drive: &MemoryDrive, is_done: impl Fn(&MemoryDrive) -> bool) {
+async fn done_there(drive: &MemoryDrive, is_done: impl Fn(&MemoryDrive) -> bool + Send + Sync) {
     tokio::time::timeout(Duration::from_secs(20), async {
         while !is_done(drive) {
             tokio::task::yield_now().await;
@@ -18,7 +18,7 @@ async fn done_there(drive: &MemoryDrive, is_done: impl Fn(&MemoryDrive) -> bool)
     .unwrap();
 }
 
-fn has(at: &str) -> impl Fn(&MemoryDrive) -> bool {
+fn has(at: &str) -> impl Fn(&MemoryDrive) -> bool + Send + Sync {
     move |drive| there(drive).iter().any(|path| path == at)
 }
 
