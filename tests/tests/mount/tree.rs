@@ -50,8 +50,9 @@ fn one(path: &Path, metadata: &Metadata) -> String {
         "special".to_owned()
     };
     let names = if kind.is_dir() { 0 } else { metadata.nlink() };
-    // The time of a symbolic link is nobody's business; of the others it travels.
-    let modified = if kind.is_symlink() {
+    // The time of a symbolic link is nobody's business; that of a folder is not kept by the server
+    // when it was set before what is in the folder was sent (docs/MOUNT.md).
+    let modified = if kind.is_symlink() || kind.is_dir() {
         String::new()
     } else {
         format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())
