@@ -182,6 +182,8 @@ pub fn unmount(directory: &Path, lazy: bool) -> io::Result<()> {
     };
     match rustix::mount::unmount(directory, detach | UnmountFlags::NOFOLLOW) {
         Err(Errno::PERM) => by_helper(directory, lazy),
+        // Nothing is mounted there any more (umount(2)): somebody else was faster.
+        Err(Errno::INVAL) => Ok(()),
         done => Ok(done?),
     }
 }
