@@ -204,12 +204,13 @@ impl Db {
         self.sql.prepare_cached(statement)?.execute([]).map(drop)
     }
 
-    /// Makes every change so far survive the machine.
-    pub(crate) fn make_durable(&self) -> Result<(), Fault> {
+    /// The file which, once synced, makes every change so far survive the machine; none where there
+    /// is nothing to be synced.
+    pub(crate) fn log(&self) -> Result<Option<std::fs::File>, Fault> {
         // A change is in the file of the log once committed; only the disk does not have it yet.
         match std::fs::File::open(&self.wal) {
-            Ok(wal) => Ok(wal.sync_data()?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Ok(wal) => Ok(Some(wal)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }

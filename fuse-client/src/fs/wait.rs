@@ -1,5 +1,7 @@
 //! Waiting for the server, and telling how far things are.
 
+use std::fs::File;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -104,6 +106,18 @@ impl<D: Drive> Shared<D> {
         }
     }
 
+    /// Puts a content and then every change so far on the disk. Nothing is locked meanwhile, and no
+    /// thread of the runtime waits for the disk.
+    async fn make_durable(&self, content: Option<Arc<File>>) -> Result<(), Fault> {
+        let log = lock(&self.db).log()?;
+        let synced = tokio::task::spawn_blocking(move || {
+            content.map_or(Ok(()), |content| content.sync_data())?;
+            log.map_or(Ok(()), |log| log.sync_data())
+        });
+        let synced = synced.await.map_err(std::io::Error::other)?;
+        Ok(synced?)
+    }
+
     /// What is open is put into the rows, to be sent as it is now.
     pub(crate) fn persist_all(&self, db: &Db) -> Result<(), Fault> {
         let open: Vec<_> = lock(&self.open)
@@ -133,15 +147,13 @@ impl<D: Drive> Fs<D> {
                 let mut inner = lock(&open.inner);
                 inner.look();
                 let changed = inner.content != crate::state::Content::Clean || inner.changed;
-                (changed, std::sync::Arc::clone(&inner.file))
+                (changed, Arc::clone(&inner.file))
             };
             shared.persist(&db, &open, changed.then_some(0))?;
             let version = lock(&open.inner).version;
             (file, version)
         };
-        file.sync_data()
-            .map_err(|error| Fault::from(error).errno())?;
-        lock(&shared.db).make_durable()?;
+        shared.make_durable(Some(file)).await?;
         if shared.options.fsync == Fsync::Local || open.unlinked.load(Ordering::SeqCst) {
             shared.push.notify_one();
             return Ok(());
@@ -155,9 +167,9 @@ impl<D: Drive> Fs<D> {
     /// As [`Self::fsync`].
     pub async fn fsync_folder(&self, ino: Ino) -> Result<(), Errno> {
         let shared = &self.shared;
+        shared.make_durable(None).await?;
         {
             let db = lock(&shared.db);
-            db.make_durable()?;
             db.change(|db| Ok(db.due_in(ino)?))?;
         }
         shared.push.notify_one();
