@@ -37,6 +37,12 @@ pub enum Event {
     /// Something came or went that others share with the caller, or another right was given:
     /// `GET /api/v1/shared` tells what there is.
     Shares,
+    /// What happened inside of what others share with the caller.
+    SharedChanges {
+        /// In each owner's drive in the order in which it happened. Paths begin with
+        /// `/Shared with me/`; what can be found under several is told under each.
+        items: Vec<Change>,
+    },
     /// The last one.
     Ended {
         /// Why.

@@ -40,7 +40,8 @@ impl ChangeKind {
         }
     }
 
-    fn is_removal(self) -> bool {
+    /// Whether something went away.
+    pub fn is_removal(self) -> bool {
         matches!(self, Self::Removed | Self::RemovedTree)
     }
 

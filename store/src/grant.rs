@@ -442,7 +442,8 @@ pub(crate) fn hand_over(
 ) -> Result<()> {
     rows::remove_of(tx, from, root, owner)?;
     told(tx, [Some(owner)]);
-    rows::move_within(tx, from, root, to)?;
+    let receivers = rows::move_within(tx, from, root, to)?;
+    told(tx, receivers);
     resumable::rows::abandon_ungranted(tx, from)
 }
 

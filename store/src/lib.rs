@@ -39,6 +39,7 @@ mod grant;
 mod hashing;
 mod health;
 mod id;
+mod inside;
 mod invitation;
 mod last_use;
 mod link;
@@ -108,6 +109,7 @@ pub use self::id::{
     AppPasswordId, AssetContentId, AssetId, AuditId, DriveId, GrantId, InvalidId, InvitationId,
     LinkId, LoginId, ManifestId, NodeId, ReservationId, TransferId, UploadId, UserId, VersionId,
 };
+pub use self::inside::{Inside, InsideNotices};
 pub use self::invitation::Invitation;
 pub use self::link::{
     FoundLink, Link, LinkChange, LinkDownload, LinkKind, LinkProof, NewLink, OpenLink,

@@ -26,6 +26,16 @@ pub enum NoticeKind {
     Tree,
 }
 
+impl From<ChangeKind> for NoticeKind {
+    fn from(kind: ChangeKind) -> Self {
+        match kind {
+            ChangeKind::Changed => Self::Changed,
+            ChangeKind::Removed | ChangeKind::RemovedTree => Self::Removed,
+            ChangeKind::Tree => Self::Tree,
+        }
+    }
+}
+
 /// One line of what happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -152,11 +162,7 @@ fn has_moved(
 
 fn notice(line: &Line, root: &str) -> Notice {
     Notice {
-        kind: match line.kind {
-            ChangeKind::Changed => NoticeKind::Changed,
-            ChangeKind::Removed | ChangeKind::RemovedTree => NoticeKind::Removed,
-            ChangeKind::Tree => NoticeKind::Tree,
-        },
+        kind: line.kind.into(),
         node: line.node,
         path: line.path[root.len()..].to_owned(),
     }

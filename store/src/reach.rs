@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// As [`Self::has_shares`], where it is known without asking.
-    async fn may_have_shares(&self, caller: &Caller) -> Result<bool> {
+    pub(crate) async fn may_have_shares(&self, caller: &Caller) -> Result<bool> {
         if self.db().is_exclusive() {
             self.has_shares(caller).await
         } else {

@@ -44,8 +44,7 @@ impl Wake {
             Effect::Account(id) => Some(Self::Account(*id)),
             Effect::Login(id) => Some(Self::Login(*id)),
             Effect::Shares(id) => Some(Self::Shares(*id)),
-            // Whatever adds to the journal writes the drive's numbers too; of what others share
-            // nobody is told yet.
+            // Whatever adds to the journal writes the drive's numbers too.
             Effect::Path(..) | Effect::Tree(_) => None,
         }
     }
@@ -104,7 +103,12 @@ pub(crate) struct Watcher {
     pub doubt: Notify,
     /// Something came or went that others share with the caller.
     pub shares: Notify,
+    /// The history of a drive went on in which something is shared with the caller.
+    pub inside: Notify,
     seen: Mutex<Option<(i64, Usage)>>,
+    /// Drives in which something is shared with the caller, each with the change up to which it
+    /// was read.
+    followed: Mutex<HashMap<DriveId, i64>>,
 }
 
 impl Watcher {
@@ -114,7 +118,9 @@ impl Watcher {
             news: Notify::new(),
             doubt: Notify::new(),
             shares: Notify::new(),
+            inside: Notify::new(),
             seen: Mutex::default(),
+            followed: Mutex::default(),
         })
     }
 
@@ -127,6 +133,11 @@ impl Watcher {
     pub fn has_seen(&self, number: i64, usage: Usage) -> bool {
         *self.seen.lock().expect("no panic while held") == Some((number, usage))
     }
+
+    /// Drives of others that it is woken for, each with the change up to which it was read.
+    pub fn followed(&self) -> MutexGuard<'_, HashMap<DriveId, i64>> {
+        self.followed.lock().expect("no panic while held")
+    }
 }
 
 /// All who watch in this process, and what other processes have yet to be told.
@@ -138,6 +149,8 @@ pub(crate) struct Wakes {
 #[derive(Default)]
 struct Watchers {
     by_drive: HashMap<DriveId, Vec<Arc<Watcher>>>,
+    /// By the drives of others.
+    by_followed: HashMap<DriveId, Vec<Arc<Watcher>>>,
     by_account: HashMap<UserId, Vec<Arc<Watcher>>>,
     by_login: HashMap<LoginId, Vec<Arc<Watcher>>>,
 }
@@ -179,6 +192,25 @@ impl Wakes {
         if let Some(login) = caller.login {
             remove(&mut watchers.by_login, &login, watcher);
         }
+        for drive in watcher.followed().keys() {
+            remove(&mut watchers.by_followed, drive, watcher);
+        }
+    }
+
+    /// Wakes `watcher` from now on for these drives of others, too, and for no others any more. It
+    /// is woken at once where it was not for one of them: what happened there meanwhile was not
+    /// heard.
+    pub fn follow(&self, watcher: &Arc<Watcher>, drives: HashMap<DriveId, i64>) {
+        let mut watchers = self.watchers();
+        let mut followed = watcher.followed();
+        for gone in followed.keys().filter(|id| !drives.contains_key(id)) {
+            remove(&mut watchers.by_followed, gone, watcher);
+        }
+        for new in drives.keys().filter(|id| !followed.contains_key(id)) {
+            insert(&mut watchers.by_followed, *new, watcher);
+            watcher.inside.notify_one();
+        }
+        *followed = drives;
     }
 
     /// All who watch.
@@ -205,6 +237,9 @@ impl Wakes {
                 for watcher in watchers.by_drive.get(&id).into_iter().flatten() {
                     watcher.news.notify_one();
                 }
+                for watcher in watchers.by_followed.get(&id).into_iter().flatten() {
+                    watcher.inside.notify_one();
+                }
             }
             Wake::Account(id) => {
                 for watcher in watchers.by_account.get(&id).into_iter().flatten() {
@@ -226,6 +261,7 @@ impl Wakes {
                     watcher.news.notify_one();
                     watcher.doubt.notify_one();
                     watcher.shares.notify_one();
+                    watcher.inside.notify_one();
                 }
             }
         }

@@ -11,6 +11,7 @@ use crate::caller::Caller;
 use crate::drive::{self, Drive};
 use crate::error::Result;
 use crate::id::DriveId;
+use crate::inside::{self, Inside, InsideNotices};
 use crate::notice::Notices;
 use crate::standing::Standing;
 use crate::store::Store;
@@ -62,6 +63,9 @@ impl Store {
             return Ok(());
         }
         let mut ids: Vec<DriveId> = callers.iter().map(|caller| caller.drive).collect();
+        for watcher in &watchers {
+            ids.extend(watcher.followed().keys());
+        }
         ids.sort_unstable();
         ids.dedup();
         let drives = self
@@ -74,6 +78,14 @@ impl Store {
             let drive = drives.get(&watcher.caller.drive);
             if drive.is_none_or(|drive| !watcher.has_seen(drive.change_number, drive.usage)) {
                 watcher.news.notify_one();
+            }
+            let has_news = |(id, number): (&DriveId, &i64)| {
+                drives
+                    .get(id)
+                    .is_none_or(|drive| drive.change_number != *number)
+            };
+            if watcher.followed().iter().any(has_news) {
+                watcher.inside.notify_one();
             }
         }
         Ok(())
@@ -100,6 +112,36 @@ impl Watch {
             return std::future::pending().await;
         }
         self.watcher.shares.notified().await;
+    }
+
+    /// Waits until something may have happened inside of what others share with the caller, or
+    /// beside it, since this was last called. May be dropped while it waits.
+    pub async fn inside(&self) {
+        self.watcher.inside.notified().await;
+    }
+
+    /// What happened inside of what others share with the caller since `inside` was last read; at
+    /// first nothing: it begins with this moment. What has been granted meanwhile begins then, too.
+    /// What is told is, at the moment of asking, granted.
+    ///
+    /// On SQLite no statement for whom nothing is shared with.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn read_inside(&self, mut inside: Inside) -> Result<(Inside, InsideNotices)> {
+        let user = self.caller().user;
+        let (inside, notices) = if self.store.may_have_shares(self.caller()).await? {
+            let read = self.store.db().read_snapshot(move |tx| {
+                let notices = inside::read(tx, user, &mut inside)?;
+                Ok((inside, notices))
+            });
+            read.await?
+        } else {
+            Default::default()
+        };
+        let wakes = self.store.wakes();
+        wakes.follow(&self.watcher, inside.positions());
+        Ok((inside, notices))
     }
 
     /// What happened since `cursor`.

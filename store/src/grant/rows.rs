@@ -286,17 +286,22 @@ pub(super) fn remove_of(tx: &mut Tx<'_>, drive: DriveId, root: NodeId, user: Use
 }
 
 /// Gives the grants on a node and on anything below it to the drive where these are now, whose
-/// history before that is not told by them.
-pub(super) fn move_within(tx: &mut Tx<'_>, from: DriveId, root: NodeId, to: &Drive) -> Result<()> {
-    tx.execute(
+/// history before that is not told by them; to whom they are.
+pub(super) fn move_within(
+    tx: &mut Tx<'_>,
+    from: DriveId,
+    root: NodeId,
+    to: &Drive,
+) -> Result<Vec<Option<UserId>>> {
+    tx.all(
         concat!(
             within!(),
             "UPDATE access_grant SET drive_id = $3, since_change = $4 WHERE id IN \
-                 (SELECT up.grant_id FROM up WHERE up.node_id = $2)"
+                 (SELECT up.grant_id FROM up WHERE up.node_id = $2) RETURNING account_id"
         ),
         args![from, root, to.id, to.change_number],
-    )?;
-    Ok(())
+        |row| row.get(0),
+    )
 }
 
 /// Ends all grants of a drive; to whom they were.

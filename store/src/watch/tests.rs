@@ -4,9 +4,10 @@ use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use super::*;
+use crate::grant::tests::{folder, path, share};
 use crate::testing::{each_engine, each_engine_on, test_options};
 use crate::tests::{put, user};
-use crate::{Access, Admission, NewUser, Password, World};
+use crate::{Access, Admission, NewUser, Password, Right, World};
 
 /// How long a test waits for what has to come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,6 +42,50 @@ async fn a_commit_wakes_those_whose_drive_it_is() {
         put(store, &alice, "/a", b"2").await.unwrap();
         assert!(hers.news().now_or_never().is_some());
         assert!(hers.news().now_or_never().is_none(), "woken once for both");
+    })
+    .await;
+}
+
+/// What is told of what others share, from where it was last read.
+async fn read_inside(watch: &Watch, inside: &mut Inside) -> Vec<String> {
+    let read = watch.read_inside(std::mem::take(inside)).await.unwrap();
+    *inside = read.0;
+    read.1.items.into_iter().map(|item| item.path).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_wakes_those_with_whom_something_in_the_drive_is_shared() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (login(store, "alice").await, login(store, "bob").await);
+        let carol = login(store, "carol").await;
+        folder(store, &alice, "/s").await;
+        share(store, &alice, "/s", "bob", Right::Read).await;
+        let (his, hers) = (store.watch(&bob), store.watch(&carol));
+        let (mut inside, mut none) = (Inside::default(), Inside::default());
+        read_inside(&his, &mut inside).await;
+        read_inside(&hers, &mut none).await;
+        // What happened between reading and listening is looked for.
+        assert!(his.inside().now_or_never().is_some());
+        assert!(hers.inside().now_or_never().is_none());
+        assert!(read_inside(&his, &mut inside).await.is_empty());
+        assert!(his.inside().now_or_never().is_none());
+        put(store, &alice, "/s/a", b"1").await.unwrap();
+        assert!(his.inside().now_or_never().is_some());
+        assert!(hers.inside().now_or_never().is_none());
+        assert!(his.news().now_or_never().is_none());
+        assert_eq!(
+            read_inside(&his, &mut inside).await,
+            ["/Shared with me/s/a"]
+        );
+        let target = crate::Target::Path(path("/s"));
+        store.revoke(&alice, &target, None, None).await.unwrap();
+        assert!(his.shares().now_or_never().is_some());
+        assert!(read_inside(&his, &mut inside).await.is_empty());
+        let _ = his.inside().now_or_never();
+        put(store, &alice, "/s/b", b"1").await.unwrap();
+        assert!(his.inside().now_or_never().is_none());
+        drop((his, hers));
+        assert_eq!(store.wakes().all().len(), 0);
     })
     .await;
 }
@@ -170,6 +215,48 @@ async fn what_was_not_heard_is_looked_for() {
         one.logout(&alice, None).await.unwrap();
         other.look_after_watchers().await.unwrap();
         timeout(PATIENCE, watch.ended()).await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_share_is_followed_across_daemons() {
+    side_by_side(async |one, other| {
+        let (alice, bob) = (login(one, "alice").await, login(one, "bob").await);
+        folder(one, &alice, "/s").await;
+        share(one, &alice, "/s", "bob", Right::Read).await;
+        let watch = other.watch(&bob);
+        let mut inside = Inside::default();
+        read_inside(&watch, &mut inside).await;
+        watch.inside().await;
+        assert!(read_inside(&watch, &mut inside).await.is_empty());
+        // Looked for, where it was not heard.
+        other.look_after_watchers().await.unwrap();
+        assert!(watch.inside().now_or_never().is_none(), "nothing happened");
+        put(one, &alice, "/s/a", b"x").await.unwrap();
+        other.look_after_watchers().await.unwrap();
+        assert!(watch.inside().now_or_never().is_some());
+        assert_eq!(
+            read_inside(&watch, &mut inside).await,
+            ["/Shared with me/s/a"]
+        );
+        let (here, there) = (one.clone(), other.clone());
+        let relays = [
+            tokio::spawn(async move { here.relay_wakes().await }),
+            tokio::spawn(async move { there.relay_wakes().await }),
+        ];
+        put(one, &alice, "/s/b", b"x").await.unwrap();
+        timeout(PATIENCE, watch.inside())
+            .await
+            .expect("it is heard");
+        assert_eq!(
+            read_inside(&watch, &mut inside).await,
+            ["/Shared with me/s/b"]
+        );
+        for relay in relays {
+            relay.abort();
+            assert!(relay.await.unwrap_err().is_cancelled());
+        }
     })
     .await;
 }

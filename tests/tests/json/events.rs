@@ -468,3 +468,73 @@ async fn a9_what_comes_and_goes_by_sharing_is_told() {
     socket.next_of("shares").await;
     assert_eq!(shared().await, Vec::<Value>::new());
 }
+
+/// What happens inside of what others share, to read or to write: on every daemon, from when it was
+/// granted until it is taken back, and nothing of what happens beside it.
+#[tokio::test]
+async fn a9_what_happens_inside_a_share_is_told() {
+    let world = World::start().await;
+    let beside = Beside::start(&world).await;
+    let (alice, bob) = (world.alice(), world.bob());
+    for path in ["/s", "/t", "/out"] {
+        alice.request("MKCOL", path).send().await.must_be(201);
+    }
+    let grant = async |path: &str, right: &str| {
+        let body = json!({ "name": "bob", "right": right });
+        let made = send(&alice, "POST", &format!("/files/grants?path={path}"), body).await;
+        made.must_be(201);
+    };
+    grant("/s", "read").await;
+    let line = line_of(&World::bob_user().credential());
+    let mut socket = open(&beside.address, None, &line).await;
+    let ready = socket.next().await.expect("a first message");
+    assert_eq!(ready["type"], "ready");
+    // Until something inside is told, nothing else is that could come of what happens beside.
+    let mut heard = Heard::default();
+    let mut listen = async |socket: &mut Socket, expected: &[&str]| {
+        let before = heard.items.len();
+        while heard.items.len() < before + expected.len() {
+            let message = socket.next().await.expect("the socket stays open");
+            match message["type"].as_str() {
+                Some("shared_changes") => {
+                    assert!(message["cursor"].is_null());
+                    assert_ne!(message["items"], json!([]));
+                    heard.note(&message);
+                }
+                Some("quota" | "shares") => {}
+                _ => panic!("{message}"),
+            }
+        }
+        assert_eq!(heard.items[before..], *expected);
+    };
+    for number in 0..300 {
+        let path = format!("/out/{number}");
+        alice.put(&path, "x").await.must_be(201);
+    }
+    alice.put("/s/a.txt", "x").await.must_be(201);
+    listen(&mut socket, &["+/Shared with me/s/a.txt"]).await;
+    grant("/t", "write").await;
+    socket.next_of("shares").await;
+    bob.put("/Shared with me/t/b.txt", "x").await.must_be(201);
+    listen(&mut socket, &["+/Shared with me/t/b.txt"]).await;
+    // Wherever its owner keeps it.
+    let target = format!("{}/dav/out/t", world.address());
+    let moved = alice.request("MOVE", "/t").header("Destination", &target);
+    moved.send().await.must_be(201);
+    alice.put("/out/t/c.txt", "x").await.must_be(201);
+    alice.delete("/out/t/b.txt").await.must_be(204);
+    let told = ["+/Shared with me/t/c.txt", "-/Shared with me/t/b.txt"];
+    listen(&mut socket, &told).await;
+    ask(&alice, "DELETE", "/files/grants?path=/s")
+        .await
+        .must_be(200);
+    alice.put("/s/late.txt", "x").await.must_be(201);
+    alice.put("/out/t/d.txt", "x").await.must_be(201);
+    listen(&mut socket, &["+/Shared with me/t/d.txt"]).await;
+    // No cursor speaks of it.
+    socket.close().await;
+    let mut again = open(&beside.address, None, &line).await;
+    let ready_again = again.next().await.expect("a first message");
+    assert_eq!(ready_again, ready);
+    beside.stop().await;
+}

@@ -4,12 +4,13 @@
 //! read from there. So a slow client costs one message of memory, whatever happens meanwhile.
 
 use std::convert::Infallible;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Change, ChangeKind, EndReason, Event};
 use futures_util::{SinkExt, StreamExt};
-use store::{Notice, NoticeKind, Notices, Usage, Watch};
+use store::{Inside, Notice, NoticeKind, Notices, Usage, Watch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -26,6 +27,11 @@ use crate::server::websocket::Socket;
 /// The least time between two looks into the journal, and between two notices of the quota.
 const PACE: Duration = Duration::from_millis(20);
 const QUOTA_PACE: Duration = Duration::from_secs(1);
+/// What others share is looked at by the clock of the connection, in this period, when something
+/// happened: so nothing can be told by when a notice comes from what else happens in their drives.
+const INSIDE_PERIOD: Duration = Duration::from_millis(100);
+/// What is read into one message, or somewhat more.
+const MOST_ITEMS: usize = 256;
 /// How long the last words may take, and how long the client is waited for after them.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -42,6 +48,12 @@ pub struct Feed {
     told_usage: Option<Usage>,
     /// When the quota may be told again.
     quota_at: Instant,
+    /// Where the client stands in what others share.
+    inside: Inside,
+    /// When that is looked at, if something may have happened.
+    inside_at: Option<Instant>,
+    /// From when on the periods are counted.
+    began_at: Instant,
     /// Whether anything was heard of the client since it was last asked.
     heard: bool,
 }
@@ -75,6 +87,9 @@ impl Feed {
             usage: None,
             told_usage: None,
             quota_at: Instant::now(),
+            inside: Inside::default(),
+            inside_at: None,
+            began_at: Instant::now(),
             heard: true,
         }
     }
@@ -113,6 +128,8 @@ impl Feed {
     }
 
     async fn converse(&mut self) -> Result<Infallible, End> {
+        // Before the client looks at what there is: nothing may come in between.
+        self.look_inside().await?;
         let cursor = self.cursor();
         self.tell(&Event::Ready { cursor }).await?;
         let period = self.stall / 2;
@@ -125,7 +142,17 @@ impl Feed {
             tokio::select! {
                 frame = self.socket.next() => self.hear(frame)?,
                 _ = pings.tick() => self.ping().await?,
-                () = watch.shares() => self.tell(&Event::Shares).await?,
+                () = watch.shares() => {
+                    // What is new is told from here on: the client looks at it after this.
+                    self.look_inside().await?;
+                    self.tell(&Event::Shares).await?;
+                }
+                () = watch.inside(), if self.inside_at.is_none() => {
+                    self.inside_at = Some(self.next_period());
+                }
+                () = sleep_until(self.inside_at.unwrap_or(read_at)), if self.inside_at.is_some() => {
+                    self.look_inside().await?;
+                }
                 () = sleep_until(self.quota_at), if self.usage != self.told_usage => {
                     self.tell_quota().await?;
                 }
@@ -177,6 +204,39 @@ impl Feed {
             more,
         };
         self.tell(&changes).await
+    }
+
+    /// Tells what happened inside of what others share; what that one message cannot hold comes
+    /// next.
+    async fn look_inside(&mut self) -> Result<(), End> {
+        self.inside_at = None;
+        let mut items = Vec::new();
+        loop {
+            let inside = mem::take(&mut self.inside);
+            let read = self.watch.read_inside(inside).await;
+            let (inside, notices) = read.map_err(End::Failed)?;
+            self.inside = inside;
+            items.extend(notices.items.into_iter().map(change));
+            if !notices.more {
+                break;
+            }
+            if items.len() >= MOST_ITEMS {
+                self.inside_at = Some(Instant::now());
+                break;
+            }
+        }
+        if items.is_empty() {
+            return Ok(());
+        }
+        self.tell(&Event::SharedChanges { items }).await
+    }
+
+    /// The end of the period in which we are.
+    fn next_period(&self) -> Instant {
+        let now = Instant::now();
+        let into = now.duration_since(self.began_at).as_nanos() % INSIDE_PERIOD.as_nanos();
+        let into = Duration::from_nanos(u64::try_from(into).unwrap_or_default());
+        now + INSIDE_PERIOD - into
     }
 
     async fn tell_quota(&mut self) -> Result<(), End> {

@@ -130,6 +130,8 @@ async fn heard(socket: &mut Socket) -> Option<Heard> {
     Some(match event {
         Event::Ready { .. } => Heard::Notice(Notice::Connected),
         Event::Changes { items, .. } if items.is_empty() => Heard::Nothing,
+        // Nothing that `Drive::changes` tells.
+        Event::SharedChanges { .. } => Heard::Nothing,
         Event::Changes { .. } | Event::Resync { .. } | Event::Shares => {
             Heard::Notice(Notice::Changed)
         }
