@@ -458,11 +458,17 @@ CREATE TABLE asset_text (
     tags TEXT NOT NULL,
     engine_versions TEXT NOT NULL,
     -- What a search finds it by, in order, each between blanks; empty for a draft.
-    words TEXT NOT NULL,
-    -- The same and its beginnings; NULL for a draft.
-    lexemes TSVECTOR
+    words TEXT NOT NULL
 );
-CREATE INDEX asset_index ON asset_text USING GIN (lexemes);
+
+-- The words of posted assets and their beginnings; its rowid is the asset's number. Words come
+-- ready made: nothing here may part or fold them (docs/decisions/0008). A table by itself, since a
+-- search visits many of its rows, and what does not fit into the shared buffers is slow.
+CREATE TABLE asset_index (
+    rowid BIGINT NOT NULL PRIMARY KEY REFERENCES asset (number) ON DELETE CASCADE,
+    words TSVECTOR NOT NULL
+);
+CREATE INDEX asset_index_words ON asset_index USING GIN (words);
 
 -- Engine versions that an asset runs on, from low to before high; rows of one do not touch.
 CREATE TABLE asset_engine (

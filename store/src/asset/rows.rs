@@ -265,20 +265,19 @@ pub(super) fn replace_engines(tx: &mut Tx<'_>, number: i64, spans: &[(i64, i64)]
 /// Makes an asset to be found by all that the document holds, and by nothing else.
 pub(super) fn index(tx: &mut Tx<'_>, number: i64, document: &term::Document) -> Result<()> {
     let lexemes = document.lexemes();
+    let lexemes: Vec<&str> = lexemes.iter().map(String::as_str).collect();
+    tx.execute("DELETE FROM asset_index WHERE rowid = $1", args![number])?;
     if tx.takes_arrays() {
-        let lexemes: Vec<&str> = lexemes.iter().map(String::as_str).collect();
         tx.execute(
-            "UPDATE asset_text SET words = $2, lexemes = array_to_tsvector($3) WHERE number = $1",
-            args![number, document.text(), Value::TextArray(Some(lexemes))],
+            "INSERT INTO asset_index (rowid, words) VALUES ($1, array_to_tsvector($2))",
+            args![number, Value::TextArray(Some(lexemes))],
         )?;
-        return Ok(());
+    } else {
+        tx.execute(
+            "INSERT INTO asset_index (rowid, words) VALUES ($1, $2)",
+            args![number, lexemes.join(" ")],
+        )?;
     }
-    unindex(tx, number)?;
-    let joined: Vec<String> = lexemes.into_iter().collect();
-    tx.execute(
-        "INSERT INTO asset_index (rowid, words) VALUES ($1, $2)",
-        args![number, joined.join(" ")],
-    )?;
     tx.execute(
         "UPDATE asset_text SET words = $2 WHERE number = $1",
         args![number, document.text()],
@@ -288,13 +287,6 @@ pub(super) fn index(tx: &mut Tx<'_>, number: i64, document: &term::Document) -> 
 
 /// Makes an asset to be found by nothing.
 pub(super) fn unindex(tx: &mut Tx<'_>, number: i64) -> Result<()> {
-    if tx.takes_arrays() {
-        tx.execute(
-            "UPDATE asset_text SET words = '', lexemes = NULL WHERE number = $1",
-            args![number],
-        )?;
-        return Ok(());
-    }
     tx.execute("DELETE FROM asset_index WHERE rowid = $1", args![number])?;
     tx.execute(
         "UPDATE asset_text SET words = '' WHERE number = $1",

@@ -3,7 +3,7 @@
 //! Two ways lead to the same answer. Few matches are taken from the index of words, filtered and
 //! sorted. Where there are many, sorting them all would take long: then the assets are walked in
 //! the order asked for, in an index that holds what the filters ask, until the part is full.
-//! Which way is taken is decided by counting the matches, no further than to the number where the
+//! Which way is taken is decided by gathering the matches, no further than to the number where the
 //! ways cost the same. So a part takes the same few statements however many assets there are.
 
 pub(super) mod rows;
@@ -140,12 +140,15 @@ impl Store {
                     Some(_) => FEW_OF_A_VERSION,
                     None => FEW,
                 };
-                let is_few =
-                    !asked.is_empty() && rows::count(tx, &asked, few + 1)? <= u64::from(few);
-                let way = match (is_few, asked.has_words()) {
-                    (true, _) => rows::Way::Matches,
-                    (false, true) => rows::Way::WalkAndLook,
-                    (false, false) => rows::Way::Walk,
+                let matches = if asked.is_empty() {
+                    None
+                } else {
+                    rows::few(tx, &asked, few)?
+                };
+                let way = match (matches, asked.has_words()) {
+                    (Some(numbers), _) => rows::Way::Matches(numbers),
+                    (None, true) => rows::Way::WalkAndLook,
+                    (None, false) => rows::Way::Walk,
                 };
                 let found = rows::find(tx, &query, &filter, &asked, way)?;
                 complete(tx, found, query.limit)

@@ -89,17 +89,11 @@ fn bodies(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
 
 /// Posted assets are found by their words, and no others.
 fn searches(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
-    let sql = if tx.takes_arrays() {
-        "SELECT a.number, CASE WHEN a.posted_at IS NULL THEN 1 ELSE 0 END \
-         FROM asset a LEFT JOIN asset_text w ON w.number = a.number AND w.lexemes IS NOT NULL \
-         WHERE (a.posted_at IS NULL) <> (w.number IS NULL)"
-    } else {
-        "SELECT a.number, a.posted_at IS NULL FROM asset a \
+    let sql = "SELECT a.number, CASE WHEN a.posted_at IS NULL THEN 1 ELSE 0 END FROM asset a \
              LEFT JOIN asset_index w ON w.rowid = a.number \
          WHERE (a.posted_at IS NULL) <> (w.rowid IS NULL) \
          UNION ALL SELECT w.rowid, 1 FROM asset_index w \
-             LEFT JOIN asset a ON a.number = w.rowid WHERE a.number IS NULL"
-    };
+             LEFT JOIN asset a ON a.number = w.rowid WHERE a.number IS NULL";
     tx.each(sql, args![], |row| {
         let number: i64 = row.get(0)?;
         faults.push(if row.get(1)? {
