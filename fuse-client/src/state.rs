@@ -24,7 +24,7 @@ use crate::fs::StartError;
 pub(crate) use self::node::{
     AGAIN, ATTRIBUTES, Content, Node, XATTRS, decode_xattrs, encode_xattrs,
 };
-pub(crate) use self::sending::{Sending, Sent};
+pub(crate) use self::sending::{Sending, Sent, add_digest, has_digest};
 pub(crate) use self::tree::Name;
 pub(crate) use self::work::Work;
 

@@ -174,7 +174,20 @@ impl<D: Drive> Shared<D> {
             db.mark_name(parent, name, 0)?;
             Ok(())
         })?;
+        self.uncovered(&db, parent)?;
         self.push.notify_one();
+        Ok(())
+    }
+
+    /// A name has become free, and another's may have been behind it: that is asked for.
+    fn uncovered(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        if db
+            .node(folder)?
+            .is_some_and(|folder| folder.listed_at == AGAIN)
+        {
+            lock(&self.flight).relist.insert(folder);
+            self.pull.notify_one();
+        }
         Ok(())
     }
 }
@@ -391,6 +404,7 @@ impl<D: Drive> Fs<D> {
                 shared.move_entry(db, from, to, flags.no_replace)
             }
         })?;
+        shared.uncovered(&db, parent)?;
         shared.push.notify_one();
         Ok(())
     }

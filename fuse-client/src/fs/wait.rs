@@ -74,6 +74,7 @@ impl<D: Drive> Shared<D> {
                 if first {
                     self.persist_all(&db)?;
                     db.change(|db| Ok(db.all_due(None)?))?;
+                    lock(&self.unheard).hurry();
                     first = false;
                 }
                 let (names, nodes, stuck) = db.count_work()?;
@@ -83,9 +84,13 @@ impl<D: Drive> Shared<D> {
                     && (self.pulling.load(Ordering::SeqCst)
                         || (self.can.changes && self.asked.load(Ordering::SeqCst))
                         || !lock(&self.flight).relist.is_empty());
-                let unheard = !Self::unwanted(&db)?.is_empty();
+                let unheard = Self::unwanted(&db)?;
+                let unheard = {
+                    let told = lock(&self.unheard);
+                    unheard.iter().any(|sending| told.tired(sending).is_none())
+                };
                 if !online || (names + nodes == stuck && !pulling && !unheard) {
-                    let mut items = blocked(&db)?;
+                    let mut items = self.blocked(&db)?;
                     if !online && names + nodes > stuck {
                         items.push(BlockedItem {
                             path: "/".to_owned(),
@@ -104,6 +109,32 @@ impl<D: Drive> Shared<D> {
             let moved = tokio::time::timeout(Duration::from_millis(500), progress.changed());
             quiet = moved.await.is_err();
         }
+    }
+
+    /// Paths and reasons of what cannot be sent for now.
+    fn blocked(&self, db: &Db) -> Result<Vec<BlockedItem>, Fault> {
+        let mut items = Vec::new();
+        for work in db.blocked_work()? {
+            let path = match work.node() {
+                Some(ino) => db.local_path(ino)?,
+                None => local_name(db, work.parent, &work.name)?,
+            };
+            items.push(BlockedItem {
+                path: path.map_or(work.name, |path| path.to_string()),
+                reason: work.blocked.or(work.error).unwrap_or_default(),
+            });
+        }
+        for sending in Self::unwanted(db)? {
+            let reason = lock(&self.unheard).tired(&sending).map(str::to_owned);
+            if let Some(reason) = reason {
+                let path = local_name(db, sending.parent, &sending.name)?;
+                items.push(BlockedItem {
+                    path: path.map_or(sending.name, |path| path.to_string()),
+                    reason,
+                });
+            }
+        }
+        Ok(items)
     }
 
     /// Puts a content and then every change so far on the disk. Nothing is locked meanwhile, and no
@@ -224,7 +255,7 @@ impl<D: Drive> Fs<D> {
                 status.cache_bytes = cached;
                 status.pending_bytes = unsent;
             }
-            status.blocked = blocked(&db).unwrap_or_default();
+            status.blocked = shared.blocked(&db).unwrap_or_default();
         }
         status.uploading = lock(&shared.uploading).values().cloned().collect();
         status.conflicts.clone_from(&lock(&shared.conflicts));
@@ -304,20 +335,6 @@ fn hurry(db: &Db, work: &Work) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Paths and reasons of what cannot be sent for now.
-fn blocked(db: &Db) -> Result<Vec<BlockedItem>, Fault> {
-    let mut items = Vec::new();
-    for work in db.blocked_work()? {
-        let path = match work.node() {
-            Some(ino) => db.local_path(ino)?,
-            None => db
-                .local_path(work.parent)?
-                .and_then(|path| path.join(&work.name)),
-        };
-        items.push(BlockedItem {
-            path: path.map_or(work.name, |path| path.to_string()),
-            reason: work.blocked.or(work.error).unwrap_or_default(),
-        });
-    }
-    Ok(items)
+fn local_name(db: &Db, parent: Ino, name: &str) -> Result<Option<DrivePath>, Fault> {
+    Ok(db.local_path(parent)?.and_then(|path| path.join(name)))
 }

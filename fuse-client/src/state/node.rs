@@ -72,7 +72,7 @@ pub(crate) struct Node {
     pub(crate) listed_at: i64,
     /// All names in the folder are known.
     pub(crate) complete: bool,
-    /// Digest of a version that was sent without an answer.
+    /// Digests of versions that were sent without an answer ([`super::add_digest`]).
     pub(crate) sent_sha256: Option<Vec<u8>>,
 }
 
@@ -371,6 +371,14 @@ impl Db {
         self.sql
             .prepare_cached("UPDATE node SET listed_at = ?1 WHERE mode & 61440 = 16384")?
             .execute([AGAIN])
+            .map(drop)
+    }
+
+    /// A folder is to be listed again.
+    pub(crate) fn set_again(&self, folder: Ino) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE node SET listed_at = ?2 WHERE ino = ?1")?
+            .execute(params![folder.cast_signed(), AGAIN])
             .map(drop)
     }
 

@@ -32,6 +32,7 @@ pub(crate) struct Sending {
     pub(crate) mtime: i64,
     /// Version of the content.
     pub(crate) version: i64,
+    /// Digests of the versions that were sent, the newest last ([`add_digest`]).
     pub(crate) sha256: Option<Vec<u8>>,
     pub(crate) remote_id: Option<String>,
     pub(crate) etag: Option<String>,
@@ -126,5 +127,42 @@ impl Db {
             .prepare_cached(&format!("SELECT {COLUMNS} FROM sending"))?
             .query_map([], read)?
             .collect()
+    }
+}
+
+const DIGEST: usize = 32;
+/// Versions that are remembered: so many in a row are hardly sent without any answer.
+const VERSIONS: usize = 16;
+
+/// Adds a digest to some, as the newest of them.
+pub(crate) fn add_digest(all: &mut Option<Vec<u8>>, digest: &[u8]) {
+    let mut known = all.take().unwrap_or_default();
+    let mut kept: Vec<&[u8]> = known.chunks(DIGEST).filter(|it| *it != digest).collect();
+    kept.push(digest);
+    let first = kept.len().saturating_sub(VERSIONS);
+    known = kept[first..].concat();
+    *all = Some(known);
+}
+
+/// Whether a digest is among some.
+pub(crate) fn has_digest(all: Option<&[u8]>, digest: &[u8]) -> bool {
+    all.is_some_and(|all| all.chunks(DIGEST).any(|it| it == digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{VERSIONS, add_digest, has_digest};
+
+    #[test]
+    fn the_newest_digests_are_kept_and_the_newest_is_the_last() {
+        let mut all = None;
+        for number in 0..=16 {
+            add_digest(&mut all, &[number; 32]);
+        }
+        add_digest(&mut all, &[7; 32]);
+        assert_eq!(all.as_ref().map(Vec::len), Some(VERSIONS * 32));
+        assert!(all.as_ref().is_some_and(|all| all.ends_with(&[7; 32])));
+        let known = |number: u8| has_digest(all.as_deref(), &[number; 32]);
+        assert_eq!((known(0), known(1), known(16)), (false, true, true));
     }
 }

@@ -51,9 +51,25 @@ impl Db {
         let here = self.entry(parent, name)?;
         let there = self.synced(parent, name)?;
         if here == there {
+            if self.uncover(parent, name)? && here.is_none() {
+                self.set_again(parent)?;
+            }
             return self.remove_work(parent, name);
         }
         self.put_work(parent, name, here.is_none(), due_ms)
+    }
+
+    /// Another's file or folder has a name that is taken here by what was not sent yet. The request
+    /// would meet it; but should the name become free without one, it has to be asked for.
+    pub(crate) fn cover(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.set_meta(&covered(parent, name), Some(""))
+    }
+
+    fn uncover(&self, parent: Ino, name: &str) -> rusqlite::Result<bool> {
+        self.sql
+            .prepare_cached("DELETE FROM meta WHERE key = ?1")?
+            .execute([covered(parent, name)])
+            .map(|count| count > 0)
     }
 
     /// After a change of a node's content or attributes.
@@ -218,4 +234,8 @@ impl Db {
                 Ok((number(0)?, number(1)?, number(2)?))
             })
     }
+}
+
+fn covered(parent: Ino, name: &str) -> String {
+    format!("covered {parent} {name}")
 }

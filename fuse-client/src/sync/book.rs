@@ -2,9 +2,9 @@
 
 use rustix::io::Errno;
 
-use super::push::Job;
+use super::push::{DIGEST, Job};
 use crate::cache::Blocks;
-use crate::drive::{Condition, Drive, Error, Stored};
+use crate::drive::{Condition, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
@@ -111,14 +111,15 @@ impl<D: Drive> Shared<D> {
         })
     }
 
-    /// Something is under another name.
+    /// Something is under another name. `there`: as it is there, which may be as another has made it
+    /// before it was moved.
     pub(super) fn book_move(
         &self,
         from: &Name,
         to: &Name,
         ino: Ino,
         replaces: Option<Ino>,
-        etag: Option<String>,
+        there: Option<&Listed>,
     ) -> Result<(), Fault> {
         let db = lock(&self.db);
         db.change(|db| {
@@ -127,12 +128,6 @@ impl<D: Drive> Shared<D> {
             }
             db.put_synced(to.0, &to.1, ino)?;
             db.remove_sending(to.0, &to.1)?;
-            if let Some(etag) = etag
-                && let Ok(mut node) = self.node(db, ino)
-            {
-                node.etag = Some(etag);
-                db.save(&node)?;
-            }
             db.mark_name(from.0, &from.1, 0)?;
             db.mark_name(to.0, &to.1, 0)?;
             for (parent, name) in db.entries_of(ino)? {
@@ -142,6 +137,11 @@ impl<D: Drive> Shared<D> {
                 old.remote_id = None;
                 db.save(&old)?;
                 self.collect(db, old.ino)?;
+            }
+            if let Some(there) = there
+                && let Ok(node) = self.node(db, ino)
+            {
+                self.update(db, node, there)?;
             }
             Ok(())
         })?;
@@ -182,6 +182,9 @@ impl<D: Drive> Shared<D> {
             node.etag = stored.etag.as_ref().map(|etag| etag.0.clone());
             node.remote_id = stored.id.as_ref().map(|id| id.0.clone());
             if mine {
+                if node.listed_at == AGAIN {
+                    lock(&self.flight).relist.insert(was.ino);
+                }
                 let carried = self.can.attributes_with_content || !self.can.properties;
                 if carried && node.attribute_version == was.attribute_version {
                     node.attributes_dirty &= !ATTRIBUTES;
@@ -211,9 +214,9 @@ impl<D: Drive> Shared<D> {
         let path = self.path_of(at)?;
         let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
         let attributes = node.attributes();
-        self.intend(&Sending::of(&node, at, state::Sent::Folder))?;
+        let intent = self.intend(Sending::of(&node, at, state::Sent::Folder))?;
         match self
-            .send(at, self.drive.make_folder(&path, &attributes))
+            .send(intent, self.drive.make_folder(&path, &attributes))
             .await
         {
             Ok(stored) => self.book_folder(at, &node, &stored, true),
@@ -242,19 +245,20 @@ impl<D: Drive> Shared<D> {
             },
         };
         let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
-        self.intend(&Sending::of(&node, to, state::Sent::Move(from.clone())))?;
+        let intent = self.intend(Sending::of(&node, to, state::Sent::Move(from.clone())))?;
         let sending = self.drive.rename(&source, &target, None, &condition);
-        match self.send(to, sending).await {
+        match self.send(intent, sending).await {
             Ok(()) => {
-                // Some servers make tags of what a MOVE changes.
-                let mut etag = None;
-                if !self.can.ids
-                    && self.can.strong_etags
-                    && let Ok(listed) = self.ask(self.drive.stat(&target)).await
-                {
-                    etag = listed.etag.map(|etag| etag.0);
+                // Without ids nobody tells of a change made just before; and some servers make tags
+                // of what a MOVE changes.
+                let mut there = None;
+                if !self.can.ids && self.can.strong_etags {
+                    there = self.look(&target).await.ok().flatten();
                 }
-                self.book_move(from, to, ino, replaces, etag)
+                if let Some(there) = &there {
+                    self.retag(&target, ino, there).await?;
+                }
+                self.book_move(from, to, ino, replaces, there.as_ref())
             }
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_move(from, to, ino, replaces).await
@@ -263,11 +267,37 @@ impl<D: Drive> Shared<D> {
         }
     }
 
+    /// A file that was moved has another tag. What was changed here meanwhile is sent to replace that
+    /// version only if it has the bytes of the one that was known.
+    async fn retag(&self, path: &DrivePath, ino: Ino, there: &Listed) -> Result<(), Fault> {
+        let node = {
+            let db = lock(&self.db);
+            self.node(&db, ino)?
+        };
+        if node.is_folder() || node.content == Content::Clean || there.etag == node.etag() {
+            return Ok(());
+        }
+        let known = node.sha256.is_some() && there.size_bytes == node.base_size;
+        if !known || there.size_bytes > DIGEST {
+            return Ok(());
+        }
+        let digest = self.digest_there(path, there).await?;
+        if digest.map(Vec::from) != node.sha256 {
+            return Ok(());
+        }
+        let db = lock(&self.db);
+        db.change(|db| {
+            let mut node = self.node(db, ino)?;
+            node.etag = there.etag.as_ref().map(|etag| etag.0.clone());
+            Ok(db.save(&node)?)
+        })
+    }
+
     pub(super) async fn bind(&self, existing: &Name, at: &Name, ino: Ino) -> Result<(), Fault> {
         let (source, target) = (self.path_of(existing)?, self.path_of(at)?);
         let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
-        self.intend(&Sending::of(&node, at, state::Sent::Bind))?;
-        match self.send(at, self.drive.bind(&source, &target)).await {
+        let intent = self.intend(Sending::of(&node, at, state::Sent::Bind))?;
+        match self.send(intent, self.drive.bind(&source, &target)).await {
             Ok(()) => self.book_bound(at, ino),
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_bind(existing, at, ino).await

@@ -16,7 +16,7 @@ use crate::drive::{Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
-use crate::state::{Content, Db, Name, Node};
+use crate::state::{Content, Db, Name, Node, has_digest};
 
 /// `name (conflict of HOST 2026-11-20 0815).ext`, with a number where that is taken.
 pub(super) fn conflict_name(name: &str, host: &str, now_ns: i64, number: u32) -> String {
@@ -48,6 +48,14 @@ pub(super) fn conflict_name(name: &str, host: &str, now_ns: i64, number: u32) ->
     format!("{}{mark}{extension}", &stem[..end])
 }
 
+/// Whose version the server has.
+enum Whose {
+    Theirs,
+    Ours,
+    /// One of ours that was sent before an answer got lost, and perhaps not what is here now.
+    Older,
+}
+
 fn stored(listed: &Listed) -> Stored {
     Stored {
         etag: listed.etag.clone(),
@@ -66,39 +74,43 @@ impl<D: Drive> Shared<D> {
     }
 
     /// Whether what the server has is what we have sent or were about to send.
-    async fn is_ours(&self, path: &DrivePath, job: &Job, listed: &Listed) -> Result<bool, Fault> {
+    async fn whose(&self, path: &DrivePath, job: &Job, listed: &Listed) -> Result<Whose, Fault> {
+        let ours = |is: bool| if is { Whose::Ours } else { Whose::Theirs };
         if listed.is_folder {
-            return Ok(false);
+            return Ok(Whose::Theirs);
         }
         if job.open.is_none() {
             let there = &listed.attributes;
-            return Ok(listed.size_bytes == 0
-                && there.target == job.node.target
-                && there.mode.is_none_or(|mode| mode == job.node.mode));
+            return Ok(ours(
+                listed.size_bytes == 0
+                    && there.target == job.node.target
+                    && there.mode.is_none_or(|mode| mode == job.node.mode),
+            ));
         }
+        let sent = job.node.sent_sha256.as_deref();
         let theirs = match listed.sha256 {
-            Some(digest) => digest,
-            None if job.node.sent_sha256.is_none() || listed.size_bytes > DIGEST => {
-                return Ok(false);
-            }
+            Some(digest) => Some(digest),
+            None if sent.is_none() || listed.size_bytes > DIGEST => None,
             // Another's version may well be of the same length.
-            None => match self.digest_there(path, listed).await? {
-                Some(digest) => digest,
-                None => return Ok(false),
-            },
+            None => self.digest_there(path, listed).await?,
         };
-        let is = |digest: &Option<Vec<u8>>| digest.as_deref() == Some(&theirs[..]);
-        if is(&job.sha256) || is(&job.node.sent_sha256) {
-            return Ok(true);
+        let Some(theirs) = theirs else {
+            return Ok(Whose::Theirs);
+        };
+        if job.sha256.as_deref() == Some(&theirs[..]) {
+            return Ok(Whose::Ours);
+        }
+        if has_digest(sent, &theirs) {
+            return Ok(Whose::Older);
         }
         if listed.size_bytes != job.node.size || job.sha256.is_some() {
-            return Ok(false);
+            return Ok(Whose::Theirs);
         }
         let file = std::sync::Arc::clone(&job.file);
-        let ours = tokio::task::spawn_blocking(move || pull::digest(&file))
+        let digest = tokio::task::spawn_blocking(move || pull::digest(&file))
             .await
             .map_err(|error| Fault::Local(std::io::Error::other(error)))??;
-        Ok(ours == theirs)
+        Ok(ours(digest == theirs))
     }
 
     /// Digest of what the server has, by reading it; `None` when it is another version by now.
@@ -119,7 +131,14 @@ impl<D: Drive> Shared<D> {
             length += bytes.len() as u64;
             sha256.update(&bytes);
         }
-        Ok((length == listed.size_bytes).then(|| sha256.finalize().into()))
+        if length != listed.size_bytes {
+            // It ended early, and tells nothing.
+            return Err(Fault::Drive(Error::BadAnswer {
+                path: path.clone(),
+                reason: format!("{length} bytes of {}", listed.size_bytes),
+            }));
+        }
+        Ok(Some(sha256.finalize().into()))
     }
 
     /// PUT under a name found something else there.
@@ -136,19 +155,16 @@ impl<D: Drive> Shared<D> {
             }
             return self.check_folder(at.0).await;
         };
-        if self.is_ours(&path, job, &listed).await? {
-            let sent = Sent {
-                at: Some(at.clone()),
-                replaces,
-                stored: stored(&listed),
-            };
-            // What was sent before an answer got lost may be older than what is here now.
-            if job.sha256.is_some() && listed.sha256.map(Vec::from) != job.sha256 {
-                return self.book_older(job, &sent, &listed);
-            }
-            return self.book_sent(job, &sent);
+        let sent = Sent {
+            at: Some(at.clone()),
+            replaces,
+            stored: stored(&listed),
+        };
+        match self.whose(&path, job, &listed).await? {
+            Whose::Ours => self.book_sent(job, &sent),
+            Whose::Older => self.book_older(job, &sent, &listed),
+            Whose::Theirs => self.give_way(at, job.node.ino, &listed, false),
         }
-        self.give_way(at, job.node.ino, &listed, false)
     }
 
     /// An older version of ours has arrived: the next one replaces it.
@@ -159,6 +175,7 @@ impl<D: Drive> Shared<D> {
             node.etag = listed.etag.as_ref().map(|etag| etag.0.clone());
             node.remote_id = listed.id.as_ref().map(|id| id.0.clone());
             node.base_size = listed.size_bytes;
+            node.sha256 = listed.sha256.map(Vec::from);
             node.sent_sha256 = None;
             node.content = Content::Dirty;
             node.dirty = None;
@@ -171,8 +188,10 @@ impl<D: Drive> Shared<D> {
                 }
             }
             db.save(&node)?;
-            if let Some((parent, name)) = &sent.at {
+            for (parent, name) in db.synced_of(node.ino)?.iter().chain(&sent.at) {
                 db.remove_sending(*parent, name)?;
+            }
+            if let Some((parent, name)) = &sent.at {
                 db.put_synced(*parent, name, node.ino)?;
                 db.mark_name(*parent, name, 0)?;
             }
@@ -195,16 +214,15 @@ impl<D: Drive> Shared<D> {
             // It was another reason; the same request may do next time.
             return Err(Errno::AGAIN.into());
         }
-        if self.is_ours(path, job, &listed).await? {
-            let sent = Sent {
-                at: None,
-                replaces: None,
-                stored: stored(&listed),
-            };
-            if job.sha256.is_some() && listed.sha256.map(Vec::from) != job.sha256 {
-                return self.book_older(job, &sent, &listed);
-            }
-            return self.book_sent(job, &sent);
+        let sent = Sent {
+            at: None,
+            replaces: None,
+            stored: stored(&listed),
+        };
+        match self.whose(path, job, &listed).await? {
+            Whose::Ours => return self.book_sent(job, &sent),
+            Whose::Older => return self.book_older(job, &sent, &listed),
+            Whose::Theirs => {}
         }
         self.complete_from(job, path, &listed).await?;
         self.give_way(&at, job.node.ino, &listed, false)
@@ -257,23 +275,10 @@ impl<D: Drive> Shared<D> {
         let (parent, name) = at;
         let db = lock(&self.db);
         let copy = db.change(|db| {
-            let now = now_ns();
             let mut copy = None;
             db.remove_sending(*parent, name)?;
             if db.entry(*parent, name)? == Some(ours) {
-                let mut number = 0;
-                let new_name = loop {
-                    let candidate = conflict_name(name, &self.options.host, now, number);
-                    if db.entry(*parent, &candidate)?.is_none()
-                        && db.synced(*parent, &candidate)?.is_none()
-                    {
-                        break candidate;
-                    }
-                    number += 1;
-                };
-                db.remove_entry(*parent, name)?;
-                db.add_entry(*parent, &new_name, ours)?;
-                copy = Some(new_name);
+                copy = Some(self.step_aside(db, at, ours)?);
             }
             if !keep {
                 self.disown(db, ours)?;
@@ -293,15 +298,38 @@ impl<D: Drive> Shared<D> {
             db.mark_node(ours, 0)?;
             Ok(copy)
         })?;
+        self.tell_conflict(&db, at, copy.as_deref())?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    /// Gives what has a name here another beside it.
+    fn step_aside(&self, db: &Db, at: &Name, ours: Ino) -> Result<String, Fault> {
+        let (parent, name) = at;
+        let (now, mut number) = (now_ns(), 0);
+        let new_name = loop {
+            let candidate = conflict_name(name, &self.options.host, now, number);
+            if db.entry(*parent, &candidate)?.is_none() && db.synced(*parent, &candidate)?.is_none()
+            {
+                break candidate;
+            }
+            number += 1;
+        };
+        db.remove_entry(*parent, name)?;
+        db.add_entry(*parent, &new_name, ours)?;
+        Ok(new_name)
+    }
+
+    fn tell_conflict(&self, db: &Db, at: &Name, copy: Option<&str>) -> Result<(), Fault> {
+        let (parent, name) = at;
         self.invalidate_entry(*parent, name);
         if let Some(copy) = copy {
-            self.invalidate_entry(*parent, &copy);
+            self.invalidate_entry(*parent, copy);
             let path = db.local_path(*parent)?.unwrap_or_default();
-            let path = path.join(&copy).unwrap_or_default().to_string();
+            let path = path.join(copy).unwrap_or_default().to_string();
             tracing::warn!(path, "changed here and elsewhere: both versions are kept");
             lock(&self.conflicts).push(path);
         }
-        self.push.notify_one();
         Ok(())
     }
 
@@ -391,6 +419,14 @@ impl<D: Drive> Shared<D> {
         let there = self.look(&target).await?;
         let here = self.look(&source).await?;
         match (here, there) {
+            (Some(here), Some(there))
+                if node.remote_id.is_some()
+                    && pull::id(&there) == node.remote_id
+                    && pull::id(&here) == node.remote_id =>
+            {
+                // It was bound to the new name, when nobody heard the answer; the old one goes next.
+                self.book_bound(to, ino)
+            }
             (here, Some(there))
                 if (there.id.is_some() && pull::id(&there) == node.remote_id)
                     || (here.is_none()
@@ -399,8 +435,7 @@ impl<D: Drive> Shared<D> {
                         && (node.is_folder() || there.etag == node.etag())) =>
             {
                 // Done already, when nobody heard the answer.
-                let etag = there.etag.map(|etag| etag.0);
-                self.book_move(from, to, ino, replaces, etag.filter(|_| here.is_none()))
+                self.book_move(from, to, ino, replaces, here.is_none().then_some(&there))
             }
             (None, _) => {
                 let db = lock(&self.db);
@@ -446,8 +481,11 @@ impl<D: Drive> Shared<D> {
         let Some(listed) = self.look(&path).await? else {
             return self.book_removed(at, ino);
         };
+        if listed.is_folder && self.replace_folder(at, ino, &listed)? {
+            return Ok(());
+        }
         let db = lock(&self.db);
-        db.change(|db| {
+        let copy = db.change(|db| {
             let node = self.node(db, ino)?;
             let back = if pull::is_same(&node, &listed) {
                 self.update(db, node, &listed)?
@@ -465,15 +503,49 @@ impl<D: Drive> Shared<D> {
                 db.save(&node)?;
                 lock(&self.flight).relist.insert(back);
             }
+            let mut copy = None;
+            if let Some(ours) = db.entry(at.0, &at.1)?
+                && db.entries_of(back)?.is_empty()
+            {
+                // Something else has taken the name here.
+                let new_name = self.step_aside(db, at, ours)?;
+                db.mark_name(at.0, &new_name, 0)?;
+                copy = Some(new_name);
+            }
             if db.entry(at.0, &at.1)?.is_none() {
                 // The folder it lies in may have gone as well; it comes back for this.
                 self.bring_back(db, at, back)?;
             }
-            Ok(db.mark_name(at.0, &at.1, 0)?)
+            db.mark_name(at.0, &at.1, 0)?;
+            Ok(copy)
         })?;
-        self.invalidate_entry(at.0, &at.1);
+        self.tell_conflict(&db, at, copy.as_deref())?;
         self.push.notify_one();
         Ok(())
+    }
+
+    /// A folder was removed here and another made in its place, and what is in the one there belongs
+    /// into that. `false`: it is not so.
+    fn replace_folder(&self, at: &Name, old: Ino, listed: &Listed) -> Result<bool, Fault> {
+        let new = {
+            let db = lock(&self.db);
+            let new = db.entry_node(at.0, &at.1)?;
+            let Some(new) = new.filter(|new| new.is_folder() && new.ino != old) else {
+                return Ok(false);
+            };
+            if !db.synced_of(new.ino)?.is_empty() {
+                return Ok(false);
+            }
+            if let Some(mut old) = db.node(old)? {
+                old.remote_id = None;
+                db.save(&old)?;
+            }
+            new
+        };
+        self.book_folder(at, &new, &stored(listed), false)?;
+        let db = lock(&self.db);
+        db.change(|db| self.collect(db, old))?;
+        Ok(true)
     }
 
     /// Gives a name to what is on the server, and to the folders that lead to it.

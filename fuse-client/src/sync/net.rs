@@ -64,6 +64,7 @@ impl<D: Drive> Shared<D> {
     fn come_back(&self) {
         tracing::info!("the server can be reached again");
         self.failures.store(0, Ordering::Relaxed);
+        lock(&self.unheard).hurry();
         self.online.store(true, Ordering::Relaxed);
         self.asked.store(true, Ordering::SeqCst);
         self.push.notify_one();

@@ -268,6 +268,7 @@ impl<D: Drive> Shared<D> {
             self.gone(db, parent, name, None)?;
         }
         if db.entry(parent, name)?.is_some() {
+            db.cover(parent, name)?;
             return Ok(true);
         }
         if let Some(known) = id(listed)
@@ -512,8 +513,12 @@ impl<D: Drive> Shared<D> {
                     self.merge(db, parent, &listed, tick).map(drop)
                 }),
                 (Err(Error::NotFound { .. }), Some((parent, name))) => db
-                    .change(|db| self.gone(db, parent, &name, Some(tick)).map(drop))
-                    .and(Err(Errno::STALE.into())),
+                    .change(|db| {
+                        self.gone(db, parent, &name, Some(tick))?;
+                        // A move of ours may be what took it from there.
+                        Ok(db.synced(parent, &name)? == Some(ino))
+                    })
+                    .and_then(|is_ours| is_ours.then_some(()).ok_or(Errno::STALE.into())),
                 (Ok(_), None) => Ok(()),
                 (Err(error), _) => Err(error.into()),
             }
@@ -597,7 +602,7 @@ impl<D: Drive> Shared<D> {
                             self.look_again(db, parent)?;
                         }
                     }
-                    Found::Unsure(known) => self.look_again(db, known)?,
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
                     Found::Unknown => {}
                 }
             }
@@ -611,7 +616,7 @@ impl<D: Drive> Shared<D> {
                             self.look_again(db, parent)?;
                         }
                     }
-                    Found::Unsure(known) => self.look_again(db, known)?,
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
                     Found::Unknown => {}
                 }
             }
@@ -646,13 +651,19 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
+    fn look_again_at(&self, db: &Db, folders: &[Ino]) -> Result<(), Fault> {
+        folders
+            .iter()
+            .try_for_each(|folder| self.look_again(db, *folder))
+    }
+
     /// The folder that a path told by the server leads to.
     fn find(&self, db: &Db, path: &DrivePath, tick: u64) -> Result<Found, Fault> {
         let mut at = ROOT;
         for name in path.names() {
             let key = Key::Name((at, name.clone()));
             if !lock(&self.flight).holds(&key, tick) {
-                return Ok(Found::Unsure(at));
+                return Ok(Found::Unsure(vec![at, self.guess(db, path)?]));
             }
             match db.synced(at, name)? {
                 Some(ino) => at = ino,
@@ -660,6 +671,19 @@ impl<D: Drive> Shared<D> {
             }
         }
         Ok(Found::Folder(at))
+    }
+
+    /// The folder that a path may lead to by names here, or as far towards it as there are any: what
+    /// was told of it is not told again.
+    fn guess(&self, db: &Db, path: &DrivePath) -> Result<Ino, Fault> {
+        let mut at = ROOT;
+        for name in path.names() {
+            match db.synced(at, name)?.or(db.entry(at, name)?) {
+                Some(ino) if self.node(db, ino)?.is_folder() => at = ino,
+                _ => break,
+            }
+        }
+        Ok(at)
     }
 
     /// Listens and asks for as long as the mount lasts.
@@ -752,8 +776,8 @@ impl<D: Drive> Shared<D> {
 /// Where a path told by the server leads to here.
 enum Found {
     Folder(Ino),
-    /// Somewhere below this, which we are changing.
-    Unsure(Ino),
+    /// Somewhere in what we are changing: these are to be listed again.
+    Unsure(Vec<Ino>),
     /// Nothing that was ever listed.
     Unknown,
 }

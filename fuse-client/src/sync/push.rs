@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use super::Key;
 use super::book;
 use super::plan::{Step, plan_name};
+use super::unheard::Intent;
 use crate::cache::{BLOCK, Open, content_path};
 use crate::clock::now_ms;
 use crate::drive::{Condition, Drive, DrivePath, Error, Source, Stored};
@@ -34,6 +35,8 @@ const BLOCKED: i64 = 300_000;
 const TRIES: u32 = 6;
 /// The same, of those the server could not be asked properly.
 const TRIES_BUSY: u32 = 4;
+/// After this it is looked whether there is anything to do, though nobody said so.
+const REST: Duration = Duration::from_secs(30);
 /// Up to this the digest of what is sent is known beforehand.
 pub(super) const DIGEST: u64 = 16 << 20;
 /// Up to this a file that is being written is copied before it is sent.
@@ -69,16 +72,13 @@ impl<D: Drive> Shared<D> {
 
     /// Starts what can be started; how long there is nothing else to do.
     fn start_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> Result<Duration, Fault> {
-        let rest = Duration::from_secs(30);
         if !self.online.load(Ordering::Relaxed) {
-            return Ok(rest);
+            return Ok(REST);
         }
         let db = lock(&self.db);
         let now = now_ms();
         let unheard = self.unheard(&db)?;
-        if !unheard.is_empty() {
-            return Ok(self.start_asking(unheard, running, now));
-        }
+        let rest = self.start_asking(&unheard, running, now);
         let mut waiting = 0;
         for work in db.due_work(now, DUE)? {
             if running.len() >= REQUESTS || waiting >= WAITING {
@@ -96,6 +96,9 @@ impl<D: Drive> Shared<D> {
             let uploads = lock(&self.uploading).len();
             let (keys, alone, upload) = Self::about(&db, &step)?;
             if keys.is_empty() {
+                continue;
+            }
+            if !unheard.is_empty() && self.depends(&db, &unheard, &keys, alone)? {
                 continue;
             }
             if upload.is_some() && uploads >= UPLOADS {
@@ -143,22 +146,24 @@ impl<D: Drive> Shared<D> {
     /// Starts to ask what became of requests; when to do so again.
     fn start_asking(
         self: &Arc<Self>,
-        unheard: Vec<Sending>,
+        unheard: &[Sending],
         running: &mut JoinSet<()>,
         now_ms: i64,
     ) -> Duration {
-        let pause = lock(&self.unheard).due_ms - now_ms;
-        if pause > 0 {
-            return Duration::from_millis(pause.cast_unsigned());
-        }
+        let mut rest = REST;
         for sending in unheard {
+            let pause = lock(&self.unheard).due_ms(sending) - now_ms;
+            if pause > 0 {
+                rest = rest.min(Duration::from_millis(pause.cast_unsigned()));
+                continue;
+            }
             let keys = sending.keys();
             // The paths of what lies in a folder depend on the answer.
             let alone = sending.is_folder();
             if running.len() >= REQUESTS || !lock(&self.flight).begin(&keys, alone) {
                 continue;
             }
-            let shared = Arc::clone(self);
+            let (shared, sending) = (Arc::clone(self), sending.clone());
             running.spawn(async move {
                 Box::pin(shared.ask_about(&sending)).await;
                 lock(&shared.flight).end(&keys);
@@ -169,7 +174,7 @@ impl<D: Drive> Shared<D> {
                 }
             });
         }
-        Duration::from_secs(30)
+        rest
     }
 
     /// The next request for a row of work; what needs none is crossed off.
@@ -361,9 +366,9 @@ impl<D: Drive> Shared<D> {
             range: 0..size,
         };
         let attributes = job.node.attributes();
-        self.intend_content(&job, at)?;
+        let intent = self.intend_content(&job, at)?;
         let sending = self.drive.write(&path, source, &condition, &attributes);
-        match self.send(at, sending).await {
+        match self.send(intent, sending).await {
             Ok(stored) => self.stored(Some(at), &job, replaces, &path, stored).await,
             Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
                 self.resolve_put(at, &job, replaces).await
@@ -413,23 +418,10 @@ impl<D: Drive> Shared<D> {
         self.book_sent(job, &sent)
     }
 
-    /// What is about to be sent is remembered, to be recognised should it arrive without our hearing
-    /// of it: the answer may get lost, or we may be killed before it is written down.
-    fn intend_content(&self, job: &Job, at: &Name) -> Result<(), Fault> {
-        let sending = Sending {
+    fn intend_content(&self, job: &Job, at: &Name) -> Result<Intent, Fault> {
+        self.intend(Sending {
             sha256: job.sha256.clone(),
             ..Sending::of(&job.node, at, Sent::Content)
-        };
-        let db = lock(&self.db);
-        db.change(|db| {
-            db.put_sending(&sending)?;
-            if job.sha256.is_some()
-                && let Ok(mut node) = self.node(db, job.node.ino)
-            {
-                node.sent_sha256.clone_from(&job.sha256);
-                db.save(&node)?;
-            }
-            Ok(())
         })
     }
 
@@ -467,9 +459,9 @@ impl<D: Drive> Shared<D> {
                 .collect();
             let attributes = job.node.attributes();
             let size = job.node.size;
-            self.intend_content(&job, &at)?;
+            let intent = self.intend_content(&job, &at)?;
             let sending = self.drive.patch(&path, &parts, size, &etag, &attributes);
-            return match self.send(&at, sending).await {
+            return match self.send(intent, sending).await {
                 Ok(stored) => self.stored(None, &job, None, &path, stored).await,
                 Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
                     self.resolve_update(&path, &job).await
@@ -501,9 +493,9 @@ impl<D: Drive> Shared<D> {
             range: whole,
         };
         let attributes = job.node.attributes();
-        self.intend_content(&job, at)?;
+        let intent = self.intend_content(&job, at)?;
         let sending = self.drive.write(path, source, &condition, &attributes);
-        match self.send(at, sending).await {
+        match self.send(intent, sending).await {
             Ok(stored) => self.stored(None, &job, None, path, stored).await,
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_update(path, &job).await

@@ -4,31 +4,76 @@
 //! A request that is still wanted is simply made again. But where it is not, because the name was
 //! removed or given to something else meanwhile, nobody would know any more that what arrived is ours.
 
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
 use super::Key;
 use super::book;
-use super::push::Job;
+use super::push::{DIGEST, Job};
 use crate::cache::Blocks;
 use crate::clock::now_ns;
 use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
+use crate::fs::ROOT;
 use crate::fs::shared::{Shared, lock};
-use crate::state::{Content, Db, Name, Node, Sending, Sent};
+use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_digest};
 
-/// So often it is asked again at once what became of a request.
+/// So often it is asked again soon what became of a request.
 const TRIES: u32 = 6;
+/// Then it is asked again after this, in ms.
+const LATER: i64 = 60_000;
 
-/// When to ask next what became of requests, after it did not work.
+/// When to ask next what became of a request, by its name, after it did not work.
 #[derive(Default)]
-pub(crate) struct Unheard {
-    pub(super) due_ms: i64,
+pub(crate) struct Unheard(HashMap<Name, Asking>);
+
+#[derive(Default)]
+struct Asking {
+    due_ms: i64,
     attempts: u32,
+    /// Of these, answers that will not be any other.
+    refusals: u32,
+    reason: String,
+}
+
+impl Unheard {
+    /// When to ask about a request; 0: at once.
+    pub(super) fn due_ms(&self, sending: &Sending) -> i64 {
+        self.0.get(&sending.at()).map_or(0, |asking| asking.due_ms)
+    }
+
+    /// Why it is not known for long what became of a request.
+    pub(crate) fn tired(&self, sending: &Sending) -> Option<&str> {
+        let asking = self.0.get(&sending.at())?;
+        (asking.attempts >= TRIES).then_some(asking.reason.as_str())
+    }
+
+    /// Everything is asked at once.
+    pub(crate) fn hurry(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// A request that is about to be sent, and what is unknown already of one about the same name.
+pub(super) struct Intent {
+    at: Name,
+    earlier: Option<Sending>,
 }
 
 /// Whether the server may have done it all the same.
 fn may_be_done(error: &Error) -> bool {
     matches!(error, Error::Unreachable { .. } | Error::Busy { .. })
+}
+
+/// What is shown when an answer tells nothing about what was asked, and may do so another time.
+fn no_answer(fault: &Fault) -> Option<&'static str> {
+    match fault {
+        Fault::Drive(Error::Unreachable { .. }) => Some("offline"),
+        Fault::Drive(Error::Busy { .. } | Error::Locked { .. }) => Some("busy"),
+        Fault::Drive(Error::LoginRefused) => Some("login"),
+        Fault::Drive(Error::NoSpace { .. }) => Some("quota"),
+        _ => None,
+    }
 }
 
 impl Sending {
@@ -86,26 +131,55 @@ impl Sending {
 }
 
 impl<D: Drive> Shared<D> {
-    /// Sends what [`Db::put_sending`] has written down.
+    /// Sends what [`Self::intend`] has written down.
     pub(super) async fn send<T>(
         &self,
-        at: &Name,
+        intent: Intent,
         request: impl Future<Output = drive::Result<T>>,
     ) -> drive::Result<T> {
         let answer = self.ask(request).await;
         if let Err(error) = &answer
             && !may_be_done(error)
-            && let Err(fault) = self.forget_sending(at)
+            && let Err(fault) = self.not_done(&intent)
         {
             tracing::error!(%fault, "an answer cannot be written down");
         }
         answer
     }
 
-    /// Writes down that something is about to be sent.
-    pub(super) fn intend(&self, sending: &Sending) -> Result<(), Fault> {
+    /// Writes down that something is about to be sent, to be recognised should it arrive without our
+    /// hearing of it: the answer may get lost, or we may be killed before it is written down.
+    pub(super) fn intend(&self, mut sending: Sending) -> Result<Intent, Fault> {
         let db = lock(&self.db);
-        db.change(|db| Ok(db.put_sending(sending)?))
+        db.change(|db| {
+            let at = sending.at();
+            let earlier = db.sending(at.0, &at.1)?;
+            if let Some(digest) = sending.sha256.take() {
+                let mut all = earlier
+                    .as_ref()
+                    .filter(|earlier| earlier.ino == sending.ino && earlier.what == Sent::Content)
+                    .and_then(|earlier| earlier.sha256.clone());
+                add_digest(&mut all, &digest);
+                sending.sha256 = all;
+                if let Ok(mut node) = self.node(db, sending.ino) {
+                    add_digest(&mut node.sent_sha256, &digest);
+                    db.save(&node)?;
+                }
+            }
+            db.put_sending(&sending)?;
+            Ok(Intent { at, earlier })
+        })
+    }
+
+    /// A request has done nothing; but one before it may have, whose answer nobody has heard.
+    fn not_done(&self, intent: &Intent) -> Result<(), Fault> {
+        match &intent.earlier {
+            None => self.forget_sending(&intent.at),
+            Some(earlier) => {
+                let db = lock(&self.db);
+                db.change(|db| Ok(db.put_sending(earlier)?))
+            }
+        }
     }
 
     fn forget_sending(&self, at: &Name) -> Result<(), Fault> {
@@ -145,34 +219,75 @@ impl<D: Drive> Shared<D> {
             || db.entries_of(sending.ino)?.len() != 1)
     }
 
-    /// Finds out what became of a request.
+    /// Finds out what became of a request. Where nobody tells, it stays unknown: what was done would
+    /// be taken for another's.
     pub(super) async fn ask_about(&self, sending: &Sending) {
-        match self.find_out(sending).await {
-            Ok(()) => *lock(&self.unheard) = Unheard::default(),
-            Err(fault) => {
-                let pause = {
-                    let mut unheard = lock(&self.unheard);
-                    let pause = 250_i64 << unheard.attempts;
-                    unheard.attempts += 1;
-                    unheard.due_ms = crate::clock::now_ms() + pause.min(2_000);
-                    let tired = unheard.attempts >= TRIES;
-                    let lasting = !matches!(&fault, Fault::Drive(error) if may_be_done(error));
-                    if tired || lasting {
-                        *unheard = Unheard::default();
-                        None
-                    } else {
-                        Some(pause)
-                    }
-                };
-                tracing::warn!(name = sending.name, %fault, ?pause, "it is unknown what was done");
-                *lock(&self.last_error) = Some(fault.to_string());
-                if pause.is_none()
-                    && let Err(fault) = self.not_arrived(sending)
-                {
-                    tracing::error!(%fault, "it cannot be written down what was done");
-                }
+        let fault = match self.find_out(sending).await {
+            Ok(()) => {
+                lock(&self.unheard).0.remove(&sending.at());
+                return;
+            }
+            Err(fault) => fault,
+        };
+        tracing::warn!(name = sending.name, %fault, "it is unknown what was done");
+        *lock(&self.last_error) = Some(fault.to_string());
+        let given_up = {
+            let mut unheard = lock(&self.unheard);
+            let asking = unheard.0.entry(sending.at()).or_default();
+            let pause = 250_i64 << asking.attempts.min(3);
+            asking.attempts += 1;
+            let tired = asking.attempts >= TRIES;
+            asking.due_ms = crate::clock::now_ms() + if tired { LATER } else { pause };
+            let reason = no_answer(&fault);
+            asking.refusals += u32::from(reason.is_none());
+            asking.reason = reason.map_or_else(|| fault.to_string(), str::to_owned);
+            asking.refusals >= TRIES
+        };
+        if given_up {
+            lock(&self.unheard).0.remove(&sending.at());
+            if let Err(fault) = self.not_arrived(sending) {
+                tracing::error!(%fault, "it cannot be written down what was done");
             }
         }
+    }
+
+    /// Whether a step would be about names or nodes, or paths, that depend on what became of requests;
+    /// `alone`: it is about all below a folder.
+    pub(super) fn depends(
+        &self,
+        db: &Db,
+        unheard: &[Sending],
+        keys: &[Key],
+        alone: bool,
+    ) -> Result<bool, Fault> {
+        let open = unheard.iter();
+        let mut fresh = open.filter(|sending| lock(&self.unheard).tired(sending).is_none());
+        if alone && fresh.next().is_some() {
+            return Ok(true);
+        }
+        let about: HashSet<Key> = unheard.iter().flat_map(Sending::keys).collect();
+        if keys.iter().any(|key| about.contains(key)) {
+            return Ok(true);
+        }
+        let mut above = Vec::new();
+        for key in keys {
+            match key {
+                Key::Name((parent, _)) => above.push(*parent),
+                Key::Node(ino) => above.extend(db.synced_of(*ino)?.first().map(|name| name.0)),
+            }
+        }
+        for mut at in above {
+            while at != ROOT {
+                if about.contains(&Key::Node(at)) {
+                    return Ok(true);
+                }
+                let Some(name) = db.synced_of(at)?.into_iter().next() else {
+                    break;
+                };
+                at = name.0;
+            }
+        }
+        Ok(false)
     }
 
     /// Nothing of ours is there, and whatever is there comes here.
@@ -193,56 +308,98 @@ impl<D: Drive> Shared<D> {
             return self.forget_sending(&at);
         };
         match self.look(&path).await? {
-            Some(listed) if self.is_sent(sending, &path, &listed).await? => {
-                self.book_found(sending, &listed)
-            }
-            Some(_) => self.not_arrived(sending),
+            Some(listed) => match self.arrived(sending, &path, &listed).await? {
+                Some(sent) => self.book_found(&sent, &listed),
+                None => self.not_arrived(sending),
+            },
             None => self.forget_sending(&at),
         }
     }
 
-    /// Whether what is there is what was sent.
-    async fn is_sent(
+    /// What was sent and is there, if it is; of a content perhaps an earlier version than the last.
+    async fn arrived(
         &self,
         sending: &Sending,
         path: &DrivePath,
         listed: &Listed,
-    ) -> Result<bool, Fault> {
+    ) -> Result<Option<Sending>, Fault> {
         let id = listed.id.as_ref().map(|id| &id.0);
         let folder = sending.is_folder();
         if listed.is_folder != folder {
-            return Ok(false);
+            return Ok(None);
         }
-        match &sending.what {
-            Sent::Folder => Ok(true),
-            Sent::Move(_) | Sent::Bind if id.is_some() && sending.remote_id.is_some() => {
-                Ok(id == sending.remote_id.as_ref())
+        let is_sent = match &sending.what {
+            Sent::Folder => true,
+            Sent::Move(from) if !folder && self.can.bind && id.is_some() => {
+                if id != sending.remote_id.as_ref() {
+                    return Ok(None);
+                }
+                let from = lock(&self.db).remote_name(from.0, &from.1)?;
+                let here = match from {
+                    Some(from) => self.look(&from).await?,
+                    None => None,
+                };
+                // Both names: it was bound before, when nobody heard that answer either.
+                let bound = here.is_some_and(|here| here.id.as_ref().map(|id| &id.0) == id);
+                return Ok(Some(Sending {
+                    what: if bound {
+                        Sent::Bind
+                    } else {
+                        sending.what.clone()
+                    },
+                    ..sending.clone()
+                }));
             }
-            Sent::Bind => Ok(false),
+            Sent::Move(_) | Sent::Bind if id.is_some() && sending.remote_id.is_some() => {
+                id == sending.remote_id.as_ref()
+            }
+            Sent::Bind => false,
             Sent::Move(from) => {
                 let etag = listed.etag.as_ref().map(|etag| &etag.0);
                 if !folder && etag != sending.etag.as_ref() {
-                    return Ok(false);
+                    return Ok(None);
                 }
                 let from = lock(&self.db).remote_name(from.0, &from.1)?;
                 match from {
-                    Some(from) => Ok(self.look(&from).await?.is_none()),
-                    None => Ok(true),
+                    Some(from) => self.look(&from).await?.is_none(),
+                    None => true,
                 }
             }
-            Sent::Content if listed.size_bytes != sending.size => Ok(false),
-            Sent::Content => match (&sending.sha256, listed.sha256) {
-                (Some(sent), Some(there)) => Ok(sent[..] == there),
-                (Some(sent), None) => {
-                    let there = self.digest_there(path, listed).await?;
-                    Ok(there.is_some_and(|there| sent[..] == there))
-                }
-                (None, _) => {
-                    let told = listed.attributes.mtime_ns;
-                    Ok(told.is_none_or(|_| super::pull::mtime(listed) == sending.mtime))
-                }
+            Sent::Content => return self.arrived_content(sending, path, listed).await,
+        };
+        Ok(is_sent.then(|| sending.clone()))
+    }
+
+    async fn arrived_content(
+        &self,
+        sending: &Sending,
+        path: &DrivePath,
+        listed: &Listed,
+    ) -> Result<Option<Sending>, Fault> {
+        let Some(sent) = &sending.sha256 else {
+            let told = listed.attributes.mtime_ns;
+            let is_sent = listed.size_bytes == sending.size
+                && told.is_none_or(|_| super::pull::mtime(listed) == sending.mtime);
+            return Ok(is_sent.then(|| sending.clone()));
+        };
+        let there = match listed.sha256 {
+            Some(there) => Some(there),
+            None if listed.size_bytes > DIGEST => None,
+            None => self.digest_there(path, listed).await?,
+        };
+        let Some(there) = there.filter(|there| has_digest(Some(sent), there)) else {
+            return Ok(None);
+        };
+        Ok(Some(Sending {
+            sha256: Some(there.to_vec()),
+            size: listed.size_bytes,
+            version: if sent.ends_with(&there) {
+                sending.version
+            } else {
+                -1
             },
-        }
+            ..sending.clone()
+        }))
     }
 
     /// It is what was sent: the server has it under that name, whatever is wanted there now.
@@ -302,7 +459,7 @@ impl<D: Drive> Shared<D> {
                 if listed.is_folder {
                     lock(&self.flight).relist.insert(ino);
                 }
-                self.book_move(from, &at, ino, replaces, stored.etag.map(|etag| etag.0))
+                self.book_move(from, &at, ino, replaces, Some(listed))
             }
             Sent::Bind => {
                 self.know_again(sending, listed, known.as_ref())?;

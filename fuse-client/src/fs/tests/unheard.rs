@@ -190,3 +190,25 @@ async fn a_server_that_only_fails_does_not_keep_anybody_waiting() {
     fs.flush_all().await.unwrap();
     assert_eq!(there(&drive), ["/a"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_is_shown_and_stays_to_be_sent() {
+    for (fault, reason) in [
+        (Fault::Forbidden, "permission"),
+        (Fault::Locked, "locked"),
+        (Fault::LoginRefused, "login"),
+        (Fault::NoSpace, "quota"),
+    ] {
+        let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), fault);
+        write(&fs, ROOT, "a", b"hello").await;
+        while fs.status().blocked.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(fs.status().blocked[0].path, "/a");
+        assert_eq!(fs.status().blocked[0].reason, reason);
+        fs.flush_all().await.unwrap();
+        assert_eq!(drive.as_other().read("/a").unwrap(), "hello");
+    }
+}
