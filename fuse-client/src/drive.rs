@@ -6,10 +6,6 @@
 
 pub mod dav;
 #[cfg(test)]
-#[cfg_attr(
-    not(feature = "model"),
-    expect(dead_code, unused_imports, reason = "the model needs all of it")
-)]
 pub(crate) mod memory;
 
 use std::collections::BTreeMap;

@@ -25,7 +25,7 @@ pub mod examine;
 pub mod fs;
 pub mod kernel;
 pub mod login;
-#[cfg(all(test, feature = "model"))]
+#[cfg(test)]
 mod model;
 pub mod profile;
 pub mod remote;

@@ -19,7 +19,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::{mpsc, watch};
 
 pub use self::fault::{Dice, Fault, Verb};
-pub use self::other::{Other, Seen};
+pub use self::other::Other;
 
 use self::fault::{Faults, unreachable};
 use self::tree::{Tree, id};
@@ -312,17 +312,15 @@ impl State {
         }
     }
 
-    fn stored(&self, number: u64, fault: Option<Fault>) -> Stored {
+    fn stored(&self, number: u64) -> Stored {
         Stored {
-            etag: wrong(self.tree.etag(number, &self.can), fault),
+            etag: self.tree.etag(number, &self.can),
             id: self.can.ids.then(|| id(number)),
         }
     }
 
-    fn listed(&self, path: &DrivePath, fault: Option<Fault>) -> Result<Listed> {
-        let mut listed = self.tree.listed(path, &self.can)?;
-        listed.etag = wrong(listed.etag, fault);
-        Ok(listed)
+    fn listed(&self, path: &DrivePath) -> Result<Listed> {
+        self.tree.listed(path, &self.can)
     }
 
     /// Everything after `path`, and then the history from `position`.
@@ -333,7 +331,7 @@ impl State {
         let more = paths.len() > self.page;
         paths.truncate(self.page);
         let last = paths.last().map(DrivePath::to_string).unwrap_or_default();
-        let listed = |path: DrivePath| self.listed(&path, None).map(|listed| (path, listed));
+        let listed = |path: DrivePath| self.listed(&path).map(|listed| (path, listed));
         Ok(Changes {
             changed: paths.into_iter().map(listed).collect::<Result<_>>()?,
             removed: Vec::new(),
@@ -369,18 +367,9 @@ impl State {
         paths.sort();
         paths.dedup();
         for path in paths {
-            changes
-                .changed
-                .push((path.clone(), self.listed(&path, None)?));
+            changes.changed.push((path.clone(), self.listed(&path)?));
         }
         Ok(changes)
-    }
-}
-
-fn wrong(etag: Option<ETag>, fault: Option<Fault>) -> Option<ETag> {
-    match fault {
-        Some(Fault::WrongTag) => Some(ETag("\"wrong\"".to_owned())),
-        _ => etag,
     }
 }
 
@@ -425,18 +414,16 @@ impl Drive for MemoryDrive {
     }
 
     async fn stat(&self, path: &DrivePath) -> Result<Listed> {
-        self.call(asked(Verb::Stat, path, 0), |state, fault| {
-            state.listed(path, fault)
-        })
-        .await
+        self.call(asked(Verb::Stat, path, 0), |state, _| state.listed(path))
+            .await
     }
 
     async fn list(&self, path: &DrivePath) -> Result<Listing> {
-        self.call(asked(Verb::List, path, 0), |state, fault| {
+        self.call(asked(Verb::List, path, 0), |state, _| {
             let names = state.tree.members(path)?.into_iter();
-            let members = names.map(|name| state.listed(&path.join(&name).unwrap(), fault));
+            let members = names.map(|name| state.listed(&path.join(&name).unwrap()));
             Ok(Listing {
-                itself: state.listed(path, None)?,
+                itself: state.listed(path)?,
                 members: members.collect::<Result<_>>()?,
             })
         })
@@ -496,11 +483,11 @@ impl Drive for MemoryDrive {
     ) -> Result<Stored> {
         let bytes = content.collect().await?;
         let call = asked(Verb::Write, path, content.length());
-        self.call(call, |state, fault| {
+        self.call(call, |state, _| {
             state.tree.check(path, condition, &state.can)?;
             let number = state.tree.put(path, bytes.into())?;
             state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number, fault))
+            Ok(state.stored(number))
         })
         .await
     }
@@ -518,7 +505,7 @@ impl Drive for MemoryDrive {
             pieces.push((part.range.clone(), part.collect().await?));
         }
         let call = asked(Verb::Patch, path, parts.iter().map(Source::length).sum());
-        self.call(call, |state, fault| {
+        self.call(call, |state, _| {
             if !state.can.patch {
                 return Err(Error::Unsupported);
             }
@@ -533,16 +520,16 @@ impl Drive for MemoryDrive {
             }
             let number = state.tree.put(path, bytes.into())?;
             state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number, fault))
+            Ok(state.stored(number))
         })
         .await
     }
 
     async fn make_folder(&self, path: &DrivePath, attributes: &Attributes) -> Result<Stored> {
-        self.call(asked(Verb::MakeFolder, path, 0), |state, fault| {
+        self.call(asked(Verb::MakeFolder, path, 0), |state, _| {
             let number = state.tree.make_folder(path)?;
             state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number, fault))
+            Ok(state.stored(number))
         })
         .await
     }

@@ -1,5 +1,6 @@
 //! The core against a drive in memory.
 
+mod elsewhere;
 mod overtaken;
 mod replaced;
 mod unheard;

@@ -110,6 +110,10 @@ struct Slot {
 }
 
 /// The mount under test with what must be true of it.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are true or not independently of each other"
+)]
 pub struct Machine {
     drive: MemoryDrive,
     can: Capabilities,
@@ -120,6 +124,9 @@ pub struct Machine {
     written: u64,
     online: bool,
     faulty: bool,
+    /// The mount took the server for out of reach when the last call began. It looks every 30 s
+    /// whether that is still so, and until then refuses at once what only the server knows.
+    away: bool,
     /// The cache is so small that files must be evicted.
     small: bool,
 }
@@ -140,6 +147,7 @@ impl Machine {
             written: 0,
             online: true,
             faulty: false,
+            away: false,
             small,
         }
     }
@@ -245,7 +253,8 @@ impl Machine {
     }
 
     /// What to ask of the mount.
-    fn call(&self, action: &Action) -> Call {
+    fn call(&mut self, action: &Action) -> Call {
+        self.away = !self.life().vfs.0.status().online;
         let slot = |slot: &usize| self.slots[*slot].map(|slot| slot.handle);
         let (handle, size) = match action {
             Action::Write { slot: it, .. }
@@ -398,7 +407,8 @@ impl Machine {
     }
 
     fn is_troubled(&self) -> bool {
-        self.faulty || !self.online
+        // Requests that began in bad times may end after them.
+        self.faulty || !self.online || self.away || !self.life().vfs.0.status().online
     }
 
     /// Whether the world, and not the mount, is to blame.
@@ -567,7 +577,7 @@ struct Call {
 enum Done {
     Opened(Handle),
     Read(Vec<u8>),
-    Done,
+    Changed,
     /// There was nothing to do it to.
     Skipped,
 }
@@ -632,7 +642,7 @@ impl Call {
                 }
             }
         };
-        done.map(|()| Done::Done)
+        done.map(|()| Done::Changed)
     }
 }
 

@@ -82,7 +82,7 @@ fn words(content: &[u8]) -> BTreeSet<String> {
 }
 
 fn text(path: &[&str]) -> String {
-    path.iter().map(|name| format!("/{name}")).collect()
+    format!("/{}", path.join("/"))
 }
 
 struct Pair {
@@ -127,7 +127,7 @@ impl Pair {
                 vfs.rename(from, to, RenameFlags::default()).await
             }),
             Step::MakeFolder(path) => {
-                self.ignoring(async |vfs: &Vfs| vfs.make_folder(path, 0o755).await)
+                self.ignoring(async |vfs: &Vfs| vfs.make_folder(path, 0o755).await);
             }
             Step::RemoveFolder(path) => {
                 self.ignoring(async |vfs: &Vfs| vfs.remove_folder(path).await);

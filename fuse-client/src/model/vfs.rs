@@ -87,9 +87,16 @@ impl Vfs {
         }
     }
 
+    /// As the kernel does it, which looks once more when it is told that what it has seen is stale.
     pub async fn open(&self, path: &[&str], truncate: bool) -> Result<Handle, Errno> {
         let stat = self.walk(path).await?;
-        self.open_node(&stat, truncate).await
+        match self.open_node(&stat, truncate).await {
+            Err(Errno::STALE) => {
+                let stat = self.walk(path).await?;
+                self.open_node(&stat, truncate).await
+            }
+            opened => opened,
+        }
     }
 
     async fn open_node(&self, stat: &Stat, truncate: bool) -> Result<Handle, Errno> {
@@ -276,10 +283,11 @@ impl Vfs {
         let mut open = vec![(String::new(), ROOT)];
         while let Some((path, ino)) = open.pop() {
             for name in self.names(ino).await? {
-                let stat = self
+                let mut stat = self
                     .0
                     .lookup(ino, OsStr::from_bytes(name.as_bytes()))
                     .await?;
+                let parts: Vec<&str> = path.split('/').skip(1).chain([name.as_str()]).collect();
                 let path = format!("{path}/{name}");
                 let content = if is_folder(&stat) {
                     open.push((path.clone(), stat.ino));
@@ -287,9 +295,10 @@ impl Vfs {
                 } else if is_link(&stat) {
                     Some(self.0.read_link(stat.ino).await?)
                 } else {
-                    let handle = self.open_node(&stat, false).await?;
+                    let handle = self.open(&parts, false).await?;
                     let bytes = self.read_all(handle).await;
                     self.close(handle).await?;
+                    stat = self.walk(&parts).await?;
                     Some(bytes?)
                 };
                 found.insert(path, Seen { stat, content });

@@ -10,7 +10,10 @@
 //! COFFER_GIT_FILES=5000     cargo test -p coffer-tests --test mount -- --nocapture applications::
 //! COFFER_CHANGED_FILE_MIB=1024 cargo test -p coffer-tests --test mount -- --nocapture traffic::
 //! COFFER_ROUNDS=500         cargo test -p coffer-tests --test mount -- --nocapture shared::
+//! PROPTEST_CASES=10000      cargo test -p coffer --lib model::
 //! ```
+//!
+//! The last compares the file system, without a kernel and with a server in memory, with what POSIX says.
 //!
 //! `COFFER_SEED` repeats the random choices of a run; each prints its seed. Mounting needs
 //! `/dev/fuse`; passthrough and pjdfstest need root.

@@ -62,8 +62,6 @@ pub enum Fault {
     Short,
     /// A body of the right length with wrong bytes in it.
     Corrupt,
-    /// A tag in the answer is not that of the version.
-    WrongTag,
     /// The call waits for [`super::MemoryDrive::release`] before it reaches the server.
     HeldBefore,
     /// The server does it, and the answer waits for [`super::MemoryDrive::release`].

@@ -1,0 +1,45 @@
+//! What others change about a file without writing it comes here.
+
+use tempfile::TempDir;
+
+use super::{name, read, settled, start};
+use crate::drive::Attributes;
+use crate::drive::memory::MemoryDrive;
+use crate::fs::ROOT;
+
+#[tokio::test(start_paused = true)]
+async fn a_file_with_one_more_name_is_one_file() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.as_other().write("/a", "hello").unwrap();
+    settled(&fs).await;
+    let before = fs.lookup(ROOT, name("a")).await.unwrap();
+    drive.as_other().bind("/a", "/b").unwrap();
+    settled(&fs).await;
+    let (a, b) = (
+        fs.lookup(ROOT, name("a")).await.unwrap(),
+        fs.lookup(ROOT, name("b")).await.unwrap(),
+    );
+    assert_eq!((a.ino, a.nlink), (before.ino, 2));
+    assert_eq!(b.ino, a.ino);
+    assert_eq!(read(&fs, "b").await.unwrap(), b"hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn attributes_set_elsewhere_are_seen() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.as_other().write("/a", "hello").unwrap();
+    settled(&fs).await;
+    let attributes = Attributes {
+        mode: Some(0o100_600),
+        ..Attributes::default()
+    };
+    let xattrs = [(b"user.x".to_vec(), b"1".to_vec())].into();
+    let other = drive.as_other();
+    other.set_attributes("/a", attributes, xattrs).unwrap();
+    settled(&fs).await;
+    let stat = fs.lookup(ROOT, name("a")).await.unwrap();
+    assert_eq!(stat.mode, 0o100_600);
+    assert_eq!(fs.xattr_get(stat.ino, name("user.x")).await.unwrap(), b"1");
+}
