@@ -3,7 +3,8 @@
 //! The server is not trusted: redirects are not followed, so that a credential goes to nobody but
 //! the host the user has named; bodies are bounded; nothing is waited for without a deadline.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use http::header::{ACCEPT_ENCODING, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Method, StatusCode};
@@ -18,6 +19,7 @@ use webdav::grammar::xml::Limits;
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long bytes of files may make no progress.
 pub(crate) const PROGRESS_WITHIN: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Longest body of a refusal that is read.
 const MOST_REFUSAL_BYTES: usize = 64 * 1024;
 
@@ -82,15 +84,21 @@ impl From<reqwest::Error> for Fault {
 /// Clients with one login. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Connection {
-    http: Client,
+    pool: Arc<Pool>,
     login: Option<Login>,
+}
+
+/// Connections that are kept, and how others are made.
+struct Pool {
+    current: Mutex<(Client, Instant)>,
+    ca_pem: Option<Vec<u8>>,
+    only_version_1: bool,
 }
 
 impl Connection {
     /// Trusts the system's certificates and those in `ca_pem`.
     pub(crate) fn new(login: Option<Login>, ca_pem: Option<&[u8]>) -> Result<Self, reqwest::Error> {
-        let http = builder(ca_pem)?.build()?;
-        Ok(Self { http, login })
+        Self::with(login, ca_pem, false)
     }
 
     /// Never speaks HTTP/2, over which there are no upgrades here.
@@ -98,13 +106,47 @@ impl Connection {
         login: Option<Login>,
         ca_pem: Option<&[u8]>,
     ) -> Result<Self, reqwest::Error> {
-        let http = builder(ca_pem)?.http1_only().build()?;
-        Ok(Self { http, login })
+        Self::with(login, ca_pem, true)
+    }
+
+    fn with(
+        login: Option<Login>,
+        ca_pem: Option<&[u8]>,
+        only_version_1: bool,
+    ) -> Result<Self, reqwest::Error> {
+        let first = client(ca_pem, only_version_1)?;
+        let pool = Pool {
+            current: Mutex::new((first, Instant::now())),
+            ca_pem: ca_pem.map(Vec::from),
+            only_version_1,
+        };
+        Ok(Self {
+            pool: Arc::new(pool),
+            login,
+        })
+    }
+
+    fn http(&self) -> Client {
+        let current = self.pool.current.lock();
+        current.unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// A request got no answer in time: after a sleep of the machine, or in another network, the
+    /// other connections that are kept are as dead, and none of them is used again.
+    pub(crate) fn distrust(&self) {
+        let current = self.pool.current.lock();
+        let mut current = current.unwrap_or_else(PoisonError::into_inner);
+        // Requests that began together end together.
+        if current.1.elapsed() >= ANSWER_WITHIN
+            && let Ok(fresh) = client(self.pool.ca_pem.as_deref(), self.pool.only_version_1)
+        {
+            *current = (fresh, Instant::now());
+        }
     }
 
     pub(crate) fn request(&self, method: Method, url: &Url) -> RequestBuilder {
         let request = self
-            .http
+            .http()
             .request(method, url.clone())
             .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         match &self.login {
@@ -146,7 +188,10 @@ impl Connection {
     }
 
     async fn execute(&self, request: reqwest::Request) -> Result<Response, Fault> {
-        let answer = timeout(ANSWER_WITHIN, self.http.execute(request)).await;
+        let answer = timeout(ANSWER_WITHIN, self.http().execute(request)).await;
+        if answer.is_err() {
+            self.distrust();
+        }
         accepted(answer.map_err(|_| Fault::TooSlow)??).await
     }
 
@@ -166,15 +211,25 @@ impl Connection {
     }
 }
 
-fn builder(ca_pem: Option<&[u8]>) -> Result<reqwest::ClientBuilder, reqwest::Error> {
+fn client(ca_pem: Option<&[u8]>, only_version_1: bool) -> Result<Client, reqwest::Error> {
     let mut builder = Client::builder()
         .user_agent(concat!("coffer/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(ANSWER_WITHIN)
+        // A kept connection whose other end is gone without a word is found out before it is used.
+        .tcp_keepalive(ANSWER_WITHIN)
+        .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+        .tcp_keepalive_retries(3)
+        .tcp_user_timeout(PROGRESS_WITHIN)
+        .http2_keep_alive_interval(ANSWER_WITHIN)
+        .http2_keep_alive_timeout(ANSWER_WITHIN)
         .redirect(redirect::Policy::none());
     if let Some(pem) = ca_pem {
         builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(pem)?);
     }
-    Ok(builder)
+    if only_version_1 {
+        builder = builder.http1_only();
+    }
+    builder.build()
 }
 
 /// The answer if it is a success, else what it refuses and why.
@@ -262,6 +317,49 @@ mod tests {
         assert_eq!(bounded(answer(), 5).await.unwrap(), b"12345");
         let longer = bounded(answer(), 4).await;
         assert!(matches!(longer, Err(Fault::Nonsense(_))));
+    }
+
+    /// A server that answers the first requests of each connection until it is told to be silent on
+    /// those that it has.
+    #[tokio::test]
+    async fn no_kept_connection_is_used_after_one_was_silent() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let connections = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let counted = Arc::clone(&connections);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut bytes = [0; 4096];
+                    while let Ok(1..) = stream.read(&mut bytes).await {
+                        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+                        stream.write_all(answer).await.unwrap();
+                    }
+                });
+            }
+        });
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let connection = Connection::new(None, None).unwrap();
+        let ask = || async {
+            let answer = connection.ask(connection.request(Method::GET, &url)).await;
+            bounded(answer.unwrap(), 10).await.unwrap();
+        };
+        ask().await;
+        ask().await;
+        let count = || connections.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(count(), 1);
+        // Of the same age as the request that was silent: it has been replaced meanwhile.
+        connection.distrust();
+        ask().await;
+        assert_eq!(count(), 1);
+        connection.pool.current.lock().unwrap().1 -= ANSWER_WITHIN;
+        connection.distrust();
+        ask().await;
+        assert_eq!(count(), 2);
     }
 
     #[test]

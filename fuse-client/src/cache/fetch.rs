@@ -195,7 +195,11 @@ impl<D: Drive> Shared<D> {
         let mut at = part.start;
         let mut digest = sha256.map(|_| Sha256::new());
         while let Some(bytes) = stream.next().await {
-            let bytes = bytes?;
+            let bytes = bytes.inspect_err(|error| {
+                if let Error::Unreachable { .. } = error {
+                    self.net.notify_one();
+                }
+            })?;
             if at + bytes.len() as u64 > part.end {
                 return Err(bad(path, "more bytes than asked for"));
             }

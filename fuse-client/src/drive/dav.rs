@@ -237,6 +237,9 @@ impl DavDrive {
         request: RequestBuilder,
     ) -> Result<Stored> {
         let answer = upload.send(request).await;
+        if let Err(Fault::TooSlow) = &answer {
+            self.inner.connection.distrust();
+        }
         answer
             .map(|answer| stored(&answer))
             .map_err(|fault| failure(path, fault))

@@ -70,6 +70,8 @@ pub(crate) struct Shared<D> {
     /// What has changed is to be asked for without being told.
     pub(crate) asked: AtomicBool,
     pub(crate) pulling: AtomicBool,
+    /// So often in a row it was asked in vain what has changed.
+    pub(crate) pull_failures: AtomicU32,
     pub(crate) last_error: Mutex<Option<String>>,
     pub(crate) conflicts: Mutex<Vec<String>>,
     pub(crate) uploading: Mutex<HashMap<Ino, Uploading>>,
@@ -77,8 +79,8 @@ pub(crate) struct Shared<D> {
     pub(crate) push: Notify,
     /// There is something to ask for.
     pub(crate) pull: Notify,
-    /// The server has stopped answering.
-    pub(crate) offline: Notify,
+    /// There are doubts whether the server answers, or none any more.
+    pub(crate) net: Notify,
     /// Counts what the tasks have done.
     pub(crate) progress: watch::Sender<u64>,
     pub(crate) downloads: Semaphore,
@@ -104,6 +106,8 @@ impl<D: Drive> Shared<D> {
                 *lock(&self.last_error) = Some(error.to_string());
                 if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= 3 {
                     self.go_offline();
+                } else {
+                    self.net.notify_one();
                 }
             }
             _ => self.failures.store(0, Ordering::Relaxed),
@@ -115,7 +119,7 @@ impl<D: Drive> Shared<D> {
         if self.online.swap(false, Ordering::Relaxed) {
             tracing::warn!("the server cannot be reached; working offline");
         }
-        self.offline.notify_one();
+        self.net.notify_one();
         self.progress.send_modify(|count| *count += 1);
     }
 

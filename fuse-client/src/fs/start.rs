@@ -77,12 +77,13 @@ impl<D: Drive> Fs<D> {
             told_live: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             pulling: AtomicBool::new(false),
+            pull_failures: AtomicU32::new(0),
             last_error: Mutex::new(None),
             conflicts: Mutex::new(Vec::new()),
             uploading: Mutex::new(HashMap::new()),
             push: Notify::new(),
             pull: Notify::new(),
-            offline: Notify::new(),
+            net: Notify::new(),
             progress: watch::Sender::new(0),
             downloads: Semaphore::new(16),
             listing: tokio::sync::Mutex::new(()),
@@ -141,7 +142,7 @@ impl<D: Drive> Fs<D> {
         let kept = self
             .shared
             .persist_all(&db)
-            .and_then(|()| {
+            .and_then(|_| {
                 // What is still open stays marked so: its file tells more than its row.
                 rustix::fs::syncfs(std::fs::File::open(&self.shared.options.cache)?)?;
                 Ok(())

@@ -1,5 +1,6 @@
 //! Waiting for the server, and telling how far things are.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,6 +17,9 @@ use crate::state::{Db, Work};
 /// Without any progress for this long, whoever waits for the server is told so.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After so many failures in a row nobody waits for what others did.
+const TRIES: u32 = 3;
+
 /// What somebody waits for.
 #[derive(Clone, Copy)]
 enum Goal {
@@ -29,17 +33,26 @@ impl<D: Drive> Shared<D> {
     /// Waits until the server has something, for as long as anything moves.
     async fn wait_for(&self, goal: Goal) -> Result<(), Fault> {
         let mut progress = self.progress.subscribe();
+        let mut hurried = HashSet::new();
         loop {
             let work = {
                 let db = lock(&self.db);
-                left(&db, goal)?
+                let mut work = left(&db, goal)?;
+                // An old failure says nothing about now.
+                if let Some(work) = &mut work
+                    && hurried.insert((work.parent, work.name.clone()))
+                {
+                    db.change(|db| Ok(db.try_again(work.parent, &work.name)?))?;
+                    *work = db.work(work.parent, &work.name)?.unwrap_or(work.clone());
+                }
+                work
             };
             let Some(work) = work else { return Ok(()) };
             match work.blocked.as_deref() {
                 None => {}
                 Some("quota") => return Err(Errno::DQUOT.into()),
                 Some("login" | "permission") => return Err(Errno::ACCESS.into()),
-                Some("busy") => return Err(Errno::TIMEDOUT.into()),
+                Some("busy" | "unreachable") => return Err(Errno::TIMEDOUT.into()),
                 Some("locked") => return Err(Errno::BUSY.into()),
                 Some(_) => return Err(Errno::IO.into()),
             }
@@ -63,41 +76,43 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    /// Until nothing is left to send, or only what cannot be sent for now; the latter.
+    /// Until what there was to send at the beginning is sent, or only what cannot be sent for now is
+    /// left; the latter.
     async fn drain(&self, pulls: bool) -> Result<Vec<BlockedItem>, Fault> {
         let mut progress = self.progress.subscribe();
-        let mut first = true;
+        self.try_to_come_back().await;
+        let written = {
+            let db = lock(&self.db);
+            let written = self.persist_all(&db)?;
+            db.change(|db| Ok(db.all_due(None)?))?;
+            lock(&self.unheard).hurry();
+            written
+        };
         let mut quiet = true;
         loop {
             {
                 let db = lock(&self.db);
-                if first {
-                    self.persist_all(&db)?;
-                    db.change(|db| Ok(db.all_due(None)?))?;
-                    lock(&self.unheard).hurry();
-                    first = false;
-                }
                 let (names, nodes, stuck) = db.count_work()?;
+                let pending = (names + nodes).saturating_sub(stuck + arrived(&db, &written)?);
                 let online = self.online.load(Ordering::Relaxed);
-                let pulling = pulls
-                    && online
-                    && (self.pulling.load(Ordering::SeqCst)
-                        || (self.can.changes && self.asked.load(Ordering::SeqCst))
-                        || !lock(&self.flight).relist.is_empty());
+                let pulling = pulls && online && self.is_pulling();
                 let unheard = Self::unwanted(&db)?;
                 let unheard = {
                     let told = lock(&self.unheard);
                     unheard.iter().any(|sending| told.tired(sending).is_none())
                 };
-                if !online || (names + nodes == stuck && !pulling && !unheard) {
+                if !online || (pending == 0 && !pulling && !unheard) {
                     let mut items = self.blocked(&db)?;
-                    if !online && names + nodes > stuck {
+                    if !online && pending > 0 {
                         items.push(BlockedItem {
                             path: "/".to_owned(),
                             reason: "offline".to_owned(),
                         });
                     }
                     return Ok(items);
+                }
+                if quiet {
+                    db.change(|db| Ok(db.resting_due()?))?;
                 }
             }
             self.push.notify_one();
@@ -137,6 +152,17 @@ impl<D: Drive> Shared<D> {
         Ok(items)
     }
 
+    /// Whether what others did is being asked for, or will be soon. When that fails again and again,
+    /// nobody waits for it.
+    fn is_pulling(&self) -> bool {
+        let failures = self.pull_failures.load(Ordering::SeqCst);
+        failures < TRIES
+            && (failures > 0
+                || self.pulling.load(Ordering::SeqCst)
+                || (self.can.changes && self.asked.load(Ordering::SeqCst))
+                || !lock(&self.flight).relist.is_empty())
+    }
+
     /// Puts a content and then every change so far on the disk. Nothing is locked meanwhile, and no
     /// thread of the runtime waits for the disk.
     async fn make_durable(&self, content: Option<Arc<File>>) -> Result<(), Fault> {
@@ -149,16 +175,21 @@ impl<D: Drive> Shared<D> {
         Ok(synced?)
     }
 
-    /// What is open is put into the rows, to be sent as it is now.
-    pub(crate) fn persist_all(&self, db: &Db) -> Result<(), Fault> {
+    /// What is open is put into the rows, to be sent as it is now; versions of what is being written.
+    pub(crate) fn persist_all(&self, db: &Db) -> Result<Vec<(Ino, i64)>, Fault> {
         let open: Vec<_> = lock(&self.open)
             .values()
             .filter_map(std::sync::Weak::upgrade)
             .collect();
+        let mut written = Vec::new();
         for open in open {
             self.persist(db, &open, None)?;
+            let inner = lock(&open.inner);
+            if inner.writers > 0 {
+                written.push((open.ino, inner.version));
+            }
         }
-        Ok(())
+        Ok(written)
     }
 }
 
@@ -230,6 +261,7 @@ impl<D: Drive> Fs<D> {
 
     /// Waits until there is nothing to be done, on either side.
     pub async fn settle(&self) {
+        self.shared.pull_failures.store(0, Ordering::SeqCst);
         self.shared.asked.store(true, Ordering::SeqCst);
         if let Err(fault) = self.shared.drain(true).await {
             tracing::warn!(%fault, "not settled");
@@ -318,6 +350,21 @@ fn left(db: &Db, goal: Goal) -> Result<Option<Work>, Fault> {
             Ok(db.work(0, &ino.to_string())?)
         }
     }
+}
+
+/// How many rows of work are about files whose version is on the server: more is written to them all
+/// the time, and nobody waits for that.
+fn arrived(db: &Db, written: &[(Ino, i64)]) -> Result<u64, Fault> {
+    let mut count = 0;
+    for (ino, version) in written {
+        let waits = db
+            .work(0, &ino.to_string())?
+            .is_some_and(|work| work.blocked.is_none());
+        if waits && db.node(*ino)?.is_some_and(|node| node.pushed >= *version) {
+            count += 1;
+        }
+    }
+    Ok(count)
 }
 
 /// Somebody waits for this, and so for the folders that it lies in.

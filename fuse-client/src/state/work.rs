@@ -174,6 +174,37 @@ impl Db {
         .map(drop)
     }
 
+    /// What failed for a reason that may be over is due now; what somebody has to act on is not.
+    pub(crate) fn failed_due(&self) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE work SET due = 0, attempts = 0, blocked = NULL WHERE attempts > 0 \
+                 AND (blocked IS NULL OR blocked IN ('unreachable', 'busy'))",
+            )?
+            .execute([])
+            .map(drop)
+    }
+
+    /// Somebody asks for this: what failed is tried again at once, unless somebody has to act.
+    pub(crate) fn try_again(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE work SET due = 0, attempts = 0, blocked = NULL \
+                 WHERE parent = ?1 AND name = ?2 AND (blocked IS NULL \
+                 OR blocked NOT IN ('quota', 'login', 'permission'))",
+            )?
+            .execute(params![parent.cast_signed(), name])
+            .map(drop)
+    }
+
+    /// What only rests for a while, lest more comes, is due now.
+    pub(crate) fn resting_due(&self) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE work SET due = 0 WHERE due > 0 AND attempts = 0")?
+            .execute([])
+            .map(drop)
+    }
+
     /// What is waited for is due at once, though it has become due later meanwhile: a file that is
     /// open has been sent, but not with all that was written. What has failed keeps its pause.
     pub(crate) fn due_at_once(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {

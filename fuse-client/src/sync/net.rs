@@ -11,33 +11,48 @@ use crate::fs::shared::{Shared, lock};
 
 /// How often the space that is left is asked for.
 const SPACE: Duration = Duration::from_mins(1);
+/// Between two looks for a server that is out of reach.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 impl<D: Drive> Shared<D> {
     /// Watches for as long as the mount lasts.
     pub(crate) async fn run_net(self: Arc<Self>) {
-        let mut pause = Duration::from_secs(1);
+        let mut pause = FIRST_PAUSE;
         self.ask_space().await;
         loop {
             if self.online.load(Ordering::Relaxed) {
-                pause = Duration::from_secs(1);
-                tokio::select! {
-                    () = self.offline.notified() => {}
-                    () = tokio::time::sleep(SPACE.min(self.options.open_upload_interval)) => {}
-                }
+                pause = FIRST_PAUSE;
+                let doubted = tokio::select! {
+                    () = self.net.notified() => true,
+                    () = tokio::time::sleep(SPACE.min(self.options.open_upload_interval)) => false,
+                };
                 self.look_at_open_files();
-                self.ask_space().await;
+                // The question serves as the probe: who has doubts and gets no answer is offline.
+                if !self.ask_space().await && doubted {
+                    self.go_offline();
+                }
                 continue;
             }
             // Many mounts lose one server at one moment; they need not come back at one.
             let spread = RandomState::new().hash_one(now_ns()) % 500;
-            tokio::time::sleep(pause + Duration::from_millis(spread)).await;
-            pause = (pause * 2).min(Duration::from_secs(30));
-            if !matches!(
-                self.drive.stat(&DrivePath::ROOT).await,
-                Err(Error::Unreachable { .. })
-            ) {
-                self.come_back();
+            tokio::select! {
+                () = tokio::time::sleep(pause + Duration::from_millis(spread)) => {}
+                () = self.net.notified() => continue,
             }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+            self.try_to_come_back().await;
+        }
+    }
+
+    /// Goes online again if the server answers.
+    pub(crate) async fn try_to_come_back(&self) {
+        if self.online.load(Ordering::Relaxed) {
+            return;
+        }
+        let answer = self.drive.stat(&DrivePath::ROOT).await;
+        if !matches!(answer, Err(Error::Unreachable { .. })) {
+            self.come_back();
         }
     }
 
@@ -61,20 +76,31 @@ impl<D: Drive> Shared<D> {
         self.push.notify_one();
     }
 
-    fn come_back(&self) {
-        tracing::info!("the server can be reached again");
+    /// The server answers, or has said so by itself. What failed for want of it is due at once.
+    pub(super) fn come_back(&self) {
+        if !self.online.swap(true, Ordering::Relaxed) {
+            tracing::info!("the server can be reached again");
+        }
         self.failures.store(0, Ordering::Relaxed);
         lock(&self.unheard).hurry();
-        self.online.store(true, Ordering::Relaxed);
+        {
+            let db = lock(&self.db);
+            if let Err(fault) = db.change(|db| Ok(db.failed_due()?)) {
+                tracing::error!(%fault, "what failed cannot be made due");
+            }
+        }
         self.asked.store(true, Ordering::SeqCst);
         self.push.notify_one();
         self.pull.notify_one();
+        self.net.notify_one();
         self.progress.send_modify(|count| *count += 1);
     }
 
-    async fn ask_space(&self) {
-        let Ok(told) = self.ask(self.drive.space()).await else {
-            return;
+    /// Asks how much space is left; whether anybody answered.
+    async fn ask_space(&self) -> bool {
+        let told = match self.ask(self.drive.space()).await {
+            Ok(told) => told,
+            Err(error) => return !matches!(error, Error::Unreachable { .. }),
         };
         let db = lock(&self.db);
         let unsent = db.totals().map_or(0, |(_, unsent, _)| unsent);
@@ -91,5 +117,6 @@ impl<D: Drive> Shared<D> {
                 self.push.notify_one();
             }
         }
+        true
     }
 }

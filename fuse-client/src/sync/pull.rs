@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::supersede::Usage;
 use super::{Key, Reading};
@@ -692,15 +693,18 @@ impl<D: Drive> Shared<D> {
         let mut listening = self.can.notices;
         let mut wanted = self.can.changes;
         let mut again = false;
+        // After a failure nothing is asked before this.
+        let mut rest: Option<Instant> = None;
         loop {
-            if wanted || again {
+            if (wanted || again) && rest.is_none_or(|until| until <= Instant::now()) {
                 self.pulling.store(true, Ordering::SeqCst);
                 let done = self.catch_up(wanted).await;
                 self.pulling.store(false, Ordering::SeqCst);
-                self.progress.send_modify(|count| *count += 1);
                 match done {
                     Ok(()) => {
                         wanted = false;
+                        rest = None;
+                        self.pull_failures.store(0, Ordering::SeqCst);
                         // What is being changed by us is looked at when that has been answered.
                         let flight = lock(&self.flight);
                         again = !flight.relist.is_empty() && flight.count == 0;
@@ -708,39 +712,50 @@ impl<D: Drive> Shared<D> {
                     Err(fault) => {
                         self.live.store(false, Ordering::SeqCst);
                         *lock(&self.last_error) = Some(fault.to_string());
-                        tokio::select! {
-                            () = tokio::time::sleep(Duration::from_secs(1)) => {}
-                            () = self.pull.notified() => {}
-                        }
-                        if !self.online.load(Ordering::Relaxed) {
-                            self.pull.notified().await;
-                        }
+                        let failures = self.pull_failures.fetch_add(1, Ordering::SeqCst);
+                        rest = Some(Instant::now() + Duration::from_secs(1 << failures.min(5)));
                         again = true;
                     }
                 }
-                if wanted || again {
+                self.progress.send_modify(|count| *count += 1);
+                if (wanted || again) && rest.is_none() {
                     continue;
                 }
             }
+            let rested = async {
+                match rest {
+                    Some(until) if wanted || again => tokio::time::sleep_until(until).await,
+                    _ => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 notice = notices.next(), if listening => match notice {
                     Some(Notice::Connected) => {
                         self.told_live.store(true, Ordering::SeqCst);
-                        wanted = true;
+                        self.come_back();
+                        (wanted, rest) = (true, None);
                     }
                     Some(Notice::Changed) => wanted = true,
-                    Some(Notice::Space) => self.offline.notify_one(),
+                    Some(Notice::Space) => self.net.notify_one(),
                     Some(Notice::Lost) => {
                         self.told_live.store(false, Ordering::SeqCst);
                         self.live.store(false, Ordering::SeqCst);
-                        self.offline.notify_one();
+                        self.net.notify_one();
                     }
                     None => listening = false,
                 },
                 () = self.pull.notified() => {
                     again = true;
-                    wanted |= self.asked.swap(false, Ordering::SeqCst) && self.can.changes;
+                    if self.asked.swap(false, Ordering::SeqCst) {
+                        wanted |= self.can.changes;
+                        rest = None;
+                        if listening && !self.told_live.load(Ordering::SeqCst) {
+                            // The server is back: it may be listened to again at once.
+                            notices = self.drive.watch();
+                        }
+                    }
                 }
+                () = rested => {}
             }
         }
     }
@@ -752,8 +767,8 @@ impl<D: Drive> Shared<D> {
                 self.live.store(true, Ordering::SeqCst);
             }
         }
-        let again: Vec<Ino> = lock(&self.flight).relist.drain().collect();
-        for ino in again {
+        let mut again: Vec<Ino> = lock(&self.flight).relist.drain().collect();
+        while let Some(ino) = again.pop() {
             let there = lock(&self.db).node(ino)?;
             let asked = match there {
                 Some(node) if node.is_folder() => Box::pin(self.list_folder(ino)).await,
@@ -761,8 +776,9 @@ impl<D: Drive> Shared<D> {
                 None => Ok(()),
             };
             match asked {
-                Err(Fault::Drive(error @ Error::Unreachable { .. })) => {
-                    lock(&self.flight).relist.insert(ino);
+                Err(Fault::Drive(error @ (Error::Unreachable { .. } | Error::Busy { .. }))) => {
+                    again.push(ino);
+                    lock(&self.flight).relist.extend(again);
                     return Err(error.into());
                 }
                 Err(fault) => tracing::debug!(ino, %fault, "not listed again"),

@@ -31,6 +31,8 @@ const DUE: u32 = 128;
 const WAITING: u32 = 16;
 /// What is waiting for somebody to act is tried again after this, in ms.
 const BLOCKED: i64 = 300_000;
+/// The longest pause, in ms, after what may be over at any time.
+const LONGEST: i64 = 30_000;
 /// After so many failures it is shown as blocked.
 const TRIES: u32 = 6;
 /// The same, of those the server could not be asked properly.
@@ -523,11 +525,16 @@ impl<D: Drive> Shared<D> {
     fn put_off(&self, work: &Work, fault: &Fault) -> Result<(), Fault> {
         let pause = 500_i64 << work.attempts.min(9);
         let (pause, blocked) = match fault {
+            // The breaker and its probes look after the network. A server that answers others, and
+            // this never, is not to be asked every other second.
+            Fault::Drive(Error::Unreachable { .. }) if work.attempts >= TRIES => {
+                (LONGEST, Some("unreachable".to_owned()))
+            }
             Fault::Drive(Error::Unreachable { .. }) => (pause.min(2_000), None),
             Fault::Drive(Error::Busy { retry_after, .. }) => {
                 let asked = retry_after.map_or(0, |s| i64::try_from(s).unwrap_or(3_600) * 1_000);
                 let lasting = work.attempts >= TRIES_BUSY;
-                (pause.max(asked), lasting.then(|| "busy".to_owned()))
+                (pause.min(LONGEST).max(asked), lasting.then(|| "busy".to_owned()))
             }
             Fault::Drive(Error::LoginRefused) => (BLOCKED, Some("login".to_owned())),
             Fault::Drive(Error::Forbidden { .. }) => (BLOCKED, Some("permission".to_owned())),
@@ -538,7 +545,7 @@ impl<D: Drive> Shared<D> {
             Fault::Rule(Errno::STALE) => (pause.min(1_000), None),
             other => {
                 let lasting = (work.attempts >= TRIES).then(|| other.to_string());
-                (pause, lasting)
+                (pause.min(LONGEST), lasting)
             }
         };
         tracing::warn!(name = work.name, %fault, pause_ms = pause, "not sent for now");
