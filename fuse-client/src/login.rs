@@ -8,7 +8,7 @@ use reqwest::Url;
 
 use crate::connection::{Connection, Fault, Refusal, bounded, chain};
 use crate::drive::dav::{ConnectError, Login, api_of, discover};
-use crate::profile::Profile;
+use crate::profile::{self, Profile};
 
 /// Longest answer of the API that is read.
 const MOST_ANSWER_BYTES: usize = 64 * 1024;
@@ -56,7 +56,7 @@ pub async fn make(
     let pem = ca_pem.as_deref().map(str::as_bytes);
     let found = discover(url, &login, pem).await?;
     let mut profile = Profile {
-        name: name.unwrap_or_else(|| name_of(&found.root)),
+        name: name.unwrap_or_else(|| name_of(&found.root, is_taken)),
         url: found.root,
         user: login.user.clone(),
         password: login.password.clone(),
@@ -129,12 +129,21 @@ async fn app_password(
     })
 }
 
-/// A name for a drive that nobody has named: where it is.
-fn name_of(root: &Url) -> String {
+/// A name for a drive that nobody has named: where it is. The port tells two on one host apart.
+fn name_of(root: &Url, is_taken: impl Fn(&str, &Url) -> bool) -> String {
     let host = root.host_str().unwrap_or("drive");
-    match root.port() {
-        Some(port) => format!("{host}:{port}"),
-        None => host.to_owned(),
+    match root.port_or_known_default() {
+        Some(port) if is_taken(host, root) => format!("{host}:{port}"),
+        _ => host.to_owned(),
+    }
+}
+
+/// Whether a name is that of another drive's log-in.
+fn is_taken(name: &str, root: &Url) -> bool {
+    match profile::find(name) {
+        Ok(there) => there.is_some_and(|there| there.url != *root),
+        // One that cannot be read is not to be replaced either.
+        Err(_) => true,
     }
 }
 
@@ -160,4 +169,18 @@ fn refused(fault: Fault) -> Error {
         Fault::Local(error) => error.to_string(),
     };
     Error::Refused { reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drive_is_called_after_its_host_and_by_its_port_only_beside_another() {
+        let name = |url: &str, is_taken: bool| name_of(&Url::parse(url).unwrap(), |_, _| is_taken);
+        assert_eq!(name("http://nas:8080/dav/", false), "nas");
+        assert_eq!(name("http://nas:8080/dav/", true), "nas:8080");
+        assert_eq!(name("https://nas/dav/", true), "nas:443");
+        assert_eq!(name("http://[::1]:8080/dav/", true), "[::1]:8080");
+    }
 }
