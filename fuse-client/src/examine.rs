@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Format of the state that this version reads.
-pub const FORMAT: i64 = 1;
+pub use crate::state::VERSION as FORMAT;
+
 /// Names of what is waiting that are told.
 const MOST_NAMES: i64 = 20;
 

@@ -28,8 +28,8 @@ pub(crate) use self::sending::{Sending, Sent, add_digest, has_digest};
 pub(crate) use self::tree::Name;
 pub(crate) use self::work::Work;
 
-/// Format of the tables below.
-const VERSION: i64 = 1;
+/// Format of the state that this version reads: the tables below.
+pub const VERSION: i64 = 1;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
