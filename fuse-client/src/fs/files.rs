@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, OFlags};
+use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
@@ -554,12 +554,25 @@ impl<D: Drive> Fs<D> {
         if offset >= size {
             return Err(Errno::NXIO);
         }
-        // Holes are not told of: what is not here may be data on the server.
-        match whence {
-            SEEK_DATA => Ok(offset),
-            SEEK_HOLE => Ok(size),
-            _ => Err(Errno::INVAL),
-        }
+        let whole = {
+            let inner = lock(&open.inner);
+            inner.present.is_all().then(|| Arc::clone(&inner.file))
+        };
+        // What is not here may be data on the server.
+        let Some(file) = whole else {
+            return match whence {
+                SEEK_DATA => Ok(offset),
+                SEEK_HOLE => Ok(size),
+                _ => Err(Errno::INVAL),
+            };
+        };
+        let place = match whence {
+            SEEK_DATA => SeekFrom::Data(offset),
+            SEEK_HOLE => SeekFrom::Hole(offset),
+            _ => return Err(Errno::INVAL),
+        };
+        // Whoever reads or writes the file here says where.
+        rustix::fs::seek(&*file, place)
     }
 
     /// Copies a range; how many bytes were copied.
