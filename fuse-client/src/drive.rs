@@ -212,6 +212,8 @@ pub struct Source {
     pub file: std::sync::Arc<std::fs::File>,
     /// Which of its bytes.
     pub range: Range<u64>,
+    /// Counts the bytes that were handed over, each time they are.
+    pub sent_bytes: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 /// Space of the drive in bytes (RFC 4331).

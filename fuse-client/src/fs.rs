@@ -25,6 +25,7 @@ use crate::drive::Drive;
 
 use self::shared::Shared;
 use self::start::Guard;
+pub(crate) use self::status::Course;
 
 pub use self::options::{Fsync, Options};
 pub use self::stat::{Caller, Change, Ino, ROOT, RenameFlags, SpaceStat, Stat, Time};

@@ -21,7 +21,7 @@ const MOST_VALUE: usize = 65_536;
 
 impl<D: Drive> Shared<D> {
     /// When a change that needs no content is to be sent.
-    fn soon(&self) -> i64 {
+    pub(crate) fn soon(&self) -> i64 {
         now_ms() + i64::try_from(self.options.debounce.as_millis()).unwrap_or(0)
     }
 

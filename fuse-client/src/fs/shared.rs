@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
 use super::known::Known;
-use super::{Handle, Ino, Invalidation, Options, Uploading};
+use super::{Course, Handle, Ino, Invalidation, Options};
 use crate::cache::Open;
 use crate::drive::{self, Capabilities, Drive, Error};
 use crate::errno::Fault;
@@ -74,7 +74,7 @@ pub(crate) struct Shared<D> {
     pub(crate) pull_failures: AtomicU32,
     pub(crate) last_error: Mutex<Option<String>>,
     pub(crate) conflicts: Mutex<Vec<String>>,
-    pub(crate) uploading: Mutex<HashMap<Ino, Uploading>>,
+    pub(crate) uploading: Mutex<HashMap<Ino, Course>>,
     /// There is something to send.
     pub(crate) push: Notify,
     /// There is something to ask for.

@@ -1,5 +1,8 @@
 //! What a mount says of itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use serde::{Deserialize, Serialize};
 
 /// State of a mount, as `coffer status` shows it.
@@ -34,10 +37,30 @@ pub struct Status {
 pub struct Uploading {
     /// Its path in the drive.
     pub path: String,
-    /// Bytes handed over so far, where known.
+    /// Bytes handed over so far.
     pub sent_bytes: u64,
     /// Bytes to send.
     pub size_bytes: u64,
+}
+
+/// The same, while it moves.
+pub(crate) struct Course {
+    pub(crate) path: String,
+    pub(crate) sent_bytes: Arc<AtomicU64>,
+    pub(crate) size_bytes: u64,
+}
+
+impl Course {
+    /// How far it is.
+    pub(crate) fn uploading(&self) -> Uploading {
+        // What is sent twice counts once.
+        let sent_bytes = self.sent_bytes.load(Ordering::Relaxed).min(self.size_bytes);
+        Uploading {
+            path: self.path.clone(),
+            sent_bytes,
+            size_bytes: self.size_bytes,
+        }
+    }
 }
 
 /// Something that cannot be sent for now.

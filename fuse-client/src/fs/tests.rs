@@ -2,7 +2,9 @@
 
 mod elsewhere;
 mod overtaken;
+mod reach;
 mod replaced;
+mod times;
 mod unheard;
 
 use std::ffi::OsStr;

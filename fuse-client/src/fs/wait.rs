@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
-use super::{Blocked, BlockedItem, Fs, Fsync, Handle, Ino, Status};
+use super::{Blocked, BlockedItem, Course, Fs, Fsync, Handle, Ino, Status};
 use crate::drive::{Drive, DrivePath};
 use crate::errno::Fault;
 use crate::state::{Db, Work};
@@ -289,7 +289,10 @@ impl<D: Drive> Fs<D> {
             }
             status.blocked = shared.blocked(&db).unwrap_or_default();
         }
-        status.uploading = lock(&shared.uploading).values().cloned().collect();
+        status.uploading = lock(&shared.uploading)
+            .values()
+            .map(Course::uploading)
+            .collect();
         status.conflicts.clone_from(&lock(&shared.conflicts));
         status.last_error.clone_from(&lock(&shared.last_error));
         status

@@ -10,6 +10,8 @@ use crate::fs::Ino;
 pub(crate) struct Work {
     pub(crate) parent: Ino,
     pub(crate) name: String,
+    /// In ms; 0: somebody waits for it, or it makes room.
+    pub(crate) due: i64,
     pub(crate) attempts: u32,
     pub(crate) blocked: Option<String>,
     pub(crate) error: Option<String>,
@@ -21,6 +23,7 @@ impl Work {
         Self {
             parent,
             name: name.to_owned(),
+            due: 0,
             attempts: 0,
             blocked: None,
             error: None,
@@ -37,13 +40,14 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Work> {
     Ok(Work {
         parent: row.get::<_, i64>(0)?.cast_unsigned(),
         name: row.get(1)?,
-        attempts: row.get(2)?,
-        blocked: row.get(3)?,
-        error: row.get(4)?,
+        due: row.get(2)?,
+        attempts: row.get(3)?,
+        blocked: row.get(4)?,
+        error: row.get(5)?,
     })
 }
 
-const COLUMNS: &str = "parent, name, attempts, blocked, error";
+const COLUMNS: &str = "parent, name, due, attempts, blocked, error";
 
 impl Db {
     /// After a change of a name: to be made alike at `due_ms`, if it differs.
@@ -233,6 +237,15 @@ impl Db {
             ))?
             .query_row(params![parent.cast_signed(), name], read)
             .optional()
+    }
+
+    /// Whether names in a folder are to be sent, and can be.
+    pub(crate) fn has_work_in(&self, parent: Ino) -> rusqlite::Result<bool> {
+        self.sql
+            .prepare_cached(
+                "SELECT EXISTS (SELECT 1 FROM work WHERE parent = ?1 AND blocked IS NULL)",
+            )?
+            .query_row([parent.cast_signed()], |row| row.get(0))
     }
 
     /// Work on names in a folder.

@@ -66,6 +66,7 @@ impl<D: Drive> Shared<D> {
             if let Some((parent, name)) = &sent.at {
                 db.put_synced(*parent, name, ino)?;
                 db.mark_name(*parent, name, 0)?;
+                self.keep_time(db, *parent)?;
             }
             if let Some(mut old) = replaced {
                 old.remote_id = None;
@@ -93,6 +94,24 @@ impl<D: Drive> Shared<D> {
                 Ok(node)
             }
             other => other,
+        }
+    }
+
+    /// By the change of a name the server has given a folder another time. One that was set here by
+    /// hand is sent after that, once more.
+    fn keep_time(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        if !self.keeps_attributes() {
+            return Ok(());
+        }
+        match db.node(folder)? {
+            // What changes names here sets both times.
+            Some(mut node) if node.mtime != node.ctime => {
+                node.attributes_dirty |= ATTRIBUTES;
+                node.attribute_version += 1;
+                db.save(&node)?;
+                Ok(db.mark_node(folder, self.soon())?)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -133,6 +152,8 @@ impl<D: Drive> Shared<D> {
             for (parent, name) in db.entries_of(ino)? {
                 db.mark_name(parent, &name, 0)?;
             }
+            self.keep_time(db, from.0)?;
+            self.keep_time(db, to.0)?;
             if let Some(mut old) = replaces.map(|old| db.node(old)).transpose()?.flatten() {
                 old.remote_id = None;
                 db.save(&old)?;
@@ -157,6 +178,7 @@ impl<D: Drive> Shared<D> {
                 db.remove_synced(at.0, &at.1)?;
             }
             db.mark_name(at.0, &at.1, 0)?;
+            self.keep_time(db, at.0)?;
             self.collect(db, ino)
         })?;
         self.push.notify_one();
@@ -203,6 +225,7 @@ impl<D: Drive> Shared<D> {
             db.put_synced(at.0, &at.1, was.ino)?;
             db.remove_sending(at.0, &at.1)?;
             db.mark_name(at.0, &at.1, 0)?;
+            self.keep_time(db, at.0)?;
             db.mark_node(was.ino, 0)?;
             Ok(())
         })?;
@@ -312,7 +335,8 @@ impl<D: Drive> Shared<D> {
         db.change(|db| {
             db.put_synced(at.0, &at.1, ino)?;
             db.remove_sending(at.0, &at.1)?;
-            Ok(db.mark_name(at.0, &at.1, 0)?)
+            db.mark_name(at.0, &at.1, 0)?;
+            self.keep_time(db, at.0)
         })?;
         self.push.notify_one();
         Ok(())

@@ -1,6 +1,7 @@
 //! Sending what is different here, several requests at once.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +20,7 @@ use crate::clock::now_ms;
 use crate::drive::{Condition, Drive, DrivePath, Error, Source, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
-use crate::fs::{Ino, Uploading};
+use crate::fs::{Course, Ino};
 use crate::state::{ATTRIBUTES, Db, Name, Node, Sending, Sent, Work, XATTRS, decode_xattrs};
 
 /// Uploads at once, and requests at once.
@@ -33,6 +34,8 @@ const WAITING: u32 = 16;
 const BLOCKED: i64 = 300_000;
 /// The longest pause, in ms, after what may be over at any time.
 const LONGEST: i64 = 30_000;
+/// A folder's attributes wait for its names; the last of them tells, this is for what does not.
+const AFTER_NAMES: i64 = 10_000;
 /// After so many failures it is shown as blocked.
 const TRIES: u32 = 6;
 /// The same, of those the server could not be asked properly.
@@ -82,7 +85,9 @@ impl<D: Drive> Shared<D> {
         let unheard = self.unheard(&db)?;
         let rest = self.start_asking(&unheard, running, now);
         let mut waiting = 0;
-        for work in db.due_work(now, DUE)? {
+        let due = db.due_work(now, DUE)?;
+        let mut postponed = 0;
+        for work in due {
             if running.len() >= REQUESTS || waiting >= WAITING {
                 break;
             }
@@ -95,9 +100,18 @@ impl<D: Drive> Shared<D> {
                 continue;
             }
             let step = self.plan(&db, &work)?;
+            if step == Step::Nothing {
+                postponed += u32::from(work.node().is_some());
+                continue;
+            }
             let uploads = lock(&self.uploading).len();
             let (keys, alone, upload) = Self::about(&db, &step)?;
-            if keys.is_empty() {
+            if let Some((ino, _)) = upload
+                && work.due > 0
+                && let Some(quiet) = self.quiet_at(ino)
+                && quiet > now
+            {
+                db.change(|db| Ok(db.mark_all(ino, quiet)?))?;
                 continue;
             }
             if !unheard.is_empty() && self.depends(&db, &unheard, &keys, alone)? {
@@ -114,12 +128,12 @@ impl<D: Drive> Shared<D> {
                 let path = db
                     .local_path(ino)?
                     .map_or(String::new(), |path| path.to_string());
-                let uploading = Uploading {
+                let course = Course {
                     path,
-                    sent_bytes: 0,
+                    sent_bytes: Arc::default(),
                     size_bytes,
                 };
-                lock(&self.uploading).insert(ino, uploading);
+                lock(&self.uploading).insert(ino, course);
             }
             let shared = Arc::clone(self);
             running.spawn(async move {
@@ -139,10 +153,36 @@ impl<D: Drive> Shared<D> {
                 }
             });
         }
+        if postponed == DUE {
+            // There may be others behind them.
+            return Ok(Duration::ZERO);
+        }
         let next = db.next_due(now)?.map_or(rest, |due| {
             Duration::from_millis((due - now).cast_unsigned().max(1))
         });
         Ok(next.min(rest))
+    }
+
+    /// When a large file that is being written may be sent though nobody asks for it: it cannot be
+    /// copied first, so that what is written meanwhile makes all of it to be sent again.
+    fn quiet_at(&self, ino: Ino) -> Option<i64> {
+        let open = self.opened(ino)?;
+        let mut inner = lock(&open.inner);
+        inner.look();
+        let rest = i64::try_from(self.options.open_upload_interval.as_millis()).ok()?;
+        (inner.writers > 0 && inner.size > COPY).then(|| inner.ctime / 1_000_000 + rest)
+    }
+
+    /// Bytes of a node to be sent, counted on their way.
+    fn source(&self, job: &Job, range: Range<u64>) -> Source {
+        let course = lock(&self.uploading);
+        let sent_bytes = course.get(&job.node.ino);
+        Source {
+            file: Arc::clone(&job.file),
+            range,
+            sent_bytes: sent_bytes
+                .map_or_else(Arc::default, |course| Arc::clone(&course.sent_bytes)),
+        }
     }
 
     /// Starts to ask what became of requests; when to do so again.
@@ -182,6 +222,11 @@ impl<D: Drive> Shared<D> {
     /// The next request for a row of work; what needs none is crossed off.
     fn plan(&self, db: &Db, work: &Work) -> Result<Step, Fault> {
         let step = match work.node() {
+            // Each name that is still to be sent would change the folder's time again.
+            Some(ino) if db.has_work_in(ino)? => {
+                db.change(|db| Ok(db.mark_node(ino, now_ms() + AFTER_NAMES)?))?;
+                return Ok(Step::Nothing);
+            }
             Some(ino) => {
                 let there = ino == crate::fs::ROOT
                     || !(db.synced_of(ino)?.is_empty() || db.entries_of(ino)?.is_empty());
@@ -295,7 +340,7 @@ impl<D: Drive> Shared<D> {
     }
 
     /// Puts an unchanging copy of ranges of the content in place of the file, if it is being written.
-    async fn freeze(&self, job: &mut Job, ranges: &[std::ops::Range<u64>]) -> Result<(), Fault> {
+    async fn freeze(&self, job: &mut Job, ranges: &[Range<u64>]) -> Result<(), Fault> {
         let written = job
             .open
             .as_ref()
@@ -363,10 +408,7 @@ impl<D: Drive> Shared<D> {
         let size = if job.open.is_some() { job.node.size } else { 0 };
         let whole = 0..size;
         self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
-        let source = Source {
-            file: Arc::clone(&job.file),
-            range: 0..size,
-        };
+        let source = self.source(&job, whole);
         let attributes = job.node.attributes();
         let intent = self.intend_content(&job, at)?;
         let sending = self.drive.write(&path, source, &condition, &attributes);
@@ -452,12 +494,12 @@ impl<D: Drive> Shared<D> {
             && let Some(etag) = job.node.etag()
         {
             self.freeze(&mut job, &parts).await?;
+            if let Some(course) = lock(&self.uploading).get_mut(&ino) {
+                course.size_bytes = bytes;
+            }
             let parts: Vec<Source> = parts
                 .into_iter()
-                .map(|range| Source {
-                    file: Arc::clone(&job.file),
-                    range,
-                })
+                .map(|range| self.source(&job, range))
                 .collect();
             let attributes = job.node.attributes();
             let size = job.node.size;
@@ -490,10 +532,7 @@ impl<D: Drive> Shared<D> {
         };
         let whole = 0..job.node.size;
         self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
-        let source = Source {
-            file: Arc::clone(&job.file),
-            range: whole,
-        };
+        let source = self.source(&job, whole);
         let attributes = job.node.attributes();
         let intent = self.intend_content(&job, at)?;
         let sending = self.drive.write(path, source, &condition, &attributes);
@@ -534,7 +573,10 @@ impl<D: Drive> Shared<D> {
             Fault::Drive(Error::Busy { retry_after, .. }) => {
                 let asked = retry_after.map_or(0, |s| i64::try_from(s).unwrap_or(3_600) * 1_000);
                 let lasting = work.attempts >= TRIES_BUSY;
-                (pause.min(LONGEST).max(asked), lasting.then(|| "busy".to_owned()))
+                (
+                    pause.min(LONGEST).max(asked),
+                    lasting.then(|| "busy".to_owned()),
+                )
             }
             Fault::Drive(Error::LoginRefused) => (BLOCKED, Some("login".to_owned())),
             Fault::Drive(Error::Forbidden { .. }) => (BLOCKED, Some("permission".to_owned())),

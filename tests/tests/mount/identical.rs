@@ -24,7 +24,8 @@ async fn fill(folder: &Path) {
          setfattr -n user.comment -v 'with \"quotes\" and ümlauts' big\n\
          setfattr -n user.empty -v '' deep\n\
          truncate -s 3M sparse; printf x | dd of=sparse bs=1 seek=2000000 conv=notrunc status=none\n\
-         touch -d '1999-12-31 23:59:59.123456789 UTC' big 'salt & pepper.txt'",
+         touch -d '1999-12-31 23:59:59.123456789 UTC' big 'salt & pepper.txt'\n\
+         touch -d '2001-02-03 04:05:06.7 UTC' deep/a/b",
     )
     .await;
     if geteuid().is_root() {

@@ -50,9 +50,8 @@ fn one(path: &Path, metadata: &Metadata) -> String {
         "special".to_owned()
     };
     let names = if kind.is_dir() { 0 } else { metadata.nlink() };
-    // The time of a symbolic link is nobody's business; that of a folder is not kept by the server
-    // when it was set before what is in the folder was sent (docs/MOUNT.md).
-    let modified = if kind.is_symlink() || kind.is_dir() {
+    // The time of a symbolic link is nobody's business.
+    let modified = if kind.is_symlink() {
         String::new()
     } else {
         format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec())

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -143,11 +144,15 @@ async fn next(mut parts: VecDeque<Part>) -> std::io::Result<Piece> {
             None => return Ok(None),
             Some(Part::Words(words)) => return Ok(Some((words, parts))),
             Some(Part::File(content)) if content.range.is_empty() => {}
-            Some(Part::File(Source { file, range })) => {
+            Some(Part::File(content)) => {
+                let Source { file, range, .. } = content.clone();
                 let end = range.end.min(range.start + PIECE_BYTES);
+                content
+                    .sent_bytes
+                    .fetch_add(end - range.start, Ordering::Relaxed);
                 let rest = Source {
-                    file: Arc::clone(&file),
                     range: end..range.end,
+                    ..content
                 };
                 let read = move || read_exactly(&file, range.start, end);
                 let piece = tokio::task::spawn_blocking(read).await??;
@@ -182,6 +187,7 @@ mod tests {
         Source {
             file: Arc::new(file),
             range,
+            sent_bytes: Arc::default(),
         }
     }
 
@@ -196,9 +202,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_is_sent_as_it_is() {
-        let upload = Upload::of_file(source(1..599_999));
+        let content = source(1..599_999);
+        let counted = Arc::clone(&content.sent_bytes);
+        let upload = Upload::of_file(content);
         assert_eq!(upload.length_bytes, 599_998);
         let sent = all(upload).await.unwrap();
+        assert_eq!(counted.load(Ordering::Relaxed), 599_998);
         assert_eq!(sent.len(), 599_998);
         let right = |(at, byte): (usize, &u8)| (at + 1) % 256 == usize::from(*byte);
         assert!(sent.iter().enumerate().all(right));
