@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 /// State of a mount, as `coffer status` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,8 @@ pub(crate) struct Course {
     pub(crate) path: String,
     pub(crate) sent_bytes: Arc<AtomicU64>,
     pub(crate) size_bytes: u64,
+    /// Nobody wants it on the server any more.
+    pub(crate) unwanted: Arc<Notify>,
 }
 
 impl Course {

@@ -84,6 +84,7 @@ impl<D: Drive> Shared<D> {
         let now = now_ms();
         let unheard = self.unheard(&db)?;
         let rest = self.start_asking(&unheard, running, now);
+        self.break_off(&db)?;
         let mut waiting = 0;
         let due = db.due_work(now, DUE)?;
         let mut postponed = 0;
@@ -132,12 +133,27 @@ impl<D: Drive> Shared<D> {
                     path,
                     sent_bytes: Arc::default(),
                     size_bytes,
+                    unwanted: Arc::default(),
                 };
                 lock(&self.uploading).insert(ino, course);
             }
             let shared = Arc::clone(self);
+            let unwanted = upload.and_then(|(ino, _)| {
+                let courses = lock(&self.uploading);
+                courses.get(&ino).map(|course| Arc::clone(&course.unwanted))
+            });
             running.spawn(async move {
-                let done = Box::pin(shared.perform(&step)).await;
+                let broken_off = async {
+                    match unwanted {
+                        Some(unwanted) => unwanted.notified().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                let done = tokio::select! {
+                    done = Box::pin(shared.perform(&step)) => done,
+                    // As after a crash, it is asked what became of it.
+                    () = broken_off => Err(Errno::STALE.into()),
+                };
                 if let Err(fault) = done
                     && let Err(fault) = shared.put_off(&work, &fault)
                 {
@@ -161,6 +177,18 @@ impl<D: Drive> Shared<D> {
             Duration::from_millis((due - now).cast_unsigned().max(1))
         });
         Ok(next.min(rest))
+    }
+
+    /// Ends uploads of what has no name any more: the line may be busy with it for hours. One that is
+    /// all on its way may arrive in any case, and ends by itself.
+    fn break_off(&self, db: &Db) -> Result<(), Fault> {
+        for (ino, course) in lock(&self.uploading).iter() {
+            let sent_bytes = course.sent_bytes.load(Ordering::Relaxed);
+            if sent_bytes < course.size_bytes && db.entries_of(*ino)?.is_empty() {
+                course.unwanted.notify_one();
+            }
+        }
+        Ok(())
     }
 
     /// When a large file that is being written may be sent though nobody asks for it: it cannot be

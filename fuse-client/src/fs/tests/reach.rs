@@ -13,7 +13,7 @@ use crate::fs::{Fs, ROOT};
 /// Far below the minute after which a mount looks by itself.
 const SOON: Duration = Duration::from_secs(5);
 
-async fn soon(what: &str, is_so: impl Fn() -> bool) {
+async fn soon(what: &str, is_so: impl Fn() -> bool + Send + Sync) {
     let looking = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -167,4 +167,21 @@ async fn settling_ends_while_nothing_can_be_asked() {
     // And it is not asked without end.
     tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(drive.count(Verb::Changes) < 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_upload_of_what_was_removed_is_broken_off() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+    write(&fs, ROOT, "a", b"nobody wants this").await;
+    soon("it is on its way", || !fs.status().uploading.is_empty()).await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    let sent = tokio::time::timeout(SOON, fs.flush_all()).await;
+    assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
+    assert!(fs.status().uploading.is_empty());
+    drive.release();
+    fs.settle().await;
+    assert!(there(&drive).is_empty());
 }
