@@ -164,7 +164,9 @@ impl<D: Drive> Shared<D> {
         if node.attributes_dirty & ATTRIBUTES == 0 {
             take_attributes(&mut node, listed);
             let told = mtime(listed);
+            // The time of a folder follows from names that the server does not have yet.
             if node.content == Content::Clean
+                && !(node.is_folder() && db.has_work_in(node.ino)?)
                 && (changed || listed.attributes.mtime_ns == Some(told))
             {
                 node.mtime = told;
@@ -457,10 +459,11 @@ impl<D: Drive> Shared<D> {
                         return Err(Errno::AGAIN.into());
                     }
                     let node = self.node(db, ino)?;
-                    if is_same(&node, &listing.itself) || ino == ROOT {
+                    // Attributes that were sent meanwhile are newer than what was read.
+                    let mut all = lock(&self.flight).holds(&Key::Node(ino), tick);
+                    if all && (is_same(&node, &listing.itself) || ino == ROOT) {
                         self.update(db, node, &listing.itself)?;
                     }
-                    let mut all = true;
                     let told: HashSet<&str> = listing
                         .members
                         .iter()

@@ -151,7 +151,9 @@ async fn sources(world: &World) -> PathBuf {
     shell(
         &folder,
         "chmod 0500 d1; chmod 0640 d2/e0/*; ln -s ../d1 d3/one\n\
-         touch -d '2001-02-03 04:05:06.789' d4/e1/*; setfattr -n user.a -v b d5",
+         touch -d '2001-02-03 04:05:06.789' d4/e1/*; setfattr -n user.a -v b d5
+         # Made a moment ago, a folder has the time that its copy has by itself, but for a fraction.
+         find . -type d -exec touch -d '2001-02-03 04:05:07.89' {} +",
     )
     .await;
     folder

@@ -109,3 +109,23 @@ async fn a_name_that_cannot_be_sent_does_not_keep_the_time_back() {
     assert_eq!(elsewhere(&drive, "d").await, LONG_AGO);
     assert_eq!(drive.as_other().read("/d/a").unwrap(), "a");
 }
+
+/// A listing that was read before the time was sent says nothing about it.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_sent_while_the_folder_is_listed_is_not_taken_back() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    fs.settle().await;
+    drive.fail_next(Some(Verb::List), Fault::HeldAfter);
+    let shared = fs.shared.clone();
+    let ino = folder.ino;
+    let listing = tokio::spawn(async move { shared.list_folder(ino).await.map_err(drop) });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    set_time(&fs, ino, folder.mtime_ns - 1).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(drive.count(Verb::SetAttributes), 1);
+    drive.release();
+    listing.await.unwrap().unwrap();
+    assert_eq!(fs.stat(ino).await.unwrap().mtime_ns, folder.mtime_ns - 1);
+}
