@@ -31,6 +31,7 @@ use std::time::Duration;
 use harness::{Output, Program};
 
 mod applications;
+mod drive;
 mod fsx;
 mod guarantees;
 mod identical;
