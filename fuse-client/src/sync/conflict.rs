@@ -56,6 +56,13 @@ enum Whose {
     Older,
 }
 
+/// Content that was sent by an earlier request: it is not known which of the attributes came along.
+fn arrived(job: &Job) -> Job {
+    let mut job = job.clone();
+    job.node.attribute_version = -1;
+    job
+}
+
 fn stored(listed: &Listed) -> Stored {
     Stored {
         etag: listed.etag.clone(),
@@ -161,7 +168,7 @@ impl<D: Drive> Shared<D> {
             stored: stored(&listed),
         };
         match self.whose(&path, job, &listed).await? {
-            Whose::Ours => self.book_sent(job, &sent),
+            Whose::Ours => self.book_sent(&arrived(job), &sent),
             Whose::Older => self.book_older(job, &sent, &listed),
             Whose::Theirs => self.give_way(at, job.node.ino, &listed, false),
         }
@@ -220,7 +227,7 @@ impl<D: Drive> Shared<D> {
             stored: stored(&listed),
         };
         match self.whose(path, job, &listed).await? {
-            Whose::Ours => return self.book_sent(job, &sent),
+            Whose::Ours => return self.book_sent(&arrived(job), &sent),
             Whose::Older => return self.book_older(job, &sent, &listed),
             Whose::Theirs => {}
         }
@@ -277,8 +284,10 @@ impl<D: Drive> Shared<D> {
         let copy = db.change(|db| {
             let mut copy = None;
             db.remove_sending(*parent, name)?;
-            if db.entry(*parent, name)? == Some(ours) {
-                copy = Some(self.step_aside(db, at, ours)?);
+            // What has the name now may be another than was sent: who gave it has not seen theirs either.
+            let known = db.synced(*parent, name)?.filter(|known| *known != ours);
+            if let Some(here) = db.entry(*parent, name)?.filter(|here| Some(*here) != known) {
+                copy = Some(self.step_aside(db, at, here)?);
             }
             if !keep {
                 self.disown(db, ours)?;
@@ -286,13 +295,9 @@ impl<D: Drive> Shared<D> {
             let theirs_ino = self.take_in(db, at, ours, theirs)?;
             if let Some(copy) = &copy {
                 db.mark_name(*parent, copy, 0)?;
-                let listed = db.entry(*parent, name)?;
-                if listed.is_none() {
-                    db.add_entry(*parent, name, theirs_ino)?;
-                    if theirs.is_folder {
-                        self.count_folders(db, *parent, 1)?;
-                    }
-                }
+            }
+            if db.entry(*parent, name)?.is_none() {
+                self.bring_back(db, at, theirs_ino)?;
             }
             db.mark_name(*parent, name, 0)?;
             db.mark_node(ours, 0)?;
@@ -556,7 +561,7 @@ impl<D: Drive> Shared<D> {
             self.count_folders(db, at.0, 1)?;
             node.nlink = node.nlink.max(2);
         } else {
-            node.nlink += 1;
+            node.nlink = u32::try_from(db.entries_of(ino)?.len()).unwrap_or(u32::MAX);
         }
         db.save(&node)?;
         if let Some(open) = self.opened(ino) {

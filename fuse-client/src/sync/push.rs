@@ -48,6 +48,7 @@ pub(super) const DIGEST: u64 = 16 << 20;
 const COPY: u64 = 256 << 20;
 
 /// What is to be sent of a node.
+#[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) node: Node,
     pub(crate) file: Arc<File>,

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{ME, edit, name, names, read, rename, settled, start, there, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
-use crate::fs::{Fs, ROOT};
+use crate::fs::{Change, Fs, ROOT};
 
 /// Lets time pass until something is so.
 async fn until(is_so: impl Fn() -> bool) {
@@ -178,4 +178,43 @@ async fn what_was_behind_a_name_that_was_never_sent_is_seen() {
     settled(&fs).await;
     assert_eq!(read(&fs, "a").await.unwrap(), b"theirs");
     assert_eq!(there(&drive), ["/a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_met_by_something_that_has_moved_on_is_seen() {
+    for again in [false, true] {
+        let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+        write(&fs, ROOT, "a", b"ours").await;
+        until(|| drive.count(Verb::Write) == 1).await;
+        drive.as_other().write("/a", "theirs").unwrap();
+        rename(&fs, "a", "b").await;
+        if again {
+            write(&fs, ROOT, "a", b"again").await;
+        }
+        drive.release();
+        settled(&fs).await;
+        assert_eq!(read(&fs, "a").await.unwrap(), b"theirs");
+        assert_eq!(read(&fs, "b").await.unwrap(), b"ours");
+        assert_eq!(there(&drive).len(), if again { 3 } else { 2 });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn attributes_set_after_an_upload_that_arrived_unheard_are_sent() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.fail_next(Some(Verb::Write), Fault::UnreachableAfter);
+    let ino = write(&fs, ROOT, "a", b"hello").await;
+    until(|| there(&drive) == ["/a"]).await;
+    let change = Change {
+        mode: Some(0o700),
+        ..Change::default()
+    };
+    fs.set_attributes(ME, ino, change, None).await.unwrap();
+    settled(&fs).await;
+    let mode = drive.as_other().listed("/a").unwrap().attributes.mode;
+    assert_eq!(mode, Some(0o100_700));
+    assert_eq!(fs.stat(ino).await.unwrap().mode, 0o100_700);
 }
