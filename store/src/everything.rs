@@ -1,17 +1,21 @@
 //! All that one has access to: what others share, after what is one's own (D5).
 
-use crate::caller::{Caller, Via};
-use crate::error::{Error, Result};
-use crate::grant::Share;
+use crate::access;
+use crate::caller::Caller;
+use crate::db::Tx;
+use crate::error::Result;
+use crate::grant;
+use crate::id::UserId;
 use crate::path::{Name, Path};
-use crate::reach::{Reach, SHARED};
+use crate::reach::SHARED;
 use crate::store::Store;
-use crate::target::{Located, Target};
-use crate::walk::{Members, Walk};
+use crate::target::Located;
+use crate::walk::{self, Members, Start};
 
 impl Store {
     /// Some of what others share with the caller, each thing followed, if the walk is deep, by what
-    /// is in it. Paths, and that of the item before, begin with [`SHARED`].
+    /// is in it. Paths, and that of the item before, begin with [`SHARED`]. At most three
+    /// statements.
     ///
     /// # Errors
     /// Only those of the database.
@@ -22,133 +26,72 @@ impl Store {
         is_deep: bool,
         limit: u32,
     ) -> Result<Members> {
-        let mut telling = Telling {
-            store: self,
-            limit,
-            items: Vec::new(),
-            next: None,
-        };
-        let mut last = None;
-        if let Some(after) = after
-            && let Some(mount) = after.names().nth(1)
-        {
-            last = Some(mount.nfc().to_owned());
-            let share = after.prefix(2);
-            if is_deep
-                && let Some(Reach::Drive(reached)) =
-                    self.reach(caller, &Target::Path(share.clone())).await?
-            {
-                let behind = Some(after.below(2)).filter(|path| !path.is_root());
-                telling.tell(&reached.caller, &share, behind).await?;
-            }
+        if !access::sees_shares(caller) {
+            return Ok(Members::default());
         }
-        let base = Path::root().join(Name::new(SHARED)?)?;
-        while !telling.is_full() {
-            let part = self.shares(caller, last.take(), limit).await?;
-            let is_last = part.len() < limit as usize;
-            for share in part {
-                if telling.is_full() {
-                    break;
-                }
-                last = Some(share.name.nfc().to_owned());
-                let path = base.join(share.name.clone())?;
-                let inside = derive(caller, &share);
-                let is_folder = share.node.is_folder();
-                telling.items.push(Located {
-                    path: path.clone(),
-                    node: share.node,
-                });
-                if is_deep && is_folder {
-                    telling.tell(&inside, &path, None).await?;
+        let (user, after) = (caller.user, after.map(|after| after.below(1)));
+        self.db()
+            .read_snapshot(move |tx| {
+                let base = Path::root().join(Name::new(SHARED)?)?;
+                let after = after.as_ref().filter(|after| !after.is_root());
+                let mut members = if is_deep {
+                    deep(tx, user, &base, after, limit)?
                 } else {
-                    telling.stop_at(&path);
+                    flat(tx, user, &base, after, limit)?
+                };
+                // What follows is named as all paths here are.
+                if members.next.is_some() {
+                    members.next = members.items.last().map(|last| last.path.clone());
                 }
-            }
-            if is_last && !telling.is_full() {
-                break;
-            }
-        }
-        Ok(Members {
-            items: telling.items,
-            next: telling.next,
-        })
+                Ok(members)
+            })
+            .await
     }
 }
 
-/// Whoever looks into what is shared.
-fn derive(caller: &Caller, share: &Share) -> Caller {
-    Caller {
-        drive: share.node.drive,
-        root: share.node.id,
-        whole_drive: false,
-        read_only: true,
-        via: Via::Grant(share.id),
-        ..caller.clone()
-    }
-}
-
-/// A list that is being made.
-struct Telling<'a> {
-    store: &'a Store,
+fn flat(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    base: &Path,
+    after: Option<&Path>,
     limit: u32,
-    items: Vec<Located>,
-    /// What the next part begins behind; set once this one is full.
-    next: Option<Path>,
+) -> Result<Members> {
+    let after = mount_of(after).map_or("", Name::nfc);
+    let shares = grant::rows::shares(tx, user, after, limit.saturating_add(1))?;
+    let is_last = shares.len() <= limit as usize;
+    let items = shares.into_iter().take(limit as usize).map(|share| {
+        Ok(Located {
+            path: base.join(share.name)?,
+            node: share.node,
+        })
+    });
+    Ok(Members {
+        items: items.collect::<Result<_>>()?,
+        next: (!is_last).then(|| base.clone()),
+    })
 }
 
-impl Telling<'_> {
-    fn left(&self) -> u32 {
-        let told = u32::try_from(self.items.len()).unwrap_or(u32::MAX);
-        self.limit.saturating_sub(told)
-    }
-
-    fn is_full(&self) -> bool {
-        self.next.is_some()
-    }
-
-    /// Ends the part behind a path, if nothing more fits into it.
-    fn stop_at(&mut self, path: &Path) {
-        if self.left() == 0 {
-            self.next = Some(path.clone());
-        }
-    }
-
-    /// Adds what is in a share, as far as it fits.
-    async fn tell(&mut self, inside: &Caller, share: &Path, after: Option<Path>) -> Result<()> {
-        if self.left() == 0 {
-            self.next = Some(share.clone());
-            return Ok(());
-        }
-        let walk = Walk {
-            is_deep: true,
-            after,
-            limit: self.left(),
-        };
-        let root = Target::Path(Path::root());
-        let members = match self.store.members(inside, &root, walk).await {
-            // It is a file, or gone since it was told.
-            Err(Error::NotFolder | Error::NotFound) => return Ok(()),
-            members => members?,
-        };
-        for one in members.items {
-            self.items.push(Located {
-                path: joined(share, &one.path)?,
-                node: one.node,
-            });
-        }
-        if let Some(next) = members.next {
-            self.next = Some(joined(share, &next)?);
-        } else if let Some(last) = self.items.last().map(|last| last.path.clone()) {
-            self.stop_at(&last);
-        }
-        Ok(())
-    }
+fn deep(
+    tx: &mut Tx<'_>,
+    user: UserId,
+    base: &Path,
+    after: Option<&Path>,
+    limit: u32,
+) -> Result<Members> {
+    let mount = mount_of(after).map_or("", Name::nfc);
+    let start = match after {
+        Some(path) => match walk::rows::share(tx, user, mount)? {
+            Some(root) => Start::behind(tx, root, Some(&path.below(1)))?,
+            None => None,
+        },
+        None => None,
+    };
+    let more = limit.saturating_add(1);
+    let met = walk::rows::walk_shares(tx, user, start.as_ref(), mount, more)?;
+    walk::listed(base, after, met, limit as usize)
 }
 
-fn joined(base: &Path, below: &Path) -> Result<Path> {
-    let mut path = base.clone();
-    for name in below.names() {
-        path.push(name.clone())?;
-    }
-    Ok(path)
+/// The name of the share that a path leads to.
+fn mount_of(path: Option<&Path>) -> Option<&Name> {
+    path.and_then(|path| path.names().next())
 }

@@ -3,7 +3,7 @@
 //! Between two pages nothing is held. A page begins after a path, whether or not something still
 //! is there, so what comes and goes meanwhile neither repeats nor hides anything else.
 
-mod rows;
+pub(crate) mod rows;
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
-use crate::node::{self, Entry, Page};
+use crate::node::{self, Entry, Node, Page};
 use crate::path::{Name, Path};
 use crate::store::{PartOf, Store};
 use crate::target::{Located, Target};
@@ -47,8 +47,7 @@ pub struct Extent {
 
 impl Store {
     /// Some members of a folder; of a folder named by its path, from memory when nothing changed.
-    /// The statements this takes otherwise grow with the folders met, of which each is a member
-    /// told or lies above the first one.
+    /// Otherwise four statements, whatever there is.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::NotFolder`].
@@ -62,7 +61,12 @@ impl Store {
         self.db()
             .read_snapshot(move |tx| {
                 let (base, id) = folder_at(tx, &caller, &folder)?;
-                members(tx, &base, id, &walk)
+                if walk.is_deep {
+                    return deep(tx, &base, id, &walk);
+                }
+                let after = walk.after.as_ref().and_then(|after| after.names().next());
+                let page = node::rows::list(tx, id, after.map_or("", Name::nfc), walk.limit)?;
+                of_page(&base, &page)
             })
             .await
     }
@@ -132,77 +136,77 @@ fn of_page(folder: &Path, page: &Page) -> Result<Members> {
     Ok(Members { items, next })
 }
 
-/// A folder whose members are being told.
-struct Open {
-    id: NodeId,
-    path: Path,
-    entries: std::vec::IntoIter<Entry>,
-    /// The name after which the next entries are read; `None` when there are no more.
-    next: Option<String>,
+/// Where a walk goes on: in this folder, so many levels below where it began, after this name.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub folder: NodeId,
+    pub level: usize,
+    pub after: String,
 }
 
-impl Open {
-    fn new(id: NodeId, path: Path) -> Self {
-        Self {
-            id,
-            path,
-            entries: Vec::new().into_iter(),
-            next: Some(String::new()),
-        }
+impl Start {
+    /// In the deepest folder on the way to `after` that is still there; `None` where the walk does
+    /// not begin in a folder.
+    pub fn behind(tx: &mut Tx<'_>, folder: NodeId, after: Option<&Path>) -> Result<Option<Self>> {
+        let root = Path::root();
+        let after = after.unwrap_or(&root);
+        let chain = node::rows::walk(tx, folder, after)?;
+        let folders = chain.iter().take_while(|node| node.is_folder()).count();
+        let Some(level) = folders.checked_sub(1) else {
+            return Ok(None);
+        };
+        let next = after.names().nth(level);
+        Ok(Some(Self {
+            folder: chain[level].id,
+            level,
+            after: next.map_or_else(String::new, |name| name.nfc().to_owned()),
+        }))
     }
 }
 
-fn members(tx: &mut Tx<'_>, base: &Path, folder: NodeId, walk: &Walk) -> Result<Members> {
-    let limit = walk.limit as usize;
-    let mut open = begin(tx, base, folder, walk)?;
-    let mut items: Vec<Located> = Vec::new();
-    // One more than the page holds tells whether there is another.
-    while items.len() <= limit
-        && let Some(top) = open.last_mut()
-    {
-        if let Some(entry) = top.entries.next() {
-            let path = top.path.join(Name::new(&entry.name)?)?;
-            if walk.is_deep && entry.node.is_folder() {
-                open.push(Open::new(entry.node.id, path.clone()));
-            }
-            items.push(Located {
-                path,
-                node: entry.node,
-            });
-        } else if let Some(after) = top.next.take() {
-            let page = node::rows::list(tx, top.id, &after, walk.limit)?;
-            (top.entries, top.next) = (page.entries.into_iter(), page.next);
-        } else {
-            open.pop();
-        }
+/// Something that a walk met.
+#[derive(Debug)]
+pub(crate) struct Met {
+    /// How many levels below where the walk began the folder lies that holds it.
+    pub level: usize,
+    pub name: Name,
+    pub node: Node,
+}
+
+/// A list of what a walk met, as far as a part holds it.
+///
+/// `base` is the path of where the walk began, `after` the path, from there, that it went on from.
+pub(crate) fn listed(
+    base: &Path,
+    after: Option<&Path>,
+    met: Vec<Met>,
+    limit: usize,
+) -> Result<Members> {
+    let mut at = base.clone();
+    for name in after.into_iter().flat_map(Path::names) {
+        at.push(name.clone())?;
     }
-    let mut next = None;
-    if items.len() > limit {
-        items.truncate(limit);
-        next = items.last().map(|item| item.path.below(base.depth()));
+    // One more than the part holds tells whether there is another.
+    let is_last = met.len() <= limit;
+    let mut items = Vec::with_capacity(met.len().min(limit));
+    for Met { level, name, node } in met.into_iter().take(limit) {
+        at = at.prefix(base.depth() + level).join(name)?;
+        items.push(Located {
+            path: at.clone(),
+            node,
+        });
     }
+    let next = (!is_last).then(|| at.below(base.depth()));
     Ok(Members { items, next })
 }
 
-/// The folders in which the walk goes on, the outermost first.
-fn begin(tx: &mut Tx<'_>, base: &Path, folder: NodeId, walk: &Walk) -> Result<Vec<Open>> {
-    let mut open = vec![Open::new(folder, base.clone())];
-    let Some(after) = &walk.after else {
-        return Ok(open);
-    };
-    let chain = node::rows::walk(tx, folder, after)?;
-    let mut at = base.clone();
-    for (depth, name) in after.names().enumerate() {
-        if let Some(above) = open.last_mut() {
-            above.next = Some(name.nfc().to_owned());
-        }
-        match chain.get(depth + 1) {
-            Some(node) if walk.is_deep && node.is_folder() => {
-                at.push(name.clone())?;
-                open.push(Open::new(node.id, at.clone()));
-            }
-            _ => break,
-        }
-    }
-    Ok(open)
+/// Members of a folder and of the folders in it.
+fn deep(tx: &mut Tx<'_>, base: &Path, folder: NodeId, walk: &Walk) -> Result<Members> {
+    let after = walk.after.as_ref();
+    let start = Start::behind(tx, folder, after)?.ok_or(Error::NotFolder)?;
+    let met = rows::walk(tx, &start, walk.limit.saturating_add(1))?;
+    listed(base, after, met, walk.limit as usize)
 }
+
+#[cfg(test)]
+mod tests;

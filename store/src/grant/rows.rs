@@ -337,7 +337,7 @@ pub(super) fn leave(tx: &mut Tx<'_>, user: UserId, node: NodeId) -> Result<()> {
 
 /// What is shared with an account, each thing once and with its strongest right, in the order of
 /// its names for them.
-pub(super) fn shares(tx: &mut Tx<'_>, user: UserId, after: &str, limit: u32) -> Result<Vec<Share>> {
+pub(crate) fn shares(tx: &mut Tx<'_>, user: UserId, after: &str, limit: u32) -> Result<Vec<Share>> {
     tx.all(
         concat!(
             "SELECT g.id, g.mount_name, g.can_write, a.username, g.created_at, ",
