@@ -21,6 +21,8 @@ pub struct Grant {
     pub inherited: bool,
     /// When it was given (RFC 3339).
     pub created_at: String,
+    /// Its entity tag, for `If-Match`.
+    pub etag: String,
 }
 
 /// `GET /api/v1/files/{id}/grants`: who has access.

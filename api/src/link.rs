@@ -61,6 +61,8 @@ pub struct Link {
     pub created_at: String,
     /// When somebody last used it, to some seconds (RFC 3339).
     pub last_used_at: Option<String>,
+    /// Its entity tag, for `If-Match`: what use changes of it is not in it.
+    pub etag: String,
 }
 
 /// A new link.

@@ -14,6 +14,7 @@ use crate::access;
 use crate::audit::{self, AuditAction, Line};
 use crate::cache::Effect;
 use crate::caller::{Caller, Via};
+use crate::condition::{TagCondition, etag_of};
 use crate::db::Tx;
 use crate::drive::{self, Drive};
 use crate::error::{Error, Limited, Result};
@@ -87,6 +88,13 @@ pub struct Grant {
     /// When it was given, milliseconds since 1970-01-01 UTC.
     pub created_at: i64,
     pub(crate) account: Option<UserId>,
+}
+
+impl Grant {
+    /// Changes with what can be changed of it; with its quotes.
+    pub fn etag(&self) -> String {
+        etag_of(self.right.as_str())
+    }
 }
 
 /// Grants that reach a node, by being on it or on something above it.
@@ -239,13 +247,15 @@ impl Store {
     /// Makes a grant one of another right.
     ///
     /// # Errors
-    /// As [`Self::grant`]; [`Error::NotFound`] for a grant that is not on this node.
+    /// As [`Self::grant`]; [`Error::NotFound`] for a grant that is not on this node,
+    /// [`Error::PreconditionFailed`] when it does not have the [`Grant::etag`] asked for.
     pub async fn change_grant(
         &self,
         caller: &Caller,
         target: &Target,
         id: GrantId,
         right: Right,
+        when: TagCondition,
         address: Option<IpAddr>,
     ) -> Result<Grant> {
         access::require_owner(caller)?;
@@ -255,6 +265,7 @@ impl Store {
                 let mut drive = drive::rows::lock(tx, caller.drive)?;
                 let node = shareable(tx, &caller, &target)?.node.id;
                 let old = rows::find(tx, drive.id, node, id)?.ok_or(Error::NotFound)?;
+                when.require(&old.etag())?;
                 rows::set_right(tx, id, right)?;
                 taken(tx, &mut drive, [old.account], world.now_ms())?;
                 drive::rows::settle(tx, &drive)?;
@@ -268,7 +279,7 @@ impl Store {
             .await
     }
 
-    /// Takes a grant on a node back, or all of them; how many there were.
+    /// Takes a grant on a node back, if it is as it should be, or all of them; how many there were.
     ///
     /// # Errors
     /// As [`Self::change_grant`].
@@ -276,7 +287,7 @@ impl Store {
         &self,
         caller: &Caller,
         target: &Target,
-        id: Option<GrantId>,
+        one: Option<(GrantId, TagCondition)>,
         address: Option<IpAddr>,
     ) -> Result<u64> {
         access::require_owner(caller)?;
@@ -285,10 +296,11 @@ impl Store {
             .write(move |tx| {
                 let mut drive = drive::rows::lock(tx, caller.drive)?;
                 let node = shareable(tx, &caller, &target)?.node.id;
-                let gone = match id {
-                    Some(id) => {
-                        let old = rows::find(tx, drive.id, node, id)?.ok_or(Error::NotFound)?;
-                        rows::remove(tx, id)?;
+                let gone = match &one {
+                    Some((id, when)) => {
+                        let old = rows::find(tx, drive.id, node, *id)?.ok_or(Error::NotFound)?;
+                        when.require(&old.etag())?;
+                        rows::remove(tx, *id)?;
                         vec![old.account]
                     }
                     None => rows::remove_on(tx, node)?,
@@ -298,8 +310,8 @@ impl Store {
                 drive::rows::settle(tx, &drive)?;
                 for account in &gone {
                     let line = Line::new(AuditAction::GrantRevoke).of(*account);
-                    let line = match id {
-                        Some(id) => line.about(id),
+                    let line = match &one {
+                        Some((id, _)) => line.about(*id),
                         None => line.about(node),
                     };
                     audit::record(tx, &world, Some(caller.user), address, &line)?;

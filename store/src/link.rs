@@ -21,6 +21,7 @@ pub(crate) use self::tally::Tally;
 
 use crate::audit::{self, AuditAction, Line};
 use crate::caller::{Caller, Via};
+use crate::condition::{TagCondition, etag_of};
 use crate::db::Tx;
 use crate::drive;
 use crate::error::{Error, Limited, Result};
@@ -102,6 +103,22 @@ pub struct Link {
     pub last_used_at: Option<i64>,
 }
 
+impl Link {
+    /// Changes with what can be changed of it, but for its password, which shows only as whether
+    /// there is one; not with how often it is used. With its quotes.
+    pub fn etag(&self) -> String {
+        etag_of(&format!(
+            "{:?}",
+            (
+                self.has_password,
+                self.expires_at,
+                self.downloads_most,
+                &self.label,
+            )
+        ))
+    }
+}
+
 /// A link to be made.
 #[derive(Debug, Clone)]
 pub struct NewLink {
@@ -130,6 +147,8 @@ pub struct LinkChange {
     pub downloads_most: Option<Option<u64>>,
     /// What its owner calls it.
     pub label: Option<String>,
+    /// What [`Link::etag`] must be.
+    pub when: TagCondition,
 }
 
 impl Store {
@@ -241,7 +260,8 @@ impl Store {
     /// Changes a link; the next request that comes by it finds it changed.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for an app password, [`Error::NotFound`], [`Error::Invalid`].
+    /// [`Error::Forbidden`] for an app password, [`Error::NotFound`], [`Error::Invalid`],
+    /// [`Error::PreconditionFailed`].
     pub async fn link_change(
         &self,
         caller: &Caller,
@@ -262,6 +282,7 @@ impl Store {
         self.db()
             .write(move |tx| {
                 let mut row = rows::lock(tx, drive, id)?.ok_or(Error::NotFound)?;
+                require_tag(tx, drive, id, &change.when)?;
                 if let Some(most) = change.downloads_most {
                     check_downloads(row.kind, most)?;
                     row.downloads_most = most;
@@ -287,17 +308,23 @@ impl Store {
     /// Ends a link.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] for an app password, [`Error::NotFound`].
+    /// [`Error::Forbidden`] for an app password, [`Error::NotFound`];
+    /// [`Error::PreconditionFailed`] when it does not have the [`Link::etag`] asked for.
     pub async fn link_revoke(
         &self,
         caller: &Caller,
         id: LinkId,
+        when: TagCondition,
         address: Option<IpAddr>,
     ) -> Result<()> {
         require_owner(caller)?;
         let (user, drive, world) = (caller.user, caller.drive, self.world().clone());
         self.db()
             .write(move |tx| {
+                if when.is_some() {
+                    rows::lock(tx, drive, id)?.ok_or(Error::NotFound)?;
+                    require_tag(tx, drive, id, &when)?;
+                }
                 if !rows::remove(tx, drive, id)? {
                     return Err(Error::NotFound);
                 }
@@ -350,6 +377,15 @@ fn require_owner(caller: &Caller) -> Result<()> {
     } else {
         Err(Error::Forbidden)
     }
+}
+
+/// Refuses to change a link that is held and has another tag.
+fn require_tag(tx: &mut Tx<'_>, drive: DriveId, id: LinkId, when: &TagCondition) -> Result<()> {
+    if when.is_some() {
+        let link = rows::find(tx, drive, id)?.ok_or(Error::NotFound)?;
+        when.require(&link.etag())?;
+    }
+    Ok(())
 }
 
 fn find_node(tx: &mut Tx<'_>, caller: &Caller, target: &Target) -> Result<Node> {

@@ -1,13 +1,14 @@
 //! What unit tests start from: a store on each engine, with a clock they turn.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::{Clock, SystemRandom, World};
 use crate::content::VerifyReads;
-use crate::db::{Database, PoolOptions, Value};
+use crate::db::{Database, PoolOptions, Tx, Value};
+use crate::error::Result;
 use crate::id::NodeId;
 use crate::store::{AccountOptions, Limits, Options, Store, TrashOptions, VersionOptions};
 
@@ -116,6 +117,42 @@ pub(crate) async fn plan(store: &Store, sql: &'static str, arguments: usize) -> 
         tx.all(explain, &blanks, |row| row.get::<String>(3))
     });
     steps.await.unwrap().join("\n")
+}
+
+/// What `second` answers, which has to wait for `first`: that changes something while it holds it.
+/// SQLite has one writer, so there everything waits.
+pub(crate) async fn after_waiting<T: Send + 'static>(
+    store: &Store,
+    first: impl Fn(&mut Tx<'_>) -> Result<()> + Send + Sync + 'static,
+    second: impl Fn(&mut Tx<'_>) -> Result<T> + Send + Sync + 'static,
+) -> T {
+    let (began, has_begun) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel();
+    let (began, may_go_on) = (Mutex::new(began), Mutex::new(may_go_on));
+    let (one, other) = (store.clone(), store.clone());
+    let first = tokio::spawn(async move {
+        let held = one.db().write(move |tx| {
+            first(tx)?;
+            began.lock().unwrap().send(()).unwrap();
+            may_go_on.lock().unwrap().recv().unwrap();
+            Ok(())
+        });
+        held.await.unwrap();
+    });
+    let held = tokio::task::spawn_blocking(move || has_begun.recv());
+    held.await.unwrap().unwrap();
+    let second = tokio::spawn(async move { other.db().write(second).await.unwrap() });
+    let waiting = "SELECT 1 FROM pg_stat_activity \
+         WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while !store.db().is_exclusive() {
+        let found = store.db().read(|tx| tx.first(waiting, &[], |_| Ok(())));
+        if found.await.unwrap().is_some() {
+            break;
+        }
+    }
+    go_on.send(()).unwrap();
+    first.await.unwrap();
+    second.await.unwrap()
 }
 
 /// Purges, after which no such row is left: `rows` follows FROM.

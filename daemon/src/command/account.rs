@@ -69,7 +69,14 @@ pub async fn set(store: &Store, name: &str, change: UserChange) -> anyhow::Resul
 pub async fn remove(store: &Store, name: &str, dry_run: bool) -> anyhow::Result<Reply> {
     let user = find(store, name).await?;
     if !dry_run {
-        store.user_remove(Actor::Console, user.id, None).await?;
+        store
+            .user_remove(
+                Actor::Console,
+                user.id,
+                store::TagCondition::default(),
+                None,
+            )
+            .await?;
     }
     Ok(Reply::Removal(Removal {
         name: user.username,

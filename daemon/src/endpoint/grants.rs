@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::files::{Place, file_at, reach};
 use super::openapi::by_path;
 use super::page::{Asked, Part, PartQuery};
-use super::{AppState, Authenticated, Client, Json, Path};
+use super::{AppState, Authenticated, Client, IfMatch, Json, Path, Tagged};
 use crate::moment::rfc3339;
 use crate::server::problem::Problem;
 
@@ -135,8 +135,13 @@ async fn list(
     operation_id = "add_grant",
     request_body = NewGrant,
     responses(
-        (status = 201, body = Grant, headers(("Location" = String))),
-        (status = 200, body = Grant, description = "The name had a grant, which has this right now."),
+        (status = 201, body = Grant, headers(("Location" = String), ("ETag" = String))),
+        (
+            status = 200,
+            body = Grant,
+            description = "The name had a grant, which has this right now.",
+            headers(("ETag" = String))
+        ),
         (status = 403, description = "forbidden, protected"),
         (status = 404, description = "not_found"),
         (status = 422, description = "invalid_name, limit_exceeded")
@@ -157,7 +162,7 @@ async fn add(
         .grant(caller, target, &new.name, right, peer.known())
         .await?;
     let location = format!("/api/v1/files/{}/grants/{}", made.node, made.id);
-    let body = Json(grant(&made, made.node));
+    let body = Tagged(made.etag(), grant(&made, made.node));
     if !is_new {
         return Ok(body.into_response());
     }
@@ -165,16 +170,20 @@ async fn add(
 }
 
 /// Gives a grant another right.
+///
+/// `If-Match` with its entity tag keeps what was changed meanwhile.
 #[utoipa::path(
     patch,
     path = "/files/{id}/grants/{grant_id}",
     tag = "sharing",
     operation_id = "change_grant",
+    params(("If-Match" = Option<String>, Header)),
     request_body = GrantChange,
     responses(
-        (status = 200, body = Grant),
+        (status = 200, body = Grant, headers(("ETag" = String))),
         (status = 403, description = "forbidden, protected"),
         (status = 404, description = "not_found"),
+        (status = 412, description = "precondition_failed"),
         (status = 422, description = "invalid_name")
     )
 )]
@@ -183,15 +192,17 @@ async fn change(
     who: Authenticated,
     Client(peer): Client,
     about: About,
+    IfMatch(when): IfMatch,
     Json(change): Json<GrantChange>,
-) -> Result<Json<Grant>, Problem> {
+) -> Result<Tagged<Grant>, Problem> {
     let right = Right::parse(&change.right)?;
     let place = about.place(&state, &who).await?;
     let (caller, target) = (place.caller(), place.target());
     let store = state.store();
-    let changed = store.change_grant(caller, target, about.grant()?, right, peer.known());
+    let id = about.grant()?;
+    let changed = store.change_grant(caller, target, id, right, when, peer.known());
     let changed = changed.await?;
-    Ok(Json(grant(&changed, changed.node)))
+    Ok(Tagged(changed.etag(), grant(&changed, changed.node)))
 }
 
 /// Takes a grant back; the next request of its receiver sees it.
@@ -200,10 +211,12 @@ async fn change(
     path = "/files/{id}/grants/{grant_id}",
     tag = "sharing",
     operation_id = "revoke_grant",
+    params(("If-Match" = Option<String>, Header)),
     responses(
         (status = 204),
         (status = 403, description = "forbidden, protected"),
         (status = 404, description = "not_found"),
+        (status = 412, description = "precondition_failed"),
         (status = 422, description = "invalid_name")
     )
 )]
@@ -212,9 +225,10 @@ async fn revoke(
     who: Authenticated,
     Client(peer): Client,
     about: About,
+    IfMatch(when): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let place = about.place(&state, &who).await?;
-    let grant = Some(about.grant()?);
+    let grant = Some((about.grant()?, when));
     let store = state.store();
     store
         .revoke(place.caller(), place.target(), grant, peer.known())
@@ -257,6 +271,7 @@ fn grant(one: &store::Grant, asked: NodeId) -> Grant {
         file_id: one.node.to_string(),
         inherited: one.node != asked,
         created_at: rfc3339(one.created_at),
+        etag: one.etag(),
     }
 }
 

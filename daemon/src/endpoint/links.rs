@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::page::{Asked, Part};
-use super::{AppState, Authenticated, Client, Json, Path};
+use super::{AppState, Authenticated, Client, IfMatch, Json, Path, Tagged};
 use crate::moment::{self, rfc3339};
 use crate::server::problem::Problem;
 
@@ -77,7 +77,7 @@ async fn list(
     operation_id = "add_link",
     request_body = NewLink,
     responses(
-        (status = 201, body = LinkMade, headers(("Location" = String))),
+        (status = 201, body = LinkMade, headers(("Location" = String), ("ETag" = String))),
         (status = 403, description = "forbidden"),
         (status = 404, description = "not_found"),
         (status = 409, description = "not_folder"),
@@ -108,11 +108,14 @@ async fn add(
     let store = state.store();
     let (made, token) = store.link_add(&who.caller, new, peer.known()).await?;
     let location = format!("/api/v1/links/{}", made.id);
-    let made = Json(LinkMade {
-        link: link(&made),
-        url: state.visits.url(&token),
-        token,
-    });
+    let made = Tagged(
+        made.etag(),
+        LinkMade {
+            link: link(&made),
+            url: state.visits.url(&token),
+            token,
+        },
+    );
     Ok((StatusCode::CREATED, [(header::LOCATION, location)], made).into_response())
 }
 
@@ -122,33 +125,44 @@ async fn add(
     path = "/links/{id}",
     tag = "links",
     operation_id = "show_link",
-    responses((status = 200, body = Link), (status = 403, description = "forbidden"))
+    responses(
+        (status = 200, body = Link, headers(("ETag" = String))),
+        (status = 403, description = "forbidden")
+    )
 )]
 async fn show(
     State(state): State<AppState>,
     who: Authenticated,
     Path(id): Path<String>,
-) -> Result<Json<Link>, Problem> {
+) -> Result<Tagged<Link>, Problem> {
     let found = state.store().link(&who.caller, read_id(&id)?).await?;
-    Ok(Json(link(&found)))
+    Ok(Tagged(found.etag(), link(&found)))
 }
 
 /// Changes a link, from the next request on.
+///
+/// `If-Match` with its entity tag keeps what was changed meanwhile.
 #[utoipa::path(
     patch,
     path = "/links/{id}",
     tag = "links",
     operation_id = "change_link",
+    params(("If-Match" = Option<String>, Header)),
     request_body = LinkChange,
-    responses((status = 200, body = Link), (status = 403, description = "forbidden"))
+    responses(
+        (status = 200, body = Link, headers(("ETag" = String))),
+        (status = 403, description = "forbidden"),
+        (status = 412, description = "precondition_failed")
+    )
 )]
 async fn change(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
     Path(id): Path<String>,
+    IfMatch(when): IfMatch,
     Json(change): Json<LinkChange>,
-) -> Result<Json<Link>, Problem> {
+) -> Result<Tagged<Link>, Problem> {
     let expires_at = match change.expires_at {
         Some(text) => Some(instant(text.as_deref())?),
         None => None,
@@ -160,10 +174,12 @@ async fn change(
         expires_at,
         downloads_most: change.downloads_most,
         label: change.label,
+        when,
     };
     let store = state.store();
     let changed = store.link_change(&who.caller, read_id(&id)?, change, peer.known());
-    Ok(Json(link(&changed.await?)))
+    let changed = changed.await?;
+    Ok(Tagged(changed.etag(), link(&changed)))
 }
 
 /// Ends a link, from the next request on.
@@ -172,17 +188,23 @@ async fn change(
     path = "/links/{id}",
     tag = "links",
     operation_id = "revoke_link",
-    responses((status = 204), (status = 403, description = "forbidden"))
+    params(("If-Match" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = 403, description = "forbidden"),
+        (status = 412, description = "precondition_failed")
+    )
 )]
 async fn revoke(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
     Path(id): Path<String>,
+    IfMatch(when): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let store = state.store();
     store
-        .link_revoke(&who.caller, read_id(&id)?, peer.known())
+        .link_revoke(&who.caller, read_id(&id)?, when, peer.known())
         .await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -234,5 +256,6 @@ fn link(one: &store::Link) -> Link {
         downloads_done: one.downloads_done,
         created_at: rfc3339(one.created_at),
         last_used_at: one.last_used_at.map(rfc3339),
+        etag: one.etag(),
     }
 }

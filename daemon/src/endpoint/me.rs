@@ -51,6 +51,7 @@ async fn show(
     path = "/me",
     tag = "accounts",
     operation_id = "change_me",
+    params(("If-Match" = Option<String>, Header)),
     request_body = OwnChange,
     responses(
         (status = 200, body = api::User, headers(("ETag" = String))),
@@ -82,28 +83,33 @@ async fn change(
 }
 
 /// Removes one's own account with all that is in it.
+///
+/// `If-Match` is understood.
 #[utoipa::path(
     delete,
     path = "/me",
     tag = "accounts",
     operation_id = "remove_me",
+    params(("If-Match" = Option<String>, Header)),
     request_body = OwnRemoval,
     responses(
         (status = 204, description = "The account is gone; the cookie is cleared."),
         (status = 403, description = "forbidden, wrong_credentials"),
-        (status = 409, description = "last_administrator")
+        (status = 409, description = "last_administrator"),
+        (status = 412, description = "precondition_failed")
     )
 )]
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
+    IfMatch(when): IfMatch,
     Json(removal): Json<OwnRemoval>,
 ) -> Result<Response, Problem> {
     let password = Password::new(&removal.password);
     state
         .store()
-        .remove_own(&who.caller, &password, peer.known())
+        .remove_own(&who.caller, &password, when, peer.known())
         .await
         .map_err(wrong_confirmation)?;
     let forget = [(header::SET_COOKIE, clear_cookie(peer))];

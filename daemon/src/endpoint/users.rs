@@ -142,6 +142,7 @@ async fn show(
     path = "/users/{id}",
     tag = "administration",
     operation_id = "change_user",
+    params(("If-Match" = Option<String>, Header)),
     request_body = UserChange,
     responses(
         (status = 200, body = User, headers(("ETag" = String))),
@@ -178,21 +179,30 @@ async fn change(
 }
 
 /// Removes an account with all that is in it.
+///
+/// `If-Match` is understood.
 #[utoipa::path(
     delete,
     path = "/users/{id}",
     tag = "administration",
     operation_id = "remove_user",
-    responses((status = 204), (status = 409, description = "last_administrator"))
+    params(("If-Match" = Option<String>, Header)),
+    responses(
+        (status = 204),
+        (status = 409, description = "last_administrator"),
+        (status = 412, description = "precondition_failed")
+    )
 )]
 async fn remove(
     State(state): State<AppState>,
     who: Authenticated,
     Client(peer): Client,
     Path(id): Path<String>,
+    IfMatch(when): IfMatch,
 ) -> Result<StatusCode, Problem> {
     let (actor, id) = administered(&who, &id)?;
-    state.store().user_remove(actor, id, peer.known()).await?;
+    let store = state.store();
+    store.user_remove(actor, id, when, peer.known()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

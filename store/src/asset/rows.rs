@@ -97,27 +97,26 @@ pub(super) fn find(tx: &mut Tx<'_>, id: AssetId, user: Option<UserId>) -> Result
 
 /// An asset, with all other changes to it kept away until the transaction ends.
 pub(super) fn lock(tx: &mut Tx<'_>, id: AssetId, user: UserId) -> Result<Option<AssetRow>> {
-    let sql = if tx.needs_row_locks() {
-        select!("WHERE a.id = $1 FOR UPDATE OF a")
-    } else {
-        select!("WHERE a.id = $1")
-    };
-    tx.first(sql, args![id, user], read)
+    if tx.needs_row_locks() {
+        // By itself: a statement that waited sees what it joins as that was before it waited.
+        let sql = "SELECT 1 FROM asset WHERE id = $1 FOR UPDATE";
+        tx.first(sql, args![id], |_| Ok(()))?;
+    }
+    tx.first(select!("WHERE a.id = $1"), args![id, user], read)
 }
 
 /// All assets of an author, held likewise.
 pub(super) fn lock_all_of(tx: &mut Tx<'_>, user: UserId) -> Result<Vec<AssetRow>> {
-    let sql = if tx.needs_row_locks() {
-        select!(
-            "WHERE a.number IN (SELECT y.number FROM asset_author y WHERE y.account_id = $1) \
-             ORDER BY a.number FOR UPDATE OF a"
-        )
-    } else {
-        select!(
-            "WHERE a.number IN (SELECT y.number FROM asset_author y WHERE y.account_id = $1) \
-             ORDER BY a.number"
-        )
-    };
+    if tx.needs_row_locks() {
+        let sql = "SELECT 1 FROM asset a \
+             WHERE a.number IN (SELECT y.number FROM asset_author y WHERE y.account_id = $1) \
+             ORDER BY a.number FOR UPDATE";
+        tx.each(sql, args![user], |_| Ok(()))?;
+    }
+    let sql = select!(
+        "WHERE a.number IN (SELECT y.number FROM asset_author y WHERE y.account_id = $1) \
+         ORDER BY a.number"
+    );
     tx.all(sql, args![user, user], read)
 }
 

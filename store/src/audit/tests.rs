@@ -55,7 +55,10 @@ async fn who_did_what_to_whom_from_where_and_when() {
         assert_eq!(line.at, store.world().now_ms());
 
         // A removed account keeps its lines, and the last of them its name.
-        store.user_remove(admin, alice.id, from).await.unwrap();
+        store
+            .user_remove(admin, alice.id, crate::TagCondition::default(), from)
+            .await
+            .unwrap();
         let of_alice = AuditFilter {
             account: Some(alice.id),
             action: None,
@@ -87,7 +90,12 @@ async fn a_refused_change_leaves_no_line_and_no_line_goes() {
     each_engine(async |store, _| {
         let alice = add(store, "alice", Access::User).await;
         let by = Actor::User(alice.id);
-        assert!(store.user_remove(by, alice.id, None).await.is_err());
+        assert!(
+            store
+                .user_remove(by, alice.id, crate::TagCondition::default(), None)
+                .await
+                .is_err()
+        );
         assert!(store.note_job_run(by, "sweep", None).await.is_err());
         let refused = store.audit(by, AuditFilter::default(), None, 1).await;
         assert!(matches!(refused, Err(Error::Forbidden)));

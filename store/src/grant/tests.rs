@@ -149,7 +149,14 @@ async fn a_name_that_nobody_has_costs_the_same_and_gets_nothing_later() {
                 let again = store.grant(&alice, &target, name, Right::Write, None);
                 assert!(!again.await.unwrap().1);
                 store
-                    .change_grant(&alice, &target, made.id, Right::Read, None)
+                    .change_grant(
+                        &alice,
+                        &target,
+                        made.id,
+                        Right::Read,
+                        crate::TagCondition::default(),
+                        None,
+                    )
                     .await
                     .unwrap();
                 made.id
@@ -159,7 +166,12 @@ async fn a_name_that_nobody_has_costs_the_same_and_gets_nothing_later() {
             assert_eq!(listed.count, 1);
             assert_eq!(listed.items[0].right, Right::Read);
             store
-                .revoke(&alice, &target, Some(made), None)
+                .revoke(
+                    &alice,
+                    &target,
+                    Some((made, crate::TagCondition::default())),
+                    None,
+                )
                 .await
                 .unwrap();
             costs.insert(counter.load(Ordering::Relaxed));
@@ -392,7 +404,12 @@ async fn a_removed_account_shares_nothing_and_is_not_told_of() {
         share(store, &alice, "/a", "bob", Right::Read).await;
         share(store, &alice, "/a", "carol", Right::Read).await;
         store
-            .user_remove(Actor::Console, carol.user, None)
+            .user_remove(
+                Actor::Console,
+                carol.user,
+                crate::TagCondition::default(),
+                None,
+            )
             .await
             .unwrap();
         let listed = store
@@ -402,7 +419,12 @@ async fn a_removed_account_shares_nothing_and_is_not_told_of() {
         let names: BTreeSet<&str> = listed.items.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, BTreeSet::from(["bob", "carol"]));
         store
-            .user_remove(Actor::Console, alice.user, None)
+            .user_remove(
+                Actor::Console,
+                alice.user,
+                crate::TagCondition::default(),
+                None,
+            )
             .await
             .unwrap();
         assert!(!store.has_shares(&bob).await.unwrap());
@@ -541,6 +563,29 @@ async fn what_was_given_away_is_not_told_as_it_is_now() {
             let told = told.unwrap().items;
             assert!(told.iter().all(|item| item.now == Now::Gone), "{told:?}");
         }
+    })
+    .await;
+}
+
+/// "Whom they share with keeps what was shared."
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_disabled_owner_shares_stays_with_others() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        folder(store, &alice, "/s").await;
+        put(store, &alice, "/s/a", b"alice's").await.unwrap();
+        share(store, &alice, "/s", "bob", Right::Write).await;
+        let change = crate::UserChange {
+            disabled: Some(true),
+            ..crate::UserChange::default()
+        };
+        let changed = store.user_set(Actor::Console, alice.user, change, None);
+        changed.await.unwrap();
+        assert_eq!(mounts(store, &bob).await, ["s"]);
+        let reached = reach(store, &bob, "/Shared with me/s").await.unwrap();
+        let content = get(store, &reached.caller, "/a").await;
+        assert_eq!(content.unwrap(), b"alice's");
+        assert!(write(store, &bob, "/Shared with me/s/b").await.unwrap());
     })
     .await;
 }

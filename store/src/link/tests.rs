@@ -79,7 +79,10 @@ async fn a_token_that_leads_nowhere_does_not_tell_why() {
         let used = open(store, &used_up).await;
         let download = store.begin_link_download(&used).await.unwrap();
         download.complete().await.unwrap();
-        store.link_revoke(&alice, link.id, None).await.unwrap();
+        store
+            .link_revoke(&alice, link.id, crate::TagCondition::default(), None)
+            .await
+            .unwrap();
         clock.advance_ms(1000);
         for token in [&expired, &used_up, &revoked, "no such token"] {
             let counter = Arc::new(AtomicU64::new(0));
@@ -179,7 +182,9 @@ async fn nobody_but_the_owner_in_person_has_to_do_with_a_link() {
         assert!(matches!(seen, Err(Error::NotFound)));
         let changed = store.link_change(&bob, link.id, LinkChange::default(), None);
         assert!(matches!(changed.await, Err(Error::NotFound)));
-        let revoked = store.link_revoke(&bob, link.id, None).await;
+        let revoked = store
+            .link_revoke(&bob, link.id, crate::TagCondition::default(), None)
+            .await;
         assert!(matches!(revoked, Err(Error::NotFound)));
         let listed = store.link_list(&bob, None, None, 10).await.unwrap();
         assert!(listed.is_empty());
@@ -238,7 +243,10 @@ async fn slots_are_as_many_as_downloads_are_left() {
             .unwrap();
         let opened = open(store, &token).await;
         let begun = store.begin_link_download(&opened).await.unwrap();
-        store.link_revoke(&alice, link.id, None).await.unwrap();
+        store
+            .link_revoke(&alice, link.id, crate::TagCondition::default(), None)
+            .await
+            .unwrap();
         // What had begun may end.
         begun.complete().await.unwrap();
         assert!(!is_alive(store, &token).await);
@@ -373,7 +381,10 @@ async fn a_link_for_uploads_adds_files_and_does_nothing_else() {
 
             // What is under way when the link ends is not stored.
             held.write(Bytes::from_static(b"x")).await.unwrap();
-            store.link_revoke(&alice, link.id, None).await.unwrap();
+            store
+                .link_revoke(&alice, link.id, crate::TagCondition::default(), None)
+                .await
+                .unwrap();
             let late = held.complete().await.unwrap().commit(None).await;
             assert!(matches!(late, Err(Error::NotFound)));
             let (_, token) = make(store, &alice, to("/in")).await;

@@ -314,7 +314,12 @@ async fn an_account_takes_along_what_it_has_published() {
         }
         publish(store, &bob, &both).await;
         store
-            .user_remove(Actor::Console, alice.user, None)
+            .user_remove(
+                Actor::Console,
+                alice.user,
+                crate::TagCondition::default(),
+                None,
+            )
             .await
             .unwrap();
         assert!(published(store, &hers).await.is_none());

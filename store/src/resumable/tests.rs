@@ -509,7 +509,12 @@ async fn a_removed_account_takes_its_uploads_along() {
         let data = noise(99, 6 << 20);
         let id = begin(store, &alice, "/a", data.len() + 1).await.unwrap();
         append(store, &alice, id, 0, &data).await.unwrap();
-        let removed = store.user_remove(Actor::Console, alice.user, None);
+        let removed = store.user_remove(
+            Actor::Console,
+            alice.user,
+            crate::TagCondition::default(),
+            None,
+        );
         removed.await.unwrap();
         assert_eq!(offset(store, &alice, id).await, None);
         store.purge_resumables().await.unwrap();

@@ -86,7 +86,7 @@ impl Store {
                     keep_an_administrator(tx, id)?;
                 }
                 let user = rows::lock(tx, id)?;
-                require_tag(tx, id, &change.when)?;
+                change.when.require(&user.etag())?;
                 let mut lines = Vec::new();
                 if let Some(limit_bytes) = quota_bytes {
                     drive::rows::set_limit(tx, user.drive, limit_bytes)?;
@@ -157,7 +157,7 @@ impl Store {
             .write(move |tx| {
                 let user = rows::lock(tx, id)?;
                 require_version(tx, id, version)?;
-                require_tag(tx, id, &change.when)?;
+                change.when.require(&user.etag())?;
                 let mut lines = Vec::new();
                 if set_names(tx, &user, None, change.email.as_ref())? {
                     lines.push(Line::new(AuditAction::UserNames));
@@ -179,18 +179,20 @@ impl Store {
     /// Removes an account with all that is its own; the files are purged in the background.
     ///
     /// # Errors
-    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`].
+    /// [`Error::Forbidden`], [`Error::NotFound`], [`Error::LastAdministrator`];
+    /// [`Error::PreconditionFailed`] when it does not have the [`User::etag`] asked for.
     pub async fn user_remove(
         &self,
         actor: Actor,
         id: UserId,
+        when: TagCondition,
         address: Option<IpAddr>,
     ) -> Result<()> {
         let world = self.world().clone();
         self.db()
             .write(move |tx| {
                 require_administrator(tx, actor)?;
-                remove(tx, &world, actor.user(), id, address)
+                remove(tx, &world, actor.user(), id, &when, address)
             })
             .await
     }
@@ -199,11 +201,12 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::WrongCredentials`], [`Error::TooManyAttempts`], [`Error::Forbidden`] for
-    /// an app password, [`Error::LastAdministrator`].
+    /// an app password, [`Error::LastAdministrator`], [`Error::PreconditionFailed`].
     pub async fn remove_own(
         &self,
         caller: &Caller,
         password: &Password,
+        when: TagCondition,
         address: Option<IpAddr>,
     ) -> Result<()> {
         let version = self.confirm_password(caller, password, address).await?;
@@ -211,7 +214,7 @@ impl Store {
         self.db()
             .write(move |tx| {
                 require_version(tx, id, version)?;
-                remove(tx, &world, Some(id), id, address)
+                remove(tx, &world, Some(id), id, &when, address)
             })
             .await
     }
@@ -253,16 +256,6 @@ pub(crate) fn require_version(tx: &mut Tx<'_>, id: UserId, version: i64) -> Resu
     } else {
         Err(Error::WrongCredentials)
     }
-}
-
-/// Refuses to change an account that is held and has another tag. It is read anew: the statement
-/// that waited for the account saw its drive as it was before it waited.
-fn require_tag(tx: &mut Tx<'_>, id: UserId, when: &TagCondition) -> Result<()> {
-    if when.is_some() {
-        let user = rows::find(tx, id)?.ok_or(Error::NotFound)?;
-        when.require(&user.etag())?;
-    }
-    Ok(())
 }
 
 /// Refuses to change what needs the current password.
@@ -320,10 +313,12 @@ fn remove(
     world: &World,
     by: Option<UserId>,
     id: UserId,
+    when: &TagCondition,
     address: Option<IpAddr>,
 ) -> Result<()> {
     keep_an_administrator(tx, id)?;
     let user = rows::lock(tx, id)?;
+    when.require(&user.etag())?;
     let mut drive = drive::rows::lock(tx, user.drive)?;
     asset::author_removed(tx, id, &mut drive)?;
     grant::end_all(tx, drive.id)?;

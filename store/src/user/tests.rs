@@ -4,7 +4,7 @@ use super::*;
 use crate::caller::Caller;
 use crate::db::args;
 use crate::setting::SettingsChange;
-use crate::testing::{each_engine, each_engine_with};
+use crate::testing::{after_waiting, each_engine, each_engine_with};
 
 fn new_user(name: &str) -> NewUser {
     NewUser {
@@ -322,7 +322,9 @@ async fn somebody_always_administers() {
         assert!(is_refused(
             store.user_set(Actor::Console, last, disable, None).await
         ));
-        let removed = store.user_remove(Actor::Console, last, None).await;
+        let removed = store
+            .user_remove(Actor::Console, last, crate::TagCondition::default(), None)
+            .await;
         assert!(matches!(removed, Err(Error::LastAdministrator)));
     })
     .await;
@@ -352,7 +354,9 @@ async fn only_administrators_administer() {
             Err(Error::Forbidden)
         ));
         assert!(matches!(
-            store.user_remove(by, root.id, None).await,
+            store
+                .user_remove(by, root.id, crate::TagCondition::default(), None)
+                .await,
             Err(Error::Forbidden)
         ));
 
@@ -475,9 +479,19 @@ async fn removing_an_account_leaves_its_tree_to_the_purge_and_nothing_else() {
         store.db().write(charge).await.unwrap();
 
         let wrong = Password::new("not that one");
-        assert!(store.remove_own(&me, &wrong, None).await.is_err());
+        assert!(
+            store
+                .remove_own(&me, &wrong, crate::TagCondition::default(), None)
+                .await
+                .is_err()
+        );
         store
-            .remove_own(&me, &Password::new("correct horse"), None)
+            .remove_own(
+                &me,
+                &Password::new("correct horse"),
+                crate::TagCondition::default(),
+                None,
+            )
             .await
             .unwrap();
 
@@ -572,6 +586,21 @@ async fn an_administrator_renames() {
             .authenticate_basic("alice", "correct horse", None)
             .await;
         assert!(former.is_err());
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_for_an_account_sees_its_drive_as_it_is_by_then() {
+    each_engine(async |store, _| {
+        let alice = crate::tests::user(store, "alice", 5).await;
+        let (id, drive) = (alice.user, alice.drive);
+        let change = move |tx: &mut Tx<'_>| {
+            rows::lock(tx, id)?;
+            drive::rows::set_limit(tx, drive, 7)
+        };
+        let seen = after_waiting(store, change, move |tx| rows::lock(tx, id)).await;
+        assert_eq!(seen.usage.limit_bytes, 7);
     })
     .await;
 }

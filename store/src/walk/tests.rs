@@ -19,7 +19,7 @@ async fn all(store: &Store, caller: &Caller, at: &str, limit: u32) -> (Vec<Strin
         let counter = Arc::new(AtomicU64::new(0));
         let target = Target::Path(path(at));
         let part = async { store.members(caller, &target, walk).await.unwrap() };
-        let part = crate::count_statements(Arc::clone(&counter), part).await;
+        let part = Box::pin(crate::count_statements(Arc::clone(&counter), part)).await;
         most = most.max(counter.load(Ordering::Relaxed));
         assert!(part.items.len() <= limit as usize);
         told.extend(part.items.iter().map(|item| item.path.to_string()));
@@ -36,7 +36,7 @@ async fn all_shared(store: &Store, caller: &Caller, limit: u32) -> (Vec<String>,
         let counter = Arc::new(AtomicU64::new(0));
         let part = store.shared_members(caller, after.as_ref(), true, limit);
         let part = async { part.await.unwrap() };
-        let part = crate::count_statements(Arc::clone(&counter), part).await;
+        let part = Box::pin(crate::count_statements(Arc::clone(&counter), part)).await;
         most = most.max(counter.load(Ordering::Relaxed));
         assert!(part.items.len() <= limit as usize);
         told.extend(part.items.iter().map(|item| item.path.to_string()));

@@ -1,6 +1,7 @@
 use super::{assert_sound, attach, author, new, posted};
+use crate::asset::rows;
 use crate::chunk::tests::noise;
-use crate::testing::each_engine;
+use crate::testing::{after_waiting, each_engine};
 use crate::{Actor, Asset, AssetId, Caller, Error, Expected, Store, UserChange};
 
 async fn join(store: &Store, owner: &Caller, id: AssetId, other: &Caller) -> Asset {
@@ -173,7 +174,10 @@ async fn assets_of_a_removed_account_stay_with_the_other_authors() {
         asked.await.unwrap();
         assert_sound(store).await;
 
-        store.user_remove(admin, alice.user, None).await.unwrap();
+        store
+            .user_remove(admin, alice.user, crate::TagCondition::default(), None)
+            .await
+            .unwrap();
         let gone = store.asset(None, alone.id).await;
         assert!(matches!(gone, Err(Error::NotFound)));
         let fits = store.asset(None, fits.id).await.unwrap();
@@ -228,6 +232,22 @@ async fn assets_are_not_listed_while_all_their_authors_are_disabled() {
         store.asset(None, both.id).await.unwrap();
         disable(false).await.unwrap();
         store.asset(None, one.id).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waited_for_an_asset_sees_its_authors_as_they_are_by_then() {
+    each_engine(async |store, _| {
+        let alice = author(store, "alice", 1 << 30).await;
+        let bob = author(store, "bob", 1 << 30).await.user;
+        let id = store.asset_add(&alice, new("Chair")).await.unwrap().id;
+        let change = move |tx: &mut crate::db::Tx<'_>| {
+            let row = rows::lock(tx, id, bob)?.ok_or(Error::NotFound)?;
+            rows::insert_author(tx, row.number, bob, 1)
+        };
+        let seen = after_waiting(store, change, move |tx| rows::lock(tx, id, bob)).await;
+        assert!(seen.unwrap().is_author);
     })
     .await;
 }
