@@ -232,6 +232,8 @@ pub enum Notice {
     Connected,
     /// Something changed; [`Drive::changes`] says what.
     Changed,
+    /// Something changed at these places, of which [`Drive::changes`] does not tell.
+    ChangedAt(Vec<DrivePath>),
     /// The space that is left changed.
     Space,
     /// Changes are not told any more until the next [`Notice::Connected`].

@@ -661,6 +661,50 @@ impl<D: Drive> Shared<D> {
             .try_for_each(|folder| self.look_again(db, *folder))
     }
 
+    /// Has what is known of these places asked for again: the folders they lie in, and what was in
+    /// them.
+    fn look_at(&self, places: &[DrivePath]) -> Result<(), Fault> {
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
+        let db = lock(&self.db);
+        db.change(|db| {
+            for place in places {
+                let Some((folder, _)) = place.split() else {
+                    continue;
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(ino) => self.look_again_if_listed(db, ino)?,
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
+                    Found::Unknown => {}
+                }
+                if let Found::Folder(ino) = self.find(db, place, tick)? {
+                    self.look_below(db, ino)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn look_below(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        let node = self.node(db, folder)?;
+        if !node.is_folder() {
+            return Ok(());
+        }
+        self.look_again_if_listed(db, folder)?;
+        for (_, child) in db.synced_members(folder)? {
+            self.look_below(db, child)?;
+        }
+        Ok(())
+    }
+
+    /// What nobody has looked into need not be listed again.
+    fn look_again_if_listed(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        if self.node(db, folder)?.complete {
+            self.look_again(db, folder)?;
+        }
+        Ok(())
+    }
+
     /// The folder that a path told by the server leads to.
     fn find(&self, db: &Db, path: &DrivePath, tick: u64) -> Result<Found, Fault> {
         let mut at = ROOT;
@@ -739,6 +783,12 @@ impl<D: Drive> Shared<D> {
                         (wanted, rest) = (true, None);
                     }
                     Some(Notice::Changed) => wanted = true,
+                    Some(Notice::ChangedAt(places)) => {
+                        again = true;
+                        if let Err(fault) = self.look_at(&places) {
+                            tracing::debug!(%fault, "not listed again");
+                        }
+                    }
                     Some(Notice::Space) => self.net.notify_one(),
                     Some(Notice::Lost) => {
                         self.told_live.store(false, Ordering::SeqCst);

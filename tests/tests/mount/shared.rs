@@ -218,3 +218,38 @@ fn histogram(mut latencies: Vec<Duration>) {
         );
     }
 }
+
+/// What others share appears in a mount as what is one's own does: when it is shared, when it is
+/// changed, wherever in it, and when it is shared no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_others_share_appears_and_is_never_old() {
+    let world = World::start().await;
+    let mount = MountSetup::new(&world, "first").start().await;
+    let root = mount.point().to_owned();
+    let bob = world.bob();
+    for path in ["/Plans", "/Plans/in"] {
+        bob.request("MKCOL", path).send().await.must_be(201);
+    }
+    bob.put("/Plans/in/a.txt", "one").await.must_be(201);
+    assert!(!blocking(move || root.join("Shared with me").exists()).await);
+    let grants = "/api/v1/files/grants?path=/Plans";
+    let grant = serde_json::json!({ "name": "alice", "right": "read" });
+    let made = bob.request_at("POST", grants).json(&grant);
+    made.send().await.must_be(201);
+    let file = mount.path("Shared with me/Plans/in/a.txt");
+    appears(file.clone(), "one").await;
+    for text in ["two", "three"] {
+        bob.put("/Plans/in/a.txt", text).await.must_be(204);
+        appears(file.clone(), text).await;
+    }
+    bob.put("/Plans/in/b.txt", "new").await.must_be(201);
+    appears(mount.path("Shared with me/Plans/in/b.txt"), "new").await;
+    let ended = bob.request_at("DELETE", grants).send().await;
+    ended.must_be(200);
+    let shared = mount.path("Shared with me");
+    until("what is shared no more is gone", PATIENCE, || async {
+        let shared = shared.clone();
+        !blocking(move || shared.exists()).await
+    })
+    .await;
+}

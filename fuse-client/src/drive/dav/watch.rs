@@ -19,7 +19,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::connection::{ANSWER_WITHIN, Connection};
-use crate::drive::Notice;
+use crate::drive::{DrivePath, Notice};
 
 /// How long the server may be silent before it is asked whether it is there, and then be silent on.
 const SILENCE: Duration = Duration::from_secs(10);
@@ -27,6 +27,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// A message names at most 256 paths.
 const MOST_MESSAGE_BYTES: usize = 8 << 20;
+/// Where a drive shows what others share.
+const SHARED: &str = "/Shared with me";
 
 type Socket = WebSocketStream<Upgraded>;
 
@@ -39,6 +41,8 @@ struct Watch {
     /// Whether the reader has been told that nothing is told.
     is_lost: bool,
     is_first: bool,
+    /// What is told next, whatever is heard.
+    next: Option<Notice>,
 }
 
 /// Notices for as long as they are read.
@@ -50,6 +54,7 @@ pub(super) fn notices(connection: Connection, url: Url) -> impl Stream<Item = No
         pause: FIRST_PAUSE,
         is_lost: false,
         is_first: true,
+        next: None,
     };
     stream::unfold(watch, |mut watch| async move {
         let notice = watch.next().await;
@@ -59,6 +64,9 @@ pub(super) fn notices(connection: Connection, url: Url) -> impl Stream<Item = No
 
 impl Watch {
     async fn next(&mut self) -> Notice {
+        if let Some(notice) = self.next.take() {
+            return notice;
+        }
         loop {
             let Some(socket) = &mut self.socket else {
                 if let Some(notice) = self.connect().await {
@@ -70,6 +78,7 @@ impl Watch {
                 Some(Heard::Notice(notice)) => {
                     if notice == Notice::Connected {
                         (self.pause, self.is_lost) = (FIRST_PAUSE, false);
+                        self.next = Some(shares());
                     }
                     return notice;
                 }
@@ -103,6 +112,18 @@ fn jittered(pause: Duration) -> Duration {
     pause / 2 + pause / 2 * u32::try_from(random).unwrap_or_default() / 1000
 }
 
+/// Anything may have changed of what others share: what happened there before the connection is not
+/// told.
+fn shares() -> Notice {
+    Notice::ChangedAt(place(SHARED).into_iter().collect())
+}
+
+/// A path as the server tells it.
+fn place(path: &str) -> Option<DrivePath> {
+    let names = path.strip_prefix('/')?.split('/').map(str::to_owned);
+    DrivePath::new(names.collect())
+}
+
 /// What came, if it concerns the drive.
 enum Heard {
     Notice(Notice),
@@ -130,11 +151,12 @@ async fn heard(socket: &mut Socket) -> Option<Heard> {
     Some(match event {
         Event::Ready { .. } => Heard::Notice(Notice::Connected),
         Event::Changes { items, .. } if items.is_empty() => Heard::Nothing,
-        // Nothing that `Drive::changes` tells.
-        Event::SharedChanges { .. } => Heard::Nothing,
-        Event::Changes { .. } | Event::Resync { .. } | Event::Shares => {
-            Heard::Notice(Notice::Changed)
+        Event::SharedChanges { items } => {
+            let places = items.iter().filter_map(|item| place(&item.path));
+            Heard::Notice(Notice::ChangedAt(places.collect()))
         }
+        Event::Changes { .. } | Event::Resync { .. } => Heard::Notice(Notice::Changed),
+        Event::Shares => Heard::Notice(shares()),
         Event::Quota { .. } => Heard::Notice(Notice::Space),
         Event::Ended {
             reason: EndReason::ServerStopping | EndReason::LoginEnded,
@@ -168,6 +190,15 @@ async fn open(connection: &Connection, url: &Url) -> Option<Socket> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_told_of_shares_is_a_place_in_the_drive() {
+        let told = place("/Shared with me/Plans/b.txt").unwrap();
+        assert_eq!(told.names(), ["Shared with me", "Plans", "b.txt"]);
+        for wrong in ["", "/", "a/b", "/a//b", "/a/../b"] {
+            assert_eq!(place(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn pauses_are_spread_but_never_longer_than_asked() {
