@@ -294,17 +294,23 @@ pub(crate) fn method(name: &str) -> Method {
     Method::from_bytes(name.as_bytes()).expect("the names of WebDAV's methods are tokens")
 }
 
-/// An error with all that caused it, in one line.
+/// An error with all that caused it, in one line. What only says that a request was not answered, and
+/// repeats its URL, is left out where a cause says why.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| {
-        let cause = cause.to_string();
-        if text.contains(&cause) {
-            text
-        } else {
-            format!("{text}: {cause}")
+    let all = std::iter::successors(Some(error), |error| error.source());
+    let mut told: Vec<String> = Vec::new();
+    for cause in all.map(ToString::to_string) {
+        if !told.iter().any(|text| text.contains(&cause)) {
+            told.push(cause);
         }
-    })
+    }
+    let frame = |text: &String| {
+        text.starts_with("error sending request") || text.starts_with("client error (")
+    };
+    if told.last().is_some_and(|last| !frame(last)) {
+        told.retain(|text| !frame(text));
+    }
+    told.join(": ")
 }
 
 #[cfg(test)]
@@ -360,6 +366,21 @@ mod tests {
         connection.distrust();
         ask().await;
         assert_eq!(count(), 2);
+    }
+
+    #[test]
+    fn an_error_says_why_and_not_that_there_is_one() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Said(&'static str, #[source] Option<Box<Said>>);
+
+        let refused = Said("Connection refused", None);
+        let tcp = Said("tcp connect error", Some(Box::new(refused)));
+        let client = Said("client error (Connect)", Some(Box::new(tcp)));
+        let outer = Said("error sending request for url (http://h/)", Some(Box::new(client)));
+        assert_eq!(chain(&outer), "tcp connect error: Connection refused");
+        let alone = Said("error sending request for url (http://h/)", None);
+        assert_eq!(chain(&alone), "error sending request for url (http://h/)");
     }
 
     #[test]

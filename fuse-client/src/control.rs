@@ -206,7 +206,7 @@ impl<D: Drive> Conversation<D> {
                 Ok(()) => self.done().await,
                 Err(error) => {
                     let error = io::Error::from(error);
-                    self.failed(format!("{path}: {error}"), false, None).await
+                    self.failed(error.to_string(), false, None).await
                 }
             },
             Request::Stop { lazy } => self.stop(lazy).await,

@@ -40,7 +40,7 @@ pub fn run(as_json: bool, directory: Option<&Path>) -> anyhow::Result<()> {
         }
     }
     if dead > 0 {
-        bail!("{dead} of the mounts do not run");
+        bail!("the programs of {dead} of the mounts do not answer");
     }
     Ok(())
 }

@@ -138,7 +138,15 @@ pub fn password(file: &Path) -> anyhow::Result<String> {
 
 /// Certificates to trust beside the system's.
 pub fn ca_pem(access: &Access) -> anyhow::Result<Option<Vec<u8>>> {
-    access.ca_file.as_deref().map(read).transpose()
+    let Some(file) = access.ca_file.as_deref() else {
+        return Ok(None);
+    };
+    let pem = read(file)?;
+    let mark = b"-----BEGIN CERTIFICATE-----";
+    if !pem.windows(mark.len()).any(|part| part == mark) {
+        bail!("{}: there is no certificate in PEM form in it", file.display());
+    }
+    Ok(Some(pem))
 }
 
 fn read(file: &Path) -> anyhow::Result<Vec<u8>> {

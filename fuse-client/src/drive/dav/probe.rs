@@ -35,6 +35,16 @@ pub enum ConnectError {
         /// What is wrong with it.
         reason: String,
     },
+    /// What answers speaks nothing but TLS.
+    #[error("{url}: what answers there is no HTTP ({reason}); try {instead}")]
+    OnlyTls {
+        /// What was asked.
+        url: String,
+        /// What HTTP said.
+        reason: String,
+        /// The same with the other scheme.
+        instead: String,
+    },
     /// What answers does not speak TLS, or nothing else.
     #[error("{url}: the server does not speak TLS there ({reason}); try {instead}")]
     NotTls {
@@ -382,6 +392,15 @@ fn unreachable(url: String, reason: String) -> ConnectError {
             instead,
         };
     }
+    // A server of TLS answers the words of HTTP with an alert.
+    if !is_tls && lower.contains("invalid http version") {
+        let instead = url.replacen("http:", "https:", 1);
+        return ConnectError::OnlyTls {
+            url,
+            reason,
+            instead,
+        };
+    }
     if is_tls && lower.contains("certificate") {
         return ConnectError::Certificate { url, reason };
     }
@@ -432,6 +451,8 @@ mod tests {
         assert!(text("invalid peer certificate: UnknownIssuer").contains("--ca-file"));
         let plain = "received corrupt message of type InvalidContentType";
         assert!(text(plain).contains("try http://h/dav/"));
+        let secure = unreachable("http://h/dav/".to_owned(), "invalid HTTP version parsed".to_owned());
+        assert!(secure.to_string().contains("try https://h/dav/"));
         assert!(text("dns error").contains("is the address right"));
     }
 
