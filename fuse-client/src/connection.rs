@@ -377,7 +377,10 @@ mod tests {
         let refused = Said("Connection refused", None);
         let tcp = Said("tcp connect error", Some(Box::new(refused)));
         let client = Said("client error (Connect)", Some(Box::new(tcp)));
-        let outer = Said("error sending request for url (http://h/)", Some(Box::new(client)));
+        let outer = Said(
+            "error sending request for url (http://h/)",
+            Some(Box::new(client)),
+        );
         assert_eq!(chain(&outer), "tcp connect error: Connection refused");
         let alone = Said("error sending request for url (http://h/)", None);
         assert_eq!(chain(&alone), "error sending request for url (http://h/)");

@@ -9,6 +9,7 @@ mod folders;
 mod known;
 mod names;
 mod options;
+mod ranges;
 pub(crate) mod shared;
 mod start;
 mod stat;
@@ -16,6 +17,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod writing;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

@@ -1,14 +1,19 @@
 //! Keeping the local state and the server alike.
 //!
 //! - [`plan`]: what one request brings a name closer to what it is here.
-//! - [`push`]: sends these, several at once; [`book`] writes down what was done.
+//! - [`push`]: sends these, several at once; [`content`]: the bytes of files; [`book`] writes down what
+//!   was done.
 //! - [`unheard`]: what became of requests whose answers got lost.
 //! - [`conflict`]: what to do when somebody else was first.
-//! - [`pull`]: what others did comes here; [`supersede`]: to files that are open.
+//! - [`listen`]: when to ask what others did; [`asking`]: the questions; [`pull`]: what was answered comes
+//!   here; [`supersede`]: to files that are open.
 //! - [`net`]: noticing that the server is out of reach, and that it is back.
 
+mod asking;
 mod book;
 mod conflict;
+mod content;
+mod listen;
 mod net;
 mod plan;
 mod pull;

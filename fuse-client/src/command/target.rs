@@ -144,7 +144,10 @@ pub fn ca_pem(access: &Access) -> anyhow::Result<Option<Vec<u8>>> {
     let pem = read(file)?;
     let mark = b"-----BEGIN CERTIFICATE-----";
     if !pem.windows(mark.len()).any(|part| part == mark) {
-        bail!("{}: there is no certificate in PEM form in it", file.display());
+        bail!(
+            "{}: there is no certificate in PEM form in it",
+            file.display()
+        );
     }
     Ok(Some(pem))
 }

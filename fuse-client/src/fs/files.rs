@@ -1,19 +1,18 @@
 //! Open files: reading, writing, closing.
 
 use std::ffi::OsStr;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, OFlags, SeekFrom};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
 use super::{Caller, Fs, Handle, Ino, Io, Opened, Stat};
-use crate::cache::{BLOCK, Blocks, Open, fingerprint, set_file_time, touched};
-use crate::clock::{now_ms, now_ns};
+use crate::cache::{BLOCK, Blocks, Open, fingerprint, set_file_time};
+use crate::clock::now_ms;
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::{Content, Db, Node};
@@ -94,177 +93,6 @@ impl<D: Drive> Shared<D> {
             append: flags.contains(OFlags::APPEND),
         });
         Ok(Opened { handle, io })
-    }
-
-    /// Commits that blocks (or all that there is) will differ, before the first byte does.
-    fn begin_writing(
-        &self,
-        db: &Db,
-        open: &Open,
-        inner: &mut crate::cache::Inner,
-        blocks: Option<Range<u64>>,
-    ) -> Result<(), Fault> {
-        if self.is_lost(db, open.ino)? {
-            // Gone, and not all of it is here: it cannot be made again.
-            return Err(Errno::STALE.into());
-        }
-        let mut node = db.node(open.ino)?.ok_or(Errno::STALE)?;
-        let before = inner.content;
-        let dirty = inner.dirty.clone();
-        inner.content = Content::Open;
-        if let Some(blocks) = blocks {
-            self.make_room(db, (blocks.end - blocks.start) * BLOCK)?;
-            inner.dirty.add(blocks.clone());
-            inner.present.add(blocks);
-        }
-        inner.version += 1;
-        let passthrough = inner.passthrough.take();
-        inner.overlay(&mut node);
-        inner.passthrough = passthrough;
-        let done = db.change(|db| {
-            db.save(&node)?;
-            if before != Content::Open {
-                db.mark_all(open.ino, self.late())?;
-            }
-            Ok(())
-        });
-        if done.is_err() {
-            inner.content = before;
-            inner.dirty = dirty;
-        }
-        done
-    }
-
-    /// Puts what is true of an open file into its row.
-    pub(crate) fn persist(&self, db: &Db, open: &Open, due_ms: Option<i64>) -> Result<(), Fault> {
-        let mut inner = lock(&open.inner);
-        inner.look();
-        if !inner.changed && due_ms.is_none() {
-            return Ok(());
-        }
-        db.change(|db| {
-            let Some(mut node) = db.node(open.ino)? else {
-                return Ok(());
-            };
-            let before = node.cached;
-            inner.overlay(&mut node);
-            node.used_at = now_ms();
-            self.cached
-                .fetch_add(node.cached.saturating_sub(before), Ordering::Relaxed);
-            db.save(&node)?;
-            if let Some(due_ms) = due_ms {
-                db.mark_all(open.ino, due_ms)?;
-            }
-            Ok(())
-        })?;
-        inner.changed = false;
-        self.keep_bounds(db);
-        Ok(())
-    }
-
-    async fn write_at(
-        &self,
-        open: &Arc<Open>,
-        offset: u64,
-        append: bool,
-        data: &[u8],
-    ) -> Result<(), Fault> {
-        loop {
-            let need = {
-                let mut inner = lock(&open.inner);
-                inner.look();
-                let at = if append { inner.size } else { offset };
-                match ready(&inner, at, data.len() as u64) {
-                    Ready::Yes => {
-                        self.put_bytes(&mut inner, at, data)?;
-                        return Ok(());
-                    }
-                    need => need,
-                }
-            };
-            if let Ready::Fetch(range) = need {
-                self.hydrate(open, range).await?;
-            }
-            // A fetch that is under way must not write over what is written now.
-            let _fetching = open.fetch.lock().await;
-            let db = lock(&self.db);
-            let mut inner = lock(&open.inner);
-            let at = if append { inner.size } else { offset };
-            match ready(&inner, at, data.len() as u64) {
-                Ready::Fetch(_) => continue,
-                Ready::Yes => {}
-                Ready::Mark(blocks) => {
-                    // Into blocks that are not here the bytes go first: what was there is on the
-                    // server only, and must not be taken for zeros after a crash.
-                    for block in blocks.clone().filter(|block| !inner.present.has(*block)) {
-                        let start = (block * BLOCK).max(at);
-                        let end = ((block + 1) * BLOCK).min(at + data.len() as u64);
-                        if start < end {
-                            let part = within(start - at)..within(end - at);
-                            inner.file.write_all_at(&data[part], start)?;
-                        }
-                    }
-                    self.begin_writing(&db, open, &mut inner, Some(blocks))?;
-                }
-            }
-            self.put_bytes(&mut inner, at, data)?;
-            return Ok(());
-        }
-    }
-
-    /// Writes into blocks that are marked.
-    fn put_bytes(
-        &self,
-        inner: &mut crate::cache::Inner,
-        at: u64,
-        data: &[u8],
-    ) -> Result<(), Fault> {
-        let end = at + data.len() as u64;
-        if end > inner.size {
-            self.take_space(end - inner.size)?;
-        }
-        inner.file.write_all_at(data, at)?;
-        let first = at.min(inner.size);
-        inner.present.add(touched(&(first..end)));
-        inner.size = inner.size.max(end);
-        inner.touch(now_ns());
-        Ok(())
-    }
-}
-
-/// An offset into bytes that are in memory.
-fn within(offset: u64) -> usize {
-    usize::try_from(offset).unwrap_or(usize::MAX)
-}
-
-/// Whether bytes can be written at once.
-enum Ready {
-    Yes,
-    /// These bytes have to be here first.
-    Fetch(Range<u64>),
-    /// These blocks have to be marked first.
-    Mark(Range<u64>),
-}
-
-fn ready(inner: &crate::cache::Inner, at: u64, length: u64) -> Ready {
-    // A write past the end makes what lies between zeros, and these differ from the server as well.
-    let range = at.min(inner.size)..at + length;
-    let blocks = touched(&range);
-    for edge in [range.start, range.end] {
-        let block = edge / BLOCK;
-        let start = block * BLOCK;
-        let covered = range.start <= start && range.end >= (start + BLOCK).min(inner.size);
-        if !edge.is_multiple_of(BLOCK) && !covered && inner.absent(&(start..start + BLOCK)) {
-            return Ready::Fetch(start..(start + BLOCK).min(inner.size));
-        }
-    }
-    let marked = inner.content == Content::Open
-        && inner.dirty.has_all(blocks.clone())
-        && (inner.present.is_all() || inner.present.has_all(blocks.clone()));
-    if marked {
-        Ready::Yes
-    } else {
-        Ready::Mark(blocks)
     }
 }
 
@@ -484,127 +312,6 @@ impl<D: Drive> Fs<D> {
             note_use(&db, open.ino)?;
         }
         Ok(())
-    }
-
-    /// Allocates, or punches a hole (`FALLOC_FL_*`).
-    ///
-    /// # Errors
-    /// As `fallocate`.
-    pub async fn fallocate(
-        &self,
-        handle: Handle,
-        offset: u64,
-        length: u64,
-        mode: i32,
-    ) -> Result<(), Errno> {
-        let Held::File { open, write, .. } = self.shared.held(handle)? else {
-            return Err(Errno::BADF);
-        };
-        if !write {
-            return Err(Errno::BADF);
-        }
-        let end = offset.checked_add(length).ok_or(Errno::FBIG)?;
-        if length == 0 {
-            return Err(Errno::INVAL);
-        }
-        let mode = FallocateFlags::from_bits_retain(mode.cast_unsigned());
-        let keep = mode.contains(FallocateFlags::KEEP_SIZE);
-        let zero = mode.intersects(FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE);
-        let known =
-            FallocateFlags::KEEP_SIZE | FallocateFlags::PUNCH_HOLE | FallocateFlags::ZERO_RANGE;
-        if !known.contains(mode) {
-            return Err(Errno::OPNOTSUPP);
-        }
-        // The kernel may have written past it by itself: a stale length would cut that off.
-        let size = open.size();
-        if zero {
-            // Zeros in pieces: holes are not kept on the server, and few ask for large ones.
-            let stop = if keep { end.min(size) } else { end };
-            let mut at = offset;
-            while at < stop {
-                let piece = (stop - at).min(BLOCK);
-                let zeros = vec![0; usize::try_from(piece).map_err(|_| Errno::FBIG)?];
-                self.shared.write_at(&open, at, false, &zeros).await?;
-                at += piece;
-            }
-            return Ok(());
-        }
-        if keep || end <= size {
-            return Ok(self.shared.room_for(end.saturating_sub(size))?);
-        }
-        self.shared.room_for(end - size)?;
-        Ok(self.shared.set_length(&open, end).await?)
-    }
-
-    /// Finds data or a hole (`SEEK_DATA`, `SEEK_HOLE`).
-    ///
-    /// # Errors
-    /// `ENXIO` past the end.
-    #[expect(
-        clippy::unused_async,
-        reason = "all calls of the kernel's are awaited alike"
-    )]
-    pub async fn seek(&self, handle: Handle, offset: u64, whence: i32) -> Result<u64, Errno> {
-        const SEEK_DATA: i32 = 3;
-        const SEEK_HOLE: i32 = 4;
-        let Held::File { open, .. } = self.shared.held(handle)? else {
-            return Err(Errno::BADF);
-        };
-        let size = open.size();
-        if offset >= size {
-            return Err(Errno::NXIO);
-        }
-        let whole = {
-            let inner = lock(&open.inner);
-            inner.present.is_all().then(|| Arc::clone(&inner.file))
-        };
-        // What is not here may be data on the server.
-        let Some(file) = whole else {
-            return match whence {
-                SEEK_DATA => Ok(offset),
-                SEEK_HOLE => Ok(size),
-                _ => Err(Errno::INVAL),
-            };
-        };
-        let place = match whence {
-            SEEK_DATA => SeekFrom::Data(offset),
-            SEEK_HOLE => SeekFrom::Hole(offset),
-            _ => return Err(Errno::INVAL),
-        };
-        // Whoever reads or writes the file here says where.
-        rustix::fs::seek(&*file, place)
-    }
-
-    /// Copies a range; how many bytes were copied.
-    ///
-    /// # Errors
-    /// As `copy_file_range`.
-    pub async fn copy_range(
-        &self,
-        from: Handle,
-        from_offset: u64,
-        to: Handle,
-        to_offset: u64,
-        length: u64,
-    ) -> Result<u64, Errno> {
-        let mut copied = 0;
-        while copied < length {
-            let piece = u32::try_from((length - copied).min(BLOCK)).map_err(|_| Errno::INVAL)?;
-            let bytes = self.read(from, from_offset + copied, piece).await?;
-            if bytes.is_empty() {
-                break;
-            }
-            let written = self.write(to, to_offset + copied, bytes.into()).await?;
-            copied += u64::from(written);
-        }
-        Ok(copied)
-    }
-}
-
-impl<D: Drive> Shared<D> {
-    fn room_for(&self, bytes: u64) -> Result<(), Fault> {
-        let db = lock(&self.db);
-        self.make_room(&db, bytes)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use rustix::io::Errno;
 
-use super::push::{DIGEST, Job};
+use super::content::{DIGEST, Job};
 use crate::cache::Blocks;
 use crate::drive::{Condition, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;

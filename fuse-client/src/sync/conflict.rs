@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::book::Sent;
+use super::content::{DIGEST, Job};
 use super::pull;
-use super::push::{DIGEST, Job};
 use crate::cache::{Blocks, touched};
 use crate::clock::now_ns;
 use crate::drive::{Drive, DrivePath, Error, Listed, Stored};

@@ -9,7 +9,7 @@ use std::future::Future;
 
 use super::Key;
 use super::book;
-use super::push::{DIGEST, Job};
+use super::content::{DIGEST, Job};
 use crate::cache::Blocks;
 use crate::clock::now_ns;
 use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};

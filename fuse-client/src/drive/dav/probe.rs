@@ -451,7 +451,10 @@ mod tests {
         assert!(text("invalid peer certificate: UnknownIssuer").contains("--ca-file"));
         let plain = "received corrupt message of type InvalidContentType";
         assert!(text(plain).contains("try http://h/dav/"));
-        let secure = unreachable("http://h/dav/".to_owned(), "invalid HTTP version parsed".to_owned());
+        let secure = unreachable(
+            "http://h/dav/".to_owned(),
+            "invalid HTTP version parsed".to_owned(),
+        );
         assert!(secure.to_string().contains("try https://h/dav/"));
         assert!(text("dns error").contains("is the address right"));
     }

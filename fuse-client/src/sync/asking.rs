@@ -1,0 +1,318 @@
+//! Asking what others did: all that has changed, a folder, or one file.
+//!
+//! What is answered is taken over by `pull`, but for what was being changed by us meanwhile: that is
+//! asked for again.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+
+use rustix::io::Errno;
+
+use super::pull::is_same;
+use super::{Key, Reading};
+use crate::clock::now_ms;
+use crate::drive::{Changes, Drive, DrivePath, Error, Listed, SyncToken};
+use crate::errno::Fault;
+use crate::fs::shared::{Shared, lock};
+use crate::fs::{Ino, ROOT};
+use crate::state::{AGAIN, Content, Db, Node};
+
+impl<D: Drive> Shared<D> {
+    /// Asks what is in a folder.
+    pub(crate) async fn list_folder(&self, ino: Ino) -> Result<(), Fault> {
+        let path = lock(&self.db).remote_path(ino)?.ok_or(Errno::NOENT)?;
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
+        let answer = self.ask(self.drive.list(&path)).await;
+        let applied = match answer {
+            Ok(listing) => {
+                let db = lock(&self.db);
+                db.change(|db| {
+                    if db.remote_path(ino)?.as_ref() != Some(&path) {
+                        return Err(Errno::AGAIN.into());
+                    }
+                    let node = self.node(db, ino)?;
+                    // Attributes that were sent meanwhile are newer than what was read.
+                    let mut all = lock(&self.flight).holds(&Key::Node(ino), tick);
+                    if all && (is_same(&node, &listing.itself) || ino == ROOT) {
+                        self.update(db, node, &listing.itself)?;
+                    }
+                    let told: HashSet<&str> = listing
+                        .members
+                        .iter()
+                        .map(|listed| listed.name.as_str())
+                        .collect();
+                    for (name, _) in db.synced_members(ino)? {
+                        if !told.contains(name.as_str()) {
+                            all &= self.gone(db, ino, &name, Some(tick))?;
+                        }
+                    }
+                    for listed in &listing.members {
+                        if crate::drive::is_name(&listed.name) {
+                            all &= self.merge(db, ino, listed, tick)?;
+                        }
+                    }
+                    let mut node = self.node(db, ino)?;
+                    node.complete = true;
+                    node.listed_at = if all { now_ms() } else { AGAIN };
+                    db.save(&node)?;
+                    if !all {
+                        lock(&self.flight).relist.insert(ino);
+                    }
+                    Ok(())
+                })
+            }
+            Err(Error::NotFound { .. }) if ino != ROOT => {
+                self.check_folder(ino).await.ok();
+                Err(Errno::NOENT.into())
+            }
+            Err(error) => Err(error.into()),
+        };
+        drop(reading);
+        applied
+    }
+
+    /// Asks what a node is like now.
+    pub(crate) async fn refresh(&self, ino: Ino) -> Result<(), Fault> {
+        let (path, at) = {
+            let db = lock(&self.db);
+            let path = db.remote_path(ino)?.ok_or(Errno::STALE)?;
+            (path, db.synced_of(ino)?.into_iter().next())
+        };
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
+        let answer = self.ask(self.drive.stat(&path)).await;
+        let applied = {
+            let db = lock(&self.db);
+            match (answer, at) {
+                (Ok(listed), Some((parent, name))) => db.change(|db| {
+                    let listed = Listed { name, ..listed };
+                    self.merge(db, parent, &listed, tick).map(drop)
+                }),
+                (Err(Error::NotFound { .. }), Some((parent, name))) => db
+                    .change(|db| {
+                        self.gone(db, parent, &name, Some(tick))?;
+                        // A move of ours may be what took it from there.
+                        Ok(db.synced(parent, &name)? == Some(ino))
+                    })
+                    .and_then(|is_ours| is_ours.then_some(()).ok_or(Errno::STALE.into())),
+                (Ok(_), None) => Ok(()),
+                (Err(error), _) => Err(error.into()),
+            }
+        };
+        drop(reading);
+        applied
+    }
+
+    /// Before an open: is what is known of the file fresh enough?
+    pub(crate) async fn revalidate(&self, ino: Ino) -> Result<(), Fault> {
+        if self.live.load(Ordering::Relaxed) || !self.online.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        {
+            let db = lock(&self.db);
+            let Some(node) = db.node(ino)? else {
+                return Err(Errno::NOENT.into());
+            };
+            let ttl = i64::try_from(self.options.attribute_ttl.as_millis()).unwrap_or(i64::MAX);
+            if node.etag.is_none()
+                || node.content != Content::Clean
+                || now_ms().saturating_sub(node.listed_at) < ttl
+                || db.synced_of(ino)?.is_empty()
+            {
+                return Ok(());
+            }
+        }
+        match self.refresh(ino).await {
+            // What is here is as good as it gets.
+            Err(Fault::Drive(Error::Unreachable { .. } | Error::Busy { .. })) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Asks for all that has changed, until there is no more.
+    pub(crate) async fn pull_changes(&self) -> Result<(), Fault> {
+        loop {
+            let token = lock(&self.db).meta("token")?.map(SyncToken);
+            let first = lock(&self.db).meta("listed")?.is_none();
+            let reading = Reading::begin(&self.flight);
+            let tick = reading.tick;
+            let answer = self.ask(self.drive.changes(token.as_ref())).await;
+            let applied = match answer {
+                Ok(changes) => self.apply(&changes, first, tick).map(|()| changes.more),
+                Err(Error::TokenExpired) => {
+                    let db = lock(&self.db);
+                    db.change(|db| {
+                        db.set_meta("token", None)?;
+                        db.set_meta("listed", Some("again"))?;
+                        Ok(db.set_all_again()?)
+                    })
+                    .map(|()| true)
+                }
+                Err(error) => Err(error.into()),
+            };
+            drop(reading);
+            if !applied? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn apply(&self, changes: &Changes, first: bool, tick: u64) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            let mut changed: Vec<_> = changes.changed.iter().collect();
+            changed.sort_by_key(|(path, _)| path.names().len());
+            for (path, listed) in changed {
+                let Some((folder, name)) = path.split() else {
+                    let node = self.node(db, ROOT)?;
+                    self.update(db, node, listed)?;
+                    continue;
+                };
+                let listed = Listed {
+                    name: name.to_owned(),
+                    ..listed.clone()
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(parent) => {
+                        if !self.merge(db, parent, &listed, tick)? {
+                            self.look_again(db, parent)?;
+                        }
+                    }
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
+                    Found::Unknown => {}
+                }
+            }
+            for path in &changes.removed {
+                let Some((folder, name)) = path.split() else {
+                    continue;
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(parent) => {
+                        if !self.gone(db, parent, name, Some(tick))? {
+                            self.look_again(db, parent)?;
+                        }
+                    }
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
+                    Found::Unknown => {}
+                }
+            }
+            db.set_meta("token", Some(&changes.token.0))?;
+            if first && !changes.more {
+                db.set_meta("listed", Some("all"))?;
+                // Of these, not all that was told could be believed.
+                let again: Vec<_> = lock(&self.flight).relist.iter().copied().collect();
+                let unsure = again.into_iter().map(|ino| db.node(ino));
+                let unsure: Vec<_> = unsure.collect::<rusqlite::Result<_>>()?;
+                db.set_all_complete(now_ms())?;
+                for mut node in unsure.into_iter().flatten().filter(Node::is_folder) {
+                    node.listed_at = AGAIN;
+                    db.save(&node)?;
+                }
+            }
+            Ok(())
+        })?;
+        self.push.notify_one();
+        Ok(())
+    }
+
+    fn look_again(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        lock(&self.flight).relist.insert(folder);
+        if let Some(mut node) = db.node(folder)?
+            && node.is_folder()
+            && node.listed_at != AGAIN
+        {
+            node.listed_at = AGAIN;
+            db.save(&node)?;
+        }
+        Ok(())
+    }
+
+    fn look_again_at(&self, db: &Db, folders: &[Ino]) -> Result<(), Fault> {
+        folders
+            .iter()
+            .try_for_each(|folder| self.look_again(db, *folder))
+    }
+
+    /// Has what is known of these places asked for again: the folders they lie in, and what was in
+    /// them.
+    pub(super) fn look_at(&self, places: &[DrivePath]) -> Result<(), Fault> {
+        let reading = Reading::begin(&self.flight);
+        let tick = reading.tick;
+        let db = lock(&self.db);
+        db.change(|db| {
+            for place in places {
+                let Some((folder, _)) = place.split() else {
+                    continue;
+                };
+                match self.find(db, &folder, tick)? {
+                    Found::Folder(ino) => self.look_again_if_listed(db, ino)?,
+                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
+                    Found::Unknown => {}
+                }
+                if let Found::Folder(ino) = self.find(db, place, tick)? {
+                    self.look_below(db, ino)?;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn look_below(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        let node = self.node(db, folder)?;
+        if !node.is_folder() {
+            return Ok(());
+        }
+        self.look_again_if_listed(db, folder)?;
+        for (_, child) in db.synced_members(folder)? {
+            self.look_below(db, child)?;
+        }
+        Ok(())
+    }
+
+    /// What nobody has looked into need not be listed again.
+    fn look_again_if_listed(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        if self.node(db, folder)?.complete {
+            self.look_again(db, folder)?;
+        }
+        Ok(())
+    }
+
+    /// The folder that a path told by the server leads to.
+    fn find(&self, db: &Db, path: &DrivePath, tick: u64) -> Result<Found, Fault> {
+        let mut at = ROOT;
+        for name in path.names() {
+            let key = Key::Name((at, name.clone()));
+            if !lock(&self.flight).holds(&key, tick) {
+                return Ok(Found::Unsure(vec![at, self.guess(db, path)?]));
+            }
+            match db.synced(at, name)? {
+                Some(ino) => at = ino,
+                None => return Ok(Found::Unknown),
+            }
+        }
+        Ok(Found::Folder(at))
+    }
+
+    /// The folder that a path may lead to by names here, or as far towards it as there are any: what
+    /// was told of it is not told again.
+    fn guess(&self, db: &Db, path: &DrivePath) -> Result<Ino, Fault> {
+        let mut at = ROOT;
+        for name in path.names() {
+            match db.synced(at, name)?.or(db.entry(at, name)?) {
+                Some(ino) if self.node(db, ino)?.is_folder() => at = ino,
+                _ => break,
+            }
+        }
+        Ok(at)
+    }
+}
+
+/// Where a path told by the server leads to here.
+enum Found {
+    Folder(Ino),
+    /// Somewhere in what we are changing: these are to be listed again.
+    Unsure(Vec<Ino>),
+    /// Nothing that was ever listed.
+    Unknown,
+}
