@@ -9,11 +9,13 @@
 //! - Redirects are not followed, save the one to the same path with a slash at its end.
 
 mod address;
+mod answers;
 mod conditions;
 mod describe;
 mod download;
 mod multipart;
 mod probe;
+mod properties;
 mod remembered;
 mod report;
 mod trial;
@@ -21,29 +23,28 @@ pub(crate) mod upload;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
-use http::header::{CONTENT_TYPE, ETAG};
+use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use reqwest::{RequestBuilder, Response, Url};
 use serde::{Deserialize, Serialize};
-use webdav::grammar::date;
 use webdav::grammar::multistatus_read::Multistatus;
 use webdav::grammar::xml::{Name, escape_text};
 
 use self::address::Href;
+use self::answers::{bad, failure, refused, stored};
 use self::conditions::Conditional;
 use self::upload::Upload;
 use super::{
     Attributes, Capabilities, Changes, Condition, Drive, DrivePath, ETag, Error,
-    ExtendedAttributes, Listed, Listing, Notice, ResourceId, Result, Source, Space, Stored,
-    SyncToken,
+    ExtendedAttributes, Listed, Listing, Notice, Result, Source, Space, Stored, SyncToken,
 };
-use crate::attributes::{seconds, write, write_xattrs};
-use crate::connection::{Connection, Fault, Refusal, chain, method, multistatus};
+use crate::attributes::{seconds, write};
+use crate::connection::{Connection, Fault, Refusal, method, multistatus};
 
 pub use self::probe::{ConnectError, Discovered, api_of, discover};
 pub use self::remembered::Remembered;
@@ -136,25 +137,6 @@ impl DavDrive {
         Ok(answer)
     }
 
-    /// What a 207 to a change says: some of it was not made.
-    async fn first_refusal(&self, path: &DrivePath, answer: Response) -> Error {
-        let found = match multistatus(answer).await {
-            Ok(found) => found,
-            Err(fault) => return failure(path, fault),
-        };
-        let status = found.responses.iter().find_map(|response| {
-            let whole = response.status.into_iter();
-            let parts = response.propstats.iter().map(|propstat| propstat.status);
-            // 424 is said of what would have been done but for another.
-            let worst = |status: &u16| !(200..300).contains(status) && *status != 424;
-            whole.chain(parts).find(worst)
-        });
-        match status.and_then(|status| StatusCode::from_u16(status).ok()) {
-            Some(status) => refused(path, &Refusal::plain(status)),
-            None => bad(path, "it lists what was done, but no failure"),
-        }
-    }
-
     async fn describe(
         &self,
         url: &Url,
@@ -243,48 +225,6 @@ impl DavDrive {
         answer
             .map(|answer| stored(&answer))
             .map_err(|fault| failure(path, fault))
-    }
-
-    /// One PROPPATCH of `properties`, which are XML.
-    async fn set(&self, path: &DrivePath, properties: &str) -> Result<()> {
-        let body = format!(
-            "<?xml version=\"1.0\" encoding=\"utf-8\"?>\
-             <D:propertyupdate xmlns:D=\"DAV:\" xmlns:p=\"{}\">{properties}</D:propertyupdate>",
-            describe::POSIX
-        );
-        let request = self
-            .request("PROPPATCH", &self.url(path))
-            .header(CONTENT_TYPE, "application/xml; charset=utf-8")
-            .body(body);
-        let answer = self.inner.connection.send(request).await;
-        let answer = answer.map_err(|fault| failure(path, fault))?;
-        if answer.status() != StatusCode::MULTI_STATUS {
-            return Ok(());
-        }
-        let found = multistatus(answer)
-            .await
-            .map_err(|fault| failure(path, fault))?;
-        let parts = found
-            .responses
-            .iter()
-            .flat_map(|response| &response.propstats);
-        let statuses = parts.map(|propstat| propstat.status);
-        let failed = statuses.filter(|status| !(200..300).contains(status));
-        match failed.min_by_key(|status| *status == 424) {
-            None => Ok(()),
-            // A server that keeps no such property says so in many ways.
-            Some(403 | 404 | 405 | 409 | 422 | 424 | 501)
-                if !self.inner.found.attributes_header =>
-            {
-                Err(Error::Unsupported)
-            }
-            // The text itself is refused.
-            Some(409) => Err(Error::Forbidden { path: path.clone() }),
-            Some(status) => {
-                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
-                Err(refused(path, &Refusal::plain(status)))
-            }
-        }
     }
 }
 
@@ -468,42 +408,7 @@ impl Drive for DavDrive {
         attributes: &Attributes,
         xattrs: Option<&ExtendedAttributes>,
     ) -> Result<()> {
-        let text = write(attributes);
-        let mut properties = match text.as_str() {
-            "" => String::new(),
-            text => property("p:attributes", text),
-        };
-        match xattrs {
-            None => {}
-            Some(none) if none.is_empty() => {
-                properties.push_str("<D:remove><D:prop><p:xattrs/></D:prop></D:remove>");
-            }
-            Some(some) => properties.push_str(&property("p:xattrs", &write_xattrs(some))),
-        }
-        if !properties.is_empty() {
-            if !self.inner.found.capabilities.properties {
-                return Err(Error::Unsupported);
-            }
-            self.set(path, &properties).await?;
-        }
-        let Some(mtime_ns) = attributes.mtime_ns else {
-            return Ok(());
-        };
-        // Who reads our attributes takes the time from them, to the nanosecond.
-        if self.inner.found.attributes_header || self.inner.refuses_times.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        let mut time = Vec::with_capacity(date::IMF_BYTES);
-        date::write_imf(&mut time, mtime_ns.div_euclid(1_000_000_000));
-        let time = String::from_utf8(time).expect("dates are ASCII");
-        match self.set(path, &property("D:getlastmodified", &time)).await {
-            // Most servers keep that for themselves; the attribute above says the same to mounts.
-            Err(Error::Unsupported) => {
-                self.inner.refuses_times.store(true, Ordering::Relaxed);
-                Ok(())
-            }
-            set => set,
-        }
+        self.describe_anew(path, attributes, xattrs).await
     }
 
     async fn space(&self) -> Result<Space> {
@@ -530,73 +435,5 @@ impl Drive for DavDrive {
             Some((connection, url)) => watch::notices(connection.clone(), url.clone()).boxed(),
             None => futures_util::stream::empty().boxed(),
         }
-    }
-}
-
-/// `<D:set>` of one property.
-fn property(name: &str, text: &str) -> String {
-    let mut escaped = Vec::with_capacity(text.len());
-    escape_text(&mut escaped, text);
-    let escaped = String::from_utf8_lossy(&escaped);
-    format!("<D:set><D:prop><{name}>{escaped}</{name}></D:prop></D:set>")
-}
-
-/// What the answer to an upload says of what was stored.
-fn stored(answer: &Response) -> Stored {
-    let field = |name: &str| answer.headers().get(name)?.to_str().ok();
-    Stored {
-        etag: field(ETAG.as_str()).and_then(describe::tag_of),
-        id: field("OC-FileId").map(|id| ResourceId(id.to_owned())),
-    }
-}
-
-/// What the whole of a refused or broken request means.
-fn failure(path: &DrivePath, fault: Fault) -> Error {
-    match fault {
-        Fault::Transport(error) => Error::Unreachable {
-            reason: chain(&error),
-        },
-        Fault::TooSlow => Error::Unreachable {
-            reason: "it took too long".to_owned(),
-        },
-        Fault::Refused(refusal) => refused(path, &refusal),
-        Fault::Nonsense(reason) => bad(path, reason),
-        Fault::Local(error) => Error::Local(error),
-    }
-}
-
-fn refused(path: &DrivePath, refusal: &Refusal) -> Error {
-    let path = path.clone();
-    let status = refusal.status.as_u16();
-    match status {
-        404 | 410 => Error::NotFound { path },
-        409 => Error::NoParent { path },
-        412 => Error::Conflict { path },
-        401 => Error::LoginRefused,
-        // 400, 414 and 422 to what we send are about the name.
-        400 | 402 | 403 | 414 | 422 | 451 => Error::Forbidden { path },
-        423 => Error::Locked { path },
-        413 | 507 => Error::NoSpace { path },
-        405 | 406 | 411 | 415 | 417 | 426 | 501 | 505 => Error::Unsupported,
-        408 | 424 | 425 | 429 | 500.. => Error::Busy {
-            path,
-            status,
-            retry_after: refusal.retry_after,
-        },
-        300..400 => bad(
-            &path,
-            format!(
-                "it redirects to {}, where the login does not belong",
-                refusal.location.as_deref().unwrap_or("nowhere")
-            ),
-        ),
-        _ => bad(&path, format!("status {status}")),
-    }
-}
-
-fn bad(path: &DrivePath, reason: impl Into<String>) -> Error {
-    Error::BadAnswer {
-        path: path.clone(),
-        reason: reason.into(),
     }
 }
