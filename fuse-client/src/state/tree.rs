@@ -120,14 +120,6 @@ impl Db {
             .collect()
     }
 
-    /// One of them.
-    pub(crate) fn synced_member(&self, parent: Ino) -> rusqlite::Result<Option<String>> {
-        self.sql
-            .prepare_cached("SELECT name FROM synced WHERE parent = ?1 LIMIT 1")?
-            .query_row([parent.cast_signed()], |row| row.get(0))
-            .optional()
-    }
-
     /// A path of a node on the server.
     pub(crate) fn remote_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
         self.path(ino, Self::synced_of)

@@ -8,7 +8,7 @@ use crate::drive::{Condition, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
-use crate::state::{self, AGAIN, ATTRIBUTES, Content, Db, Name, Node, Sending};
+use crate::state::{self, AGAIN, ATTRIBUTES, Content, Db, Name, Node, Sending, XATTRS};
 
 /// What the server has of a node now.
 pub(super) struct Sent {
@@ -42,6 +42,12 @@ impl<D: Drive> Shared<D> {
             let carried = self.can.attributes_with_content || !self.can.properties;
             if carried && node.attribute_version == job.node.attribute_version {
                 node.attributes_dirty &= !ATTRIBUTES;
+            }
+            if let Some(old) = &replaced
+                && old.xattrs.is_some()
+            {
+                // The server has kept those of what was replaced.
+                node.attributes_dirty |= XATTRS;
             }
             if !self.keeps_attributes() {
                 node.attributes_dirty = 0;

@@ -549,7 +549,26 @@ impl<D: Drive> Shared<D> {
         };
         self.book_folder(at, &new, &stored(listed), false)?;
         let db = lock(&self.db);
-        db.change(|db| self.collect(db, old))?;
+        db.change(|db| {
+            // What is known of the one there already belongs into this one as well.
+            for (name, ino) in db.synced_members(old)? {
+                let shown = db.entry(old, &name)? == Some(ino);
+                db.remove_synced(old, &name)?;
+                db.mark_name(old, &name, 0)?;
+                let free = db.entry(new.ino, &name)?.is_none();
+                if shown {
+                    db.remove_entry(old, &name)?;
+                }
+                if shown && free {
+                    db.put_synced(new.ino, &name, ino)?;
+                    db.add_entry(new.ino, &name, ino)?;
+                    self.invalidate_entry(new.ino, &name);
+                }
+                db.mark_name(old, &name, 0)?;
+                self.collect(db, ino)?;
+            }
+            self.collect(db, old)
+        })?;
         Ok(true)
     }
 

@@ -129,12 +129,22 @@ impl Planner<'_> {
         }))
     }
 
-    /// What has to be done before a folder on the server is empty.
+    /// What has to be done before a folder on the server is empty. What another has put there since it
+    /// was removed here is the same on both sides: then it cannot become empty, as the request finds.
     fn empty(&mut self, folder: Ino) -> Result<Option<Step>, Fault> {
-        match self.db.synced_member(folder)? {
-            Some(member) => Ok(Some(self.name(folder, &member)?.unwrap_or(Step::Nothing))),
-            None => Ok(None),
+        let mut stays = false;
+        let mut waits = false;
+        for (member, ino) in self.db.synced_members(folder)? {
+            if self.db.entry(folder, &member)? == Some(ino) {
+                stays = true;
+                continue;
+            }
+            match self.name(folder, &member)? {
+                None | Some(Step::Nothing) => waits = true,
+                step => return Ok(step),
+            }
         }
+        Ok((waits && !stays).then_some(Step::Nothing))
     }
 
     /// A name that is free on the server, or whose holder may be replaced.

@@ -254,7 +254,8 @@ impl<D: Drive> Shared<D> {
                 {
                     db.change(|db| Ok(db.mark_name(work.parent, &work.name, 0)?))?;
                 }
-                None => {}
+                // Whoever waits for progress asks for the next plan: one that waits is no progress.
+                None => return Ok(step),
             }
             self.progress.send_modify(|count| *count += 1);
         }

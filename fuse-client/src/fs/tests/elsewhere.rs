@@ -1,8 +1,8 @@
-//! What others change about a file without writing it comes here.
+//! What is kept about a file besides its content: by others, and of what was replaced.
 
 use tempfile::TempDir;
 
-use super::{name, read, settled, start};
+use super::{name, read, rename, settled, start, write};
 use crate::drive::Attributes;
 use crate::drive::memory::MemoryDrive;
 use crate::fs::ROOT;
@@ -42,4 +42,21 @@ async fn attributes_set_elsewhere_are_seen() {
     let stat = fs.lookup(ROOT, name("a")).await.unwrap();
     assert_eq!(stat.mode, 0o100_600);
     assert_eq!(fs.xattr_get(stat.ino, name("user.x")).await.unwrap(), b"1");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_replaced_leaves_no_attributes_to_its_successor() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let old = write(&fs, ROOT, "a", b"old").await;
+    fs.xattr_set(old, name("user.x"), b"1", 0).await.unwrap();
+    settled(&fs).await;
+    drive.set_online(false);
+    write(&fs, ROOT, "new", b"new").await;
+    rename(&fs, "new", "a").await;
+    drive.set_online(true);
+    settled(&fs).await;
+    let there = drive.as_other().listed("/a").unwrap();
+    assert_eq!(there.xattrs, [].into());
+    assert_eq!(drive.as_other().read("/a").unwrap(), "new");
 }

@@ -218,3 +218,25 @@ async fn attributes_set_after_an_upload_that_arrived_unheard_are_sent() {
     assert_eq!(mode, Some(0o100_700));
     assert_eq!(fs.stat(ino).await.unwrap().mode, 0o100_700);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_puts_into_a_folder_that_is_being_removed_brings_it_back() {
+    // Also when there is another folder in its place.
+    for again in [false, true] {
+        let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+        let fs = start(&drive, &cache).await;
+        fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::RemoveFolder), Fault::Busy);
+        fs.remove_folder(ROOT, name("d")).await.unwrap();
+        until(|| drive.count(Verb::RemoveFolder) == 1).await;
+        if again {
+            fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+        }
+        drive.as_other().write("/d/x", "theirs").unwrap();
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, ["d"]);
+        assert_eq!(read(&fs, "d/x").await.unwrap(), b"theirs");
+        assert_eq!(there(&drive), ["/d", "/d/x"]);
+    }
+}
