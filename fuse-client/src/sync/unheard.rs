@@ -377,9 +377,13 @@ impl<D: Drive> Shared<D> {
         listed: &Listed,
     ) -> Result<Option<Sending>, Fault> {
         let Some(sent) = &sending.sha256 else {
+            // Another's version may be of the same length: what nothing tells apart is left alone,
+            // unless there is nothing to lose.
             let told = listed.attributes.mtime_ns;
             let is_sent = listed.size_bytes == sending.size
-                && told.is_none_or(|_| super::pull::mtime(listed) == sending.mtime);
+                && told.map_or(sending.size == 0, |_| {
+                    super::pull::mtime(listed) == sending.mtime
+                });
             return Ok(is_sent.then(|| sending.clone()));
         };
         let there = match listed.sha256 {

@@ -81,6 +81,22 @@ async fn a_body_that_ends_early_does_not_tell_whose_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_length_does_not_tell_whose_it_is() {
+    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.fail_next(Some(Verb::Write), Fault::UnreachableAfter);
+    // Too long to be read again for its digest.
+    let long = "l".repeat(17 << 20);
+    write(&fs, ROOT, "a", long.as_bytes()).await;
+    until(|| there(&drive) == ["/a"]).await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    let theirs = "t".repeat(17 << 20);
+    drive.as_other().write("/a", theirs.clone()).unwrap();
+    settled(&fs).await;
+    assert!(drive.as_other().read("/a").unwrap() == theirs);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refusal_does_not_tell_what_became_of_the_request_before() {
     let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
     let fs = start(&drive, &cache).await;
