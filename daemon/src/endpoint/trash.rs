@@ -76,11 +76,8 @@ async fn show(
     tag = "trash",
     operation_id = "download_trashed",
     responses(
-        (status = 200, body = Content, content_type = "application/octet-stream"),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 200, body = Content, content_type = "*/*"),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 403, description = "forbidden"),
         (status = 409, description = "is_folder"),

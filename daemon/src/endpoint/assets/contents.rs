@@ -186,11 +186,8 @@ pub(super) async fn put_file(
     security((), ("bearer" = []), ("basic" = []), ("cookie" = [])),
     params(("name" = String, Path, description = "The file's name.")),
     responses(
-        (status = 200, body = Content, content_type = "application/octet-stream"),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 200, body = Content, content_type = "*/*"),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 412, description = "precondition_failed"),
         (status = 416, description = "range_not_satisfiable"),
@@ -254,14 +251,8 @@ pub(super) async fn remove_file(
     operation_id = "download_asset",
     security((), ("bearer" = []), ("basic" = []), ("cookie" = [])),
     responses(
-        (status = 200, content(
-            (Content = "application/octet-stream"),
-            (Content = "application/zip")
-        )),
-        (status = 206, content(
-            (Content = "application/octet-stream"),
-            (Content = "multipart/byteranges")
-        )),
+        (status = 200, body = Content, content_type = "*/*"),
+        (status = 206, body = Content, content_type = "*/*"),
         (status = 304),
         (status = 412, description = "precondition_failed"),
         (status = 416, description = "range_not_satisfiable"),
