@@ -10,9 +10,13 @@ use crate::fs::{Change, Fs, ROOT};
 
 /// Lets time pass until something is so.
 async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_hours(1), waiting);
+    waited.await.expect("it never became so");
 }
 
 /// A file on a plain drive of whose upload the answer was lost, and which has another name here since.
