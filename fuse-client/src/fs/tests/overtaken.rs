@@ -9,7 +9,7 @@ use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Change, Fs, ROOT};
 
 /// Lets time pass until something is so.
-async fn until(is_so: impl Fn() -> bool) {
+async fn until(is_so: impl Fn() -> bool + Send + Sync) {
     let waiting = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(1)).await;
