@@ -262,6 +262,8 @@ CREATE TABLE node (
     manifest_id BYTEA,
     -- A folder's validator: raised with each change of its membership.
     child_number BIGINT NOT NULL,
+    -- How many names a file has; 1 also in the trash, where its root has none.
+    links BIGINT NOT NULL DEFAULT 1,
     property_count BIGINT NOT NULL,
     created_ns BIGINT NOT NULL,
     modified_ns BIGINT NOT NULL,

@@ -13,6 +13,7 @@ use crate::id::{DriveId, NodeId};
 use crate::node::Node;
 use crate::path::Path;
 use crate::store::Store;
+use crate::target::ways_down;
 
 /// Lines that are forgotten at a time.
 const LINES: u32 = 10_000;
@@ -184,7 +185,7 @@ impl Store {
                     let key = &line.path[prefix.len()..];
                     let path = match &now {
                         Now::Present(node) | Now::Tree(node) if !key.is_ascii() => {
-                            as_given(tx, folder.id, node.id, key)?
+                            as_given(tx, folder.id, node, key)?
                         }
                         _ => key.to_owned(),
                     };
@@ -253,17 +254,20 @@ fn still_there(tx: &mut Tx<'_>, caller: &Caller, ids: &[NodeId]) -> Result<HashM
 }
 
 /// The spelling of a key: the names from `folder` down to `node`, if it still is there.
-fn as_given(tx: &mut Tx<'_>, folder: NodeId, node: NodeId, key: &str) -> Result<String> {
-    let mut path = String::new();
-    let mut nfc = String::new();
-    for (above, name) in crate::node::rows::ancestors(tx, node)? {
-        path.insert_str(0, &format!("/{}", name.as_str()));
-        nfc.insert_str(0, &format!("/{}", name.nfc()));
-        if above == folder {
-            break;
+fn as_given(tx: &mut Tx<'_>, folder: NodeId, node: &Node, key: &str) -> Result<String> {
+    for way in ways_down(tx, node.drive, folder, node.id)? {
+        let (mut path, mut nfc) = (String::new(), String::new());
+        for (_, name) in &way {
+            path.push('/');
+            path.push_str(name.as_str());
+            nfc.push('/');
+            nfc.push_str(name.nfc());
+        }
+        if nfc == key {
+            return Ok(path);
         }
     }
-    Ok(if nfc == key { path } else { key.to_owned() })
+    Ok(key.to_owned())
 }
 
 /// How many of the lines, at most `limit`, one report may tell.

@@ -1,5 +1,6 @@
 //! Comparing what the rows say with each other and with the blobs.
 
+mod links;
 pub(crate) mod rows;
 mod strays;
 

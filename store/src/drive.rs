@@ -71,11 +71,11 @@ pub(crate) struct Drive {
     pub id: DriveId,
     pub root: NodeId,
     pub usage: Usage,
-    /// Files and folders below the root.
+    /// Names below the root: files and folders, and further names of files.
     pub nodes: u64,
     /// What the dead properties of all take.
     pub property_bytes: u64,
-    /// Files and folders in the trash.
+    /// Likewise in the trash.
     pub trash_nodes: u64,
     /// What their dead properties take.
     pub trash_property_bytes: u64,
@@ -137,6 +137,11 @@ impl Drive {
         self.usage.files = self.usage.files.saturating_sub(totals.files);
         self.nodes = self.nodes.saturating_sub(totals.nodes);
         self.property_bytes = self.property_bytes.saturating_sub(totals.property_bytes);
+    }
+
+    /// Counts names out of files that have others; each counts as a file does.
+    pub fn remove_names(&mut self, count: u64) {
+        self.nodes = self.nodes.saturating_sub(count);
     }
 
     /// Counts a tree that was in the trash in again; it is charged all the time.

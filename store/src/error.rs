@@ -21,6 +21,8 @@ pub enum Limited {
     Publications,
     /// Bytes of all dead properties in one drive.
     DriveProperties,
+    /// Names of one file.
+    Names,
     /// Locks in one drive.
     Locks,
     /// Locks that one resource is under.
@@ -57,6 +59,7 @@ impl fmt::Display for Limited {
             Self::DriveNodes => "files and folders of the drive",
             Self::Publications => "published contents",
             Self::DriveProperties => "properties of the drive",
+            Self::Names => "names of one file",
             Self::Locks => "locks",
             Self::LocksOfOne => "locks of one resource",
             Self::Uploads => "uploads at a time",
@@ -113,6 +116,9 @@ pub enum Error {
     /// A tree would be moved or copied onto itself, below itself or over its own ancestor.
     #[error("source and destination overlap")]
     Overlap,
+    /// A file in it has other names outside, from which it cannot be parted.
+    #[error("it holds a file that has another name elsewhere in the drive")]
+    NamesElsewhere,
     /// A precondition of the request does not hold.
     #[error("precondition failed")]
     PreconditionFailed,

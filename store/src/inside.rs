@@ -69,14 +69,19 @@ impl Root {
     }
 
     /// What a line of the journal says of what is inside; it may also say where the root is now.
-    fn hear(&mut self, line: &Line) -> Option<Notice> {
+    ///
+    /// `own` is what is shared. A file of which one name goes is where it has another.
+    fn hear(&mut self, own: NodeId, line: &Line) -> Option<Notice> {
         if line.number <= self.number {
             return None;
         }
         self.number = line.number;
         if let Some((node, rest)) = &self.on_the_way {
-            if line.node == *node && !line.kind.is_removal() {
+            if !line.kind.is_removal() && line.node == *node {
                 self.key = format!("{}{rest}", line.path);
+                self.on_the_way = None;
+            } else if !line.kind.is_removal() && line.node == own {
+                self.key.clone_from(&line.path);
                 self.on_the_way = None;
             }
             return None;
@@ -212,20 +217,21 @@ impl Inside {
         items: &mut Vec<Notice>,
     ) -> Result<(usize, bool)> {
         let lines = change::rows::since(tx, drive, known, LINES)?;
-        let mut roots: Vec<&mut Root> = self.roots.values_mut().collect();
-        roots.retain(|root| root.drive == drive);
+        let mut roots: Vec<(&NodeId, &mut Root)> = self.roots.iter_mut().collect();
+        roots.retain(|(_, root)| root.drive == drive);
         // What lies in several shares is told in one order.
-        roots.sort_unstable_by(|a, b| a.base.cmp(&b.base));
+        roots.sort_unstable_by(|(_, a), (_, b)| a.base.cmp(&b.base));
         let mut more = lines.len() >= LINES as usize;
         for line in &lines {
             if items.len() >= LINES as usize {
                 more = true;
                 break;
             }
-            items.extend(roots.iter_mut().filter_map(|root| root.hear(line)));
+            let heard = roots.iter_mut();
+            items.extend(heard.filter_map(|(own, root)| root.hear(**own, line)));
         }
         if !more {
-            for root in roots {
+            for (_, root) in roots {
                 root.number = newest;
             }
         }

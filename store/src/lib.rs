@@ -47,6 +47,7 @@ mod lock;
 mod login;
 mod manifest;
 mod mutation;
+mod names;
 mod node;
 mod notice;
 mod password;

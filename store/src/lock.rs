@@ -82,7 +82,8 @@ impl Locks {
         self.live.iter().filter(move |lock| lock.is_within(node))
     }
 
-    /// Changing one resource needs the token of a lock that covers it, if any does.
+    /// Changing one resource needs the token of a lock that covers it, if any does: of each that is
+    /// exclusive, of which there are several only where a file has several names.
     pub fn require(
         &self,
         caller: &Caller,
@@ -90,17 +91,16 @@ impl Locks {
         node: NodeId,
         ancestors: &[NodeId],
     ) -> Result<()> {
-        let mut covering = self.covering(node, ancestors).peekable();
-        if covering.peek().is_none() {
+        let covering: Vec<&Lock> = self.covering(node, ancestors).collect();
+        if covering.is_empty() {
             return Ok(());
         }
-        let mut paths = Vec::new();
-        for lock in covering {
-            if lock.holder == caller.user && tokens.contains(&lock.token) {
-                return Ok(());
-            }
-            paths.push(lock.path.clone());
+        let is_held = |lock: &&Lock| lock.holder == caller.user && tokens.contains(&lock.token);
+        let (held, others): (Vec<&Lock>, Vec<&Lock>) = covering.into_iter().partition(is_held);
+        if !held.is_empty() && !others.iter().any(|lock| lock.is_exclusive) {
+            return Ok(());
         }
+        let paths = others.iter().map(|lock| lock.path.clone()).collect();
         Err(Error::Locked { paths })
     }
 

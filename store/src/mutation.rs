@@ -13,6 +13,7 @@ use crate::give_way::{self, Kept};
 use crate::id::{NodeId, ReservationId};
 use crate::link;
 use crate::lock::Locks;
+use crate::names;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::quota::Bill;
@@ -243,6 +244,28 @@ impl<'a> Scene<'a> {
         change::rows::append(tx, &self.drive, kind, node, key, self.now_ms())
     }
 
+    /// Records, and tells caches, that what is at a path changed: under each name that it has.
+    pub fn changed(&mut self, tx: &mut Tx<'_>, node: &Node, path: &Path) -> Result<()> {
+        self.record(tx, ChangeKind::Changed, node.id, path)?;
+        tx.effect(Effect::Path(self.drive.id, self.full_key(path)));
+        self.changed_elsewhere(tx, node, path)
+    }
+
+    /// Records, and tells caches, that a node changed under the names that it has beside a path.
+    pub fn changed_elsewhere(&mut self, tx: &mut Tx<'_>, node: &Node, path: &Path) -> Result<()> {
+        if node.links == 1 {
+            return Ok(());
+        }
+        let here = self.full_key(path);
+        for key in names::keys(tx, &self.drive, node.id)? {
+            if key != here {
+                self.record_key(tx, ChangeKind::Changed, node.id, &key)?;
+                tx.effect(Effect::Path(self.drive.id, key));
+            }
+        }
+        Ok(())
+    }
+
     /// Tells caches that an entry came or went: the path and its folder changed.
     pub fn touch(&self, tx: &mut Tx<'_>, path: &Path) {
         let key = self.full_key(path);
@@ -305,24 +328,32 @@ pub(crate) struct Place {
     path: Path,
     /// Nodes from the root down, as far as the path exists.
     chain: Vec<Node>,
-    /// Ids above the deepest node found, nearest first.
+    /// Ids above the deepest node found, nearest first; after `along` of them those above its other
+    /// names, in no order.
     ancestors: Vec<NodeId>,
+    along: usize,
 }
 
 impl Place {
     pub fn find(tx: &mut Tx<'_>, scene: &Scene<'_>, path: &Path) -> Result<Self> {
         let chain = node::rows::walk(tx, scene.caller.root, path)?;
-        let ancestors = chain
+        let mut ancestors: Vec<NodeId> = chain
             .iter()
             .rev()
             .skip(1)
             .map(|node| node.id)
             .chain(scene.above.iter().copied())
             .collect();
+        let along = ancestors.len();
+        if let Some(node) = chain.get(path.depth()).filter(|node| node.links > 1) {
+            let above = node::rows::chains(tx, &[node.id])?.into_iter();
+            ancestors.extend(above.map(|(_, above)| above).filter(|id| *id != node.id));
+        }
         Ok(Self {
             path: path.clone(),
             chain,
             ancestors,
+            along,
         })
     }
 
@@ -335,7 +366,8 @@ impl Place {
         self.chain.get(self.path.depth())
     }
 
-    /// Ids above [`Self::node`] (above the parent, where nothing is at the path), nearest first.
+    /// Ids above [`Self::node`] (above the parent, where nothing is at the path), nearest first;
+    /// then those above its other names.
     pub fn ancestors(&self) -> &[NodeId] {
         &self.ancestors
     }
@@ -343,7 +375,7 @@ impl Place {
     /// Ids above [`Self::parent`], nearest first.
     pub fn ancestors_of_parent(&self) -> &[NodeId] {
         if self.node().is_some() {
-            self.ancestors.get(1..).unwrap_or_default()
+            self.ancestors.get(1..self.along).unwrap_or_default()
         } else {
             &self.ancestors
         }

@@ -20,6 +20,8 @@ pub struct Node {
     pub kind: Kind,
     /// Length of a file's content in bytes; 0 for a folder.
     pub size_bytes: u64,
+    /// How many names it has: a file may have several, whatever is done to one shows under all.
+    pub links: u64,
     /// How many dead properties it has.
     pub property_count: u64,
     /// When it was made, nanoseconds since 1970-01-01 UTC.

@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::attributes::Attributes;
-use crate::cache::Effect;
 use crate::caller::Caller;
-use crate::change::ChangeKind;
 use crate::condition::Condition;
 use crate::error::{Error, Limited, Result};
 use crate::id::NodeId;
@@ -151,8 +149,7 @@ impl Store {
                 if (created_ns, modified_ns) != (node.created_ns, node.modified_ns) {
                     node::rows::set_times(tx, node.id, created_ns, modified_ns)?;
                 }
-                scene.record(tx, ChangeKind::Changed, node.id, &path)?;
-                tx.effect(Effect::Path(scene.drive.id, scene.full_key(&path)));
+                scene.changed(tx, node, &path)?;
                 scene.settle(tx)
             })
             .await

@@ -1,6 +1,5 @@
 //! Moving, renaming and dating, in one transaction.
 
-use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::change::ChangeKind;
 use crate::condition::Condition;
@@ -106,7 +105,7 @@ fn relocate(
     condition: &Condition,
 ) -> Result<Transferred> {
     let from = source.path();
-    let node = source.node().ok_or(Error::NotFound)?.clone();
+    let mut node = source.node().ok_or(Error::NotFound)?.clone();
     let old_parent = source.parent()?.id;
     grant::require_movable(tx, scene, node.id)?;
     scene.require(condition, old_parent, source.ancestors_of_parent())?;
@@ -120,7 +119,14 @@ fn relocate(
     if node.is_folder() {
         require_reachable(tx, scene, node.id, from, to)?;
     }
-    scene.drop_locks(tx, node.id)?;
+    if replaced && node.links > 1 {
+        // What was there may have been one of its own names.
+        node = node::rows::find(tx, node.id)?.ok_or(Error::NotFound)?;
+    }
+    // Of several names one moves, and what is locked stays where the others are.
+    if node.links == 1 {
+        scene.drop_locks(tx, node.id)?;
+    }
     node::rows::remove_entry(tx, old_parent, source.name()?)?;
     node::rows::insert_entry(tx, new_parent, target.name()?, node.id)?;
     let now_ns = scene.now_ns();
@@ -134,6 +140,9 @@ fn relocate(
     scene.record(tx, ChangeKind::removal(&node), node.id, from)?;
     arrived(tx, scene, &node, to)?;
     scene.touch(tx, from);
+    if options.modified_ns.is_some() {
+        scene.changed_elsewhere(tx, &node, to)?;
+    }
     scene.settle(tx)?;
     let node = node::rows::find(tx, node.id)?.ok_or(Error::NotFound)?;
     Ok(Transferred {
@@ -158,9 +167,7 @@ fn retime(
     {
         node.modified_ns = modified_ns;
         node::rows::set_times(tx, node.id, node.created_ns, modified_ns)?;
-        scene.record(tx, ChangeKind::Changed, node.id, place.path())?;
-        let key = scene.full_key(place.path());
-        tx.effect(Effect::Path(scene.drive.id, key));
+        scene.changed(tx, &node, place.path())?;
         scene.settle(tx)?;
     }
     Ok(node)
@@ -184,6 +191,9 @@ fn respell(
     node::rows::membership_changed(tx, parent, scene.now_ns())?;
     scene.record(tx, ChangeKind::Changed, node.id, to)?;
     scene.touch(tx, to);
+    if modified_ns.is_some() {
+        scene.changed_elsewhere(tx, &node, to)?;
+    }
     scene.settle(tx)?;
     Ok(Transferred {
         path: to.clone(),

@@ -4,8 +4,10 @@
 pub(crate) mod rows;
 
 use crate::chunk::Cutting;
+use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
+use crate::names;
 use crate::node::Node;
 use crate::publication;
 use crate::reference;
@@ -60,6 +62,7 @@ impl Store {
                     crate::node::rows::remove(tx, root)?;
                     return Ok(true);
                 }
+                drop_names(tx, &mut members)?;
                 let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
                 version::abandon(tx, drive, &nodes)?;
                 let bodies = members.iter().filter_map(|member| member.body);
@@ -129,6 +132,20 @@ impl Store {
             swept.size_bytes += batch.size_bytes;
         }
     }
+}
+
+/// Takes out names of files that have others: only what has its last name here is purged with it.
+fn drop_names(tx: &mut Tx<'_>, members: &mut Vec<rows::Member>) -> Result<()> {
+    let mut last = Vec::with_capacity(members.len());
+    for member in members.drain(..) {
+        if member.has_links && names::rows::remove_unless_last(tx, member.node)? {
+            rows::remove_entry(tx, &member)?;
+        } else {
+            last.push(member);
+        }
+    }
+    *members = last;
+    Ok(())
 }
 
 /// How many contents of these sizes one transaction releases: at least one.

@@ -11,7 +11,7 @@ use crate::caller::Caller;
 use crate::db::Tx;
 use crate::download::{Found, Stored};
 use crate::error::{Error, Result};
-use crate::id::NodeId;
+use crate::id::{DriveId, NodeId};
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::store::Store;
@@ -183,16 +183,19 @@ impl Store {
     }
 }
 
-/// Where a node is, from the caller's root; `None` when it is not below.
+/// Where a node is, from the caller's root; `None` when it is not below. Of the places of a file with
+/// several names below it, the first.
 pub(crate) fn path_of(tx: &mut Tx<'_>, caller: &Caller, id: NodeId) -> Result<Option<Path>> {
-    let Some(way) = way_down(tx, caller, id)? else {
-        return Ok(None);
-    };
+    way_down(tx, caller, id)?.map(along).transpose()
+}
+
+/// The path that a way takes.
+fn along(way: Vec<(NodeId, Name)>) -> Result<Path> {
     let mut path = Path::root();
     for (_, name) in way {
         path.push(name)?;
     }
-    Ok(Some(path))
+    Ok(path)
 }
 
 /// A path, its names as they were given to what it leads to.
@@ -200,20 +203,38 @@ pub(crate) fn as_given(tx: &mut Tx<'_>, caller: &Caller, path: Path, node: NodeI
     if path.key().is_ascii() {
         return Ok(path);
     }
-    Ok(path_of(tx, caller, node)?.unwrap_or(path))
+    for way in ways_down(tx, caller.drive, caller.root, node)? {
+        let given = along(way)?;
+        if given.key() == path.key() {
+            return Ok(given);
+        }
+    }
+    Ok(path)
 }
 
-/// The folders from the caller's root down to a node, each with the name that leads on.
+/// The folders from the caller's root down to a node, each with the name that leads on; of those to
+/// a file with several names the first.
 fn way_down(tx: &mut Tx<'_>, caller: &Caller, id: NodeId) -> Result<Option<Vec<(NodeId, Name)>>> {
     if id == caller.root {
         return Ok(Some(Vec::new()));
     }
-    let mut way = rows::way_up(tx, caller.drive, caller.root, id)?;
-    way.reverse();
-    let starts_at_root = way
-        .first()
-        .is_some_and(|(folder, _)| *folder == caller.root);
-    Ok(starts_at_root.then_some(way))
+    let ways = ways_down(tx, caller.drive, caller.root, id)?;
+    Ok(ways.into_iter().next())
+}
+
+/// The ways from a folder down to each name of a node that lies below it.
+pub(crate) fn ways_down(
+    tx: &mut Tx<'_>,
+    drive: DriveId,
+    root: NodeId,
+    id: NodeId,
+) -> Result<Vec<Vec<(NodeId, Name)>>> {
+    let mut ways = rows::ways_up(tx, drive, root, id)?;
+    ways.retain(|way| way.last().is_some_and(|(folder, _)| *folder == root));
+    for way in &mut ways {
+        way.reverse();
+    }
+    Ok(ways)
 }
 
 fn at_path(tx: &mut Tx<'_>, caller: &Caller, path: &Path) -> Result<Option<Located>> {

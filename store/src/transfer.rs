@@ -21,6 +21,7 @@ use crate::grant;
 use crate::id::{DriveId, GrantId, NodeId, TransferId, UserId};
 use crate::link;
 use crate::mutation::{Place, Scene};
+use crate::names;
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::reach::SHARED;
@@ -54,7 +55,7 @@ impl Store {
     /// Offers a file or folder to whoever has a name; to the same name it is offered anew.
     ///
     /// # Errors
-    /// As [`Store::grant`].
+    /// As [`Store::grant`]; [`Error::NamesElsewhere`] when a file in it has other names outside.
     pub async fn offer(
         &self,
         caller: &Caller,
@@ -72,6 +73,7 @@ impl Store {
                 let to = grant::receiver(tx, &caller, &name)?;
                 let mut drive = drive::rows::lock(tx, caller.drive)?;
                 let found = grant::shareable(tx, &caller, &target)?;
+                names::require_together(tx, &found.node)?;
                 let count = grant::count(tx, drive.id)?;
                 if count >= grant::MOST {
                     return Err(Error::Limit {
@@ -123,7 +125,8 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::NotFound`] when nothing (any more) is offered to the caller under this id;
-    /// [`Error::QuotaExceeded`], and then it stays offered; [`Error::Limit`].
+    /// [`Error::QuotaExceeded`] and [`Error::NamesElsewhere`], and then it stays offered;
+    /// [`Error::Limit`].
     pub async fn accept_offer(
         &self,
         caller: &Caller,
@@ -224,6 +227,7 @@ fn take(
 ) -> Result<Located> {
     let found = Target::Node(node).locate(tx, theirs.caller)?;
     let Located { path: from, node } = found.ok_or(Error::NotFound)?;
+    names::require_together(tx, &node)?;
     let place = Place::find(tx, theirs, &from)?;
     let (parent, name) = (place.parent()?.id, place.name()?.clone());
     let to = Path::root().join(free_name(tx, scene.drive.root, &name, &node)?)?;

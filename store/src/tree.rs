@@ -13,6 +13,7 @@ use crate::drive::Drive;
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::mutation::{Place, Scene};
+use crate::names;
 use crate::node::{self, Kind, Node};
 use crate::path::Path;
 use crate::property;
@@ -159,17 +160,18 @@ pub(crate) fn clear(
         return Err(Error::AlreadyExists);
     }
     scene.require_tree(condition, target, old.id)?;
-    if old.is_folder() {
+    if old.is_folder() || old.links > 1 {
         // A client that synchronises must hear that the members are gone, although there will be
-        // something at the path again.
-        scene.record(tx, ChangeKind::RemovedTree, old.id, target.path())?;
+        // something at the path again; and whoever a file is shared with, that it is elsewhere.
+        scene.record(tx, ChangeKind::removal(&old), old.id, target.path())?;
     }
     remove(tx, scene, store, target, &old)?;
     Ok(true)
 }
 
 /// Takes a node out of the tree and ends what hangs on it. It goes into the trash; without one it is
-/// uncharged, and a file goes at once, a folder's members are purged in the background.
+/// uncharged, and a file goes at once, a folder's members are purged in the background. A file that
+/// has other names stays under those, and nothing of it ends.
 fn remove(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
@@ -177,6 +179,13 @@ fn remove(
     place: &Place,
     node: &Node,
 ) -> Result<()> {
+    if node.links > 1 {
+        return names::remove(tx, scene, place, node.id);
+    }
+    let (mut totals, has_links) = rows::survey(tx, &scene.drive, node)?;
+    if has_links && names::detach(tx, scene, node.id)? {
+        totals = rows::totals(tx, &scene.drive, node)?;
+    }
     scene.end_ties(tx, node.id)?;
     let path = as_given(tx, scene.caller, place.path().clone(), node.id)?;
     node::rows::remove_entry(tx, place.parent()?.id, place.name()?)?;
@@ -184,7 +193,6 @@ fn remove(
     if node.is_folder() {
         tx.effect(Effect::Tree(scene.drive.id));
     }
-    let totals = rows::totals(tx, &scene.drive, node)?;
     scene.drive.remove(&totals);
     if trash::keep(tx, scene, store.options(), node.id, &path, &totals)? {
         return Ok(());
@@ -237,6 +245,7 @@ pub(crate) fn require_reachable(
 }
 
 /// Copies a node of a drive that is held and, unless shallow, everything below it; the copy's id.
+/// What has several names in the tree has them in the copy, and no others.
 pub(crate) fn copy_nodes(
     tx: &mut Tx<'_>,
     scene: &mut Scene<'_>,
@@ -266,13 +275,12 @@ pub(crate) fn copy_nodes(
     // New ids rise in the order of folders and names, and rows are written in it: each index is
     // then filled from one page to the next.
     members.sort_unstable_by(|a, b| (a.parent, &a.name_nfc).cmp(&(b.parent, &b.name_nfc)));
-    let mut ids: Vec<NodeId> = (0..=members.len())
+    let originals = originals(source, &members, options.modified_ns);
+    let mut ids: Vec<NodeId> = (0..originals.len())
         .map(|_| NodeId::new(scene.world))
         .collect();
     ids.sort_unstable();
     let now_ns = scene.now_ns();
-    let mut originals = vec![source.clone()];
-    originals.extend(members.iter().map(|member| member.node.clone()));
     let copies: HashMap<NodeId, NodeId> = originals.iter().map(|node| node.id).zip(ids).collect();
     let mut bodies: BTreeMap<CopiedBody, i64> = BTreeMap::new();
     for node in &originals {
@@ -280,9 +288,6 @@ pub(crate) fn copy_nodes(
         if let Some(body) = body.and_then(CopiedBody::of) {
             *bodies.entry(body).or_default() += 1;
         }
-    }
-    if let Some(modified_ns) = options.modified_ns {
-        originals[0].modified_ns = modified_ns;
     }
     reference::add_copies(tx, &bodies)?;
     rows::insert_copies(tx, scene.drive.id, &originals, &copies, now_ns)?;
@@ -294,4 +299,29 @@ pub(crate) fn copy_nodes(
         .collect();
     property::rows::copy(tx, &with_properties)?;
     Ok(copies[&source.id])
+}
+
+/// What is to be copied, each node once, with as many names as it has in the copy.
+fn originals(source: &Node, members: &[rows::Member], modified_ns: Option<i64>) -> Vec<Node> {
+    let mut links: HashMap<NodeId, u64> = HashMap::new();
+    for member in members.iter().filter(|member| member.node.links > 1) {
+        *links.entry(member.node.id).or_default() += 1;
+    }
+    let mut originals = Vec::with_capacity(members.len() + 1);
+    originals.push(Node {
+        links: 1,
+        modified_ns: modified_ns.unwrap_or(source.modified_ns),
+        ..source.clone()
+    });
+    for member in members {
+        match (member.node.links, links.remove(&member.node.id)) {
+            (1, _) => originals.push(member.node.clone()),
+            (_, Some(links)) => originals.push(Node {
+                links,
+                ..member.node.clone()
+            }),
+            (_, None) => {}
+        }
+    }
+    originals
 }

@@ -8,9 +8,7 @@ pub(crate) mod rows;
 mod tests;
 
 use crate::access;
-use crate::cache::Effect;
 use crate::caller::Caller;
-use crate::change::ChangeKind;
 use crate::condition::Condition;
 use crate::db::Tx;
 use crate::download::Stored;
@@ -152,9 +150,7 @@ impl Store {
                 };
                 node::rows::replace_content(tx, node.id, &file)?;
                 let path = as_given(tx, &caller, path, node.id)?;
-                scene.record(tx, ChangeKind::Changed, node.id, &path)?;
-                let key = scene.full_key(&path);
-                tx.effect(Effect::Path(scene.drive.id, key));
+                scene.changed(tx, node, &path)?;
                 scene.settle(tx)?;
                 let node = Node {
                     modified_ns: file.modified_ns,

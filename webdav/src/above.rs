@@ -105,6 +105,7 @@ pub(crate) fn collection(caller: &Caller) -> Node {
         drive: caller.drive,
         kind: Kind::Folder { child_number: 0 },
         size_bytes: 0,
+        links: 1,
         property_count: 0,
         created_ns: 0,
         modified_ns: 0,

@@ -13,7 +13,7 @@ use crate::engine;
 use crate::grammar::path::Mounts;
 use crate::grammar::xml;
 use crate::guard;
-use crate::method::{copy_move, delete, get, patch, propfind, proppatch, put, report};
+use crate::method::{bind, copy_move, delete, get, patch, propfind, proppatch, put, report};
 use crate::request::Call;
 use crate::shares;
 use crate::status::{Failure, refused};
@@ -147,6 +147,7 @@ where
         "DELETE" => Box::pin(delete::handle(call)).await,
         "COPY" => Box::pin(copy_move::copy(call)).await,
         "MOVE" => Box::pin(copy_move::move_tree(call)).await,
+        "BIND" => Box::pin(bind::handle(call, body)).await,
         "OPTIONS" => Box::pin(engine::options(call)).await,
         "MKCOL" => Box::pin(engine::make_collection(call, body)).await,
         "LOCK" => Box::pin(engine::lock(call, body)).await,
@@ -157,10 +158,9 @@ where
 
 /// The refusal of a method that is not served anywhere.
 pub(crate) fn not_ours(method: &str) -> Failure {
-    const KNOWN: [&str; 19] = [
+    const KNOWN: [&str; 18] = [
         "ACL",
         "BASELINE-CONTROL",
-        "BIND",
         "CHECKIN",
         "CHECKOUT",
         "CONNECT",

@@ -24,7 +24,7 @@ use dav_server::DavHandler;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
-use store::{Lock, Node, Path};
+use store::{Lock, Node, Path, Via};
 
 use self::context::{Context, Credentials, Outcome, Wish};
 use self::file_system::FileSystem;
@@ -40,9 +40,12 @@ use crate::guard;
 use crate::request::Call;
 use crate::status::{ALLOWED, Failure, XML, refused};
 
-/// What this server knows of WebDAV (RFC 4918 §18, RFC 6578 §3.1, SabreDAV's PATCH, and
-/// [`attributes`](crate::grammar::attributes)).
-const CLASSES: &str = "1, 2, 3, sync-collection, sabredav-partialupdate, coffer-attributes";
+/// What this server knows of WebDAV (RFC 4918 §18, RFC 5842 §8.1, RFC 6578 §3.1, SabreDAV's PATCH,
+/// and [`attributes`](crate::grammar::attributes)).
+const CLASSES: &str = "1, 2, 3, bind, sync-collection, sabredav-partialupdate, coffer-attributes";
+/// Likewise in what others share, where only the owner gives names.
+const CLASSES_OF_OTHERS: &str =
+    "1, 2, 3, sync-collection, sabredav-partialupdate, coffer-attributes";
 /// The types of body that PATCH takes (RFC 5789 §3.1).
 const PATCHES: &str = "multipart/byteranges, application/x-sabredav-partialupdate";
 /// Longest `DAV:owner`, as XML: every listing of the locked resource repeats it.
@@ -51,9 +54,9 @@ const MOST_OWNER_BYTES: usize = 1 << 10;
 // PUT and MKCOL on a folder itself are 405, yet they are listed: clients ask a folder whether they
 // may write in it.
 const ALLOWED_ROOT: &str =
-    "OPTIONS, GET, HEAD, PUT, MKCOL, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
+    "OPTIONS, GET, HEAD, PUT, MKCOL, COPY, PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT, BIND";
 const ALLOWED_FOLDER: &str = "OPTIONS, GET, HEAD, PUT, DELETE, MKCOL, COPY, MOVE, PROPFIND, \
-     PROPPATCH, LOCK, UNLOCK, REPORT";
+     PROPPATCH, LOCK, UNLOCK, REPORT, BIND";
 const ALLOWED_FILE: &str =
     "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK";
 const ALLOWED_SHARED_FILE: &str =
@@ -72,13 +75,21 @@ impl Dav {
 pub(crate) async fn options(call: &Call<'_>) -> Result<Response<Body>, Failure> {
     let (status, outcome) = delegate(call, canonical(call), None).await?;
     accepted(status)?;
-    let mut answer = describe(match &outcome.node {
+    let allowed = match &outcome.node {
         None => ALLOWED_NOWHERE,
         Some(node) if call.target.path.is_root() && node.is_folder() => ALLOWED_ROOT,
         Some(_) if call.target.path.is_root() => ALLOWED_SHARED_FILE,
         Some(node) if node.is_folder() => ALLOWED_FOLDER,
         Some(_) => ALLOWED_FILE,
-    });
+    };
+    let mut answer = describe(allowed);
+    if call.caller.via != Via::Own {
+        let headers = answer.headers_mut();
+        headers.insert("dav", HeaderValue::from_static(CLASSES_OF_OTHERS));
+        if let Some(allowed) = allowed.strip_suffix(", BIND") {
+            headers.insert(ALLOW, HeaderValue::from_static(allowed));
+        }
+    }
     // Of files alone, yet clients ask the drive's root what its files take.
     let partial = HeaderValue::from_static(PATCHES);
     answer.headers_mut().insert("accept-patch", partial);

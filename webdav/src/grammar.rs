@@ -9,6 +9,7 @@
 )]
 
 pub mod attributes;
+pub mod bind;
 pub mod byteranges;
 pub mod content_range;
 pub mod date;

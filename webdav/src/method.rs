@@ -1,5 +1,6 @@
 //! The verbs that are ours, straight on the store.
 
+pub(crate) mod bind;
 pub(crate) mod copy_move;
 pub(crate) mod delete;
 pub(crate) mod get;

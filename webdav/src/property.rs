@@ -78,7 +78,7 @@ const fn owncloud(
 
 /// Every live property.
 #[rustfmt::skip]
-static LIVE: [Live; 19] = [
+static LIVE: [Live; 21] = [
     // RFC 4918 §15
     dav("resourcetype", "D:resourcetype", true, Needs::Nothing, resource_type),
     dav("displayname", "D:displayname", true, Needs::Nothing, |s, out| { escape_text(out, s.name); true }),
@@ -95,6 +95,8 @@ static LIVE: [Live; 19] = [
     // RFC 3253 §3.1.5, RFC 6578 §4
     dav("supported-report-set", "D:supported-report-set", false, Needs::Nothing, report_set),
     dav("sync-token", "D:sync-token", false, Needs::Cursor, sync_token),
+    // RFC 5842 §3.1
+    dav("resource-id", "D:resource-id", false, Needs::Nothing, resource_id),
     // ownCloud's, which rclone and other sync clients ask for
     owncloud("id", "o:id", |s, out| { write_hex(out, s.node.id.as_bytes()); true }),
     owncloud("fileid", "o:fileid", |s, out| { write_hex(out, s.node.id.as_bytes()); true }),
@@ -103,6 +105,7 @@ static LIVE: [Live; 19] = [
     owncloud("permissions", "o:permissions", permissions),
     // What a mounted drive keeps, which is no part of allprop
     Live { name: ATTRIBUTES, tag: "p:attributes", in_allprop: false, needs: Needs::Nothing, write: attributes },
+    Live { name: Name::constant(POSIX, "links"), tag: "p:links", in_allprop: false, needs: Needs::Nothing, write: links },
 ];
 
 /// The live property of a name.
@@ -530,6 +533,24 @@ fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
         put_one("SHA256:", digest.as_bytes());
     }
     separator == " " && put(out, "</o:checksum>")
+}
+
+/// How many names a file has.
+fn links(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    if subject.node.is_folder() {
+        return false;
+    }
+    write_number(out, subject.node.links);
+    true
+}
+
+/// The same under each name, and of no other resource.
+fn resource_id(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
+    !is_fixed(subject.node)
+        && put(
+            out,
+            &format!("<D:href>urn:uuid:{}</D:href>", subject.node.id),
+        )
 }
 
 fn attributes(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {

@@ -129,7 +129,16 @@ fn nothing(head: &Parts, path: &Path) -> Result<Response<Body>, Failure> {
 fn writes(method: &str) -> bool {
     matches!(
         method,
-        "PUT" | "PATCH" | "PROPPATCH" | "DELETE" | "COPY" | "MOVE" | "MKCOL" | "LOCK" | "UNLOCK"
+        "PUT"
+            | "PATCH"
+            | "PROPPATCH"
+            | "DELETE"
+            | "COPY"
+            | "MOVE"
+            | "MKCOL"
+            | "LOCK"
+            | "UNLOCK"
+            | "BIND"
     )
 }
 

@@ -14,7 +14,7 @@ use crate::request::Call;
 
 /// What an answer to an unsupported method, or to a verb that a folder does not know, allows.
 pub(crate) const ALLOWED: &str = "OPTIONS, GET, HEAD, PUT, PATCH, DELETE, MKCOL, COPY, MOVE, \
-     PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT";
+     PROPFIND, PROPPATCH, LOCK, UNLOCK, REPORT, BIND";
 
 /// The type of every XML answer.
 pub(crate) const XML: HeaderValue = HeaderValue::from_static("application/xml; charset=utf-8");
@@ -221,7 +221,7 @@ pub(crate) fn of_store(error: &store::Error) -> (StatusCode, Option<Condition>) 
             (StatusCode::BAD_REQUEST, None)
         }
         Error::RangeNotSatisfiable { .. } => (StatusCode::RANGE_NOT_SATISFIABLE, None),
-        Error::OffsetMismatch { .. } => (StatusCode::CONFLICT, None),
+        Error::OffsetMismatch { .. } | Error::NamesElsewhere => (StatusCode::CONFLICT, None),
         Error::UploadBusy => (StatusCode::LOCKED, None),
         Error::CursorExpired => (StatusCode::FORBIDDEN, Some(Condition::ValidSyncToken)),
         Error::WrongCredentials => (StatusCode::UNAUTHORIZED, None),

@@ -36,6 +36,7 @@ pub fn routes() -> OpenApiRouter<AppState> {
         (status = 202, body = Transfer),
         (status = 403, description = "forbidden, protected"),
         (status = 404, description = "not_found"),
+        (status = 409, description = "names_elsewhere"),
         (status = 422, description = "invalid_name, limit_exceeded")
     )
 )]
@@ -85,6 +86,7 @@ async fn list(
     responses(
         (status = 200, body = File),
         (status = 403, description = "forbidden"),
+        (status = 409, description = "names_elsewhere"),
         (status = 422, description = "invalid_name, limit_exceeded"),
         (status = 507, description = "quota_exceeded, storage_full")
     )

@@ -84,6 +84,8 @@ codes! {
     pub const OVER_BORDER: &str = "over_border";
     /// A folder onto or into itself.
     pub const OVERLAP: &str = "overlap";
+    /// A file in it has another name outside.
+    pub const NAMES_ELSEWHERE: &str = "names_elsewhere";
     /// `If-Match`, `If-None-Match` or another condition does not hold.
     pub const PRECONDITION_FAILED: &str = "precondition_failed";
     /// A WebDAV lock stands in the way; its holder sends `If: (<token>)`.
@@ -455,6 +457,7 @@ impl From<store::Error> for Problem {
             Error::Protected => (StatusCode::FORBIDDEN, code::PROTECTED),
             Error::Reserved => (StatusCode::FORBIDDEN, code::RESERVED),
             Error::Overlap => (StatusCode::FORBIDDEN, code::OVERLAP),
+            Error::NamesElsewhere => (StatusCode::CONFLICT, code::NAMES_ELSEWHERE),
             Error::PreconditionFailed => {
                 (StatusCode::PRECONDITION_FAILED, code::PRECONDITION_FAILED)
             }

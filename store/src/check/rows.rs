@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::strays;
+use super::{links, strays};
 use crate::db::{Tx, Value, args};
 use crate::digest::Digest;
 use crate::error::{Error, Result};
@@ -43,6 +43,7 @@ pub(crate) fn known_blobs(tx: &mut Tx<'_>, digests: &[Digest]) -> Result<BTreeSe
 pub(crate) fn wrong_references(tx: &mut Tx<'_>) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     entries(tx, &mut faults)?;
+    links::find(tx, &mut faults)?;
     manifests(tx, &mut faults)?;
     blobs(tx, &mut faults)?;
     drives(tx, &mut faults)?;
@@ -224,14 +225,16 @@ fn drives(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              SELECT d.id, d.root_id FROM drive d \
              UNION ALL \
              SELECT t.drive_id, e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id), \
+         counted (drive_id, node_id, names) AS ( \
+             SELECT drive_id, node_id, COUNT(*) FROM tree GROUP BY drive_id, node_id), \
          sums (drive_id, used, files, nodes, properties) AS ( \
              SELECT t.drive_id, CAST(SUM(n.size_bytes) AS BIGINT), \
                     CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), \
-                    COUNT(*) - 1, \
+                    CAST(SUM(t.names) - 1 AS BIGINT), \
                     CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
                         WHERE p.node_id = n.id)), 0) \
                         + COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
-             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id), \
+             FROM counted t JOIN node n ON n.id = t.node_id GROUP BY t.drive_id), \
          published (drive_id, contents, bytes) AS ( \
              SELECT drive_id, COUNT(*), CAST(SUM(size_bytes) AS BIGINT) FROM publication \
              GROUP BY drive_id), \
@@ -334,13 +337,16 @@ fn trash(tx: &mut Tx<'_>, faults: &mut Vec<String>) -> Result<()> {
              SELECT t.node_id, t.node_id FROM trash t WHERE t.is_kept = 1 \
              UNION ALL \
              SELECT t.root_id, e.node_id FROM tree t JOIN entry e ON e.parent_id = t.node_id), \
+         counted (root_id, node_id, names) AS ( \
+             SELECT root_id, node_id, COUNT(*) FROM tree GROUP BY root_id, node_id), \
          sums (root_id, bytes, files, nodes, properties) AS ( \
              SELECT t.root_id, CAST(SUM(n.size_bytes) AS BIGINT), \
-                 CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), COUNT(*), \
+                 CAST(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END) AS BIGINT), \
+                 CAST(SUM(t.names) AS BIGINT), \
                  CAST(COALESCE(SUM((SELECT SUM(OCTET_LENGTH(p.value)) FROM property p \
                      WHERE p.node_id = n.id)), 0) \
                         + COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
-             FROM tree t JOIN node n ON n.id = t.node_id GROUP BY t.root_id) \
+             FROM counted t JOIN node n ON n.id = t.node_id GROUP BY t.root_id) \
          SELECT t.node_id, t.size_bytes, t.file_count, t.node_count, t.property_bytes, \
              s.bytes, s.files, s.nodes, s.properties, \
              (SELECT COUNT(*) FROM entry e WHERE e.node_id = t.node_id) \

@@ -5,7 +5,7 @@ use crate::db::{Row, Tx, args};
 use crate::drive::Drive;
 use crate::error::Result;
 use crate::id::{DriveId, GrantId, NodeId, UserId};
-use crate::node::rows::{columns, read as read_node};
+use crate::node::rows::{columns, is_first, read as read_node};
 use crate::path::Name;
 
 /// Stands for the account of a name that nobody has: what is asked of it costs the same.
@@ -166,7 +166,7 @@ pub(super) fn on_chain(
         concat!(
             "WITH RECURSIVE up (node_id) AS ( \
                  SELECT $1 \
-                 UNION ALL \
+                 UNION \
                  SELECT e.parent_id FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
              SELECT ",
             grant_columns!(),
@@ -183,7 +183,7 @@ pub(super) fn count_on_chain(tx: &mut Tx<'_>, node: NodeId) -> Result<u64> {
     let count = tx.first(
         "WITH RECURSIVE up (node_id) AS ( \
              SELECT $1 \
-             UNION ALL \
+             UNION \
              SELECT e.parent_id FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
          SELECT COUNT(*) FROM up CROSS JOIN access_grant g WHERE g.node_id = up.node_id",
         args![node],
@@ -381,8 +381,9 @@ pub(super) fn of_drive(
                  ORDER BY id LIMIT $4), \
              up (id, node_id, path) AS ( \
                  SELECT p.id, e.parent_id, '/' || e.name FROM part p CROSS JOIN entry e \
-                     WHERE e.node_id = p.node_id \
-                 UNION ALL \
+                     WHERE e.node_id = p.node_id AND ",
+            is_first!("e"),
+            " UNION ALL \
                  SELECT up.id, e.parent_id, '/' || e.name || up.path \
                      FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
              SELECT ",

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::db::{Tx, args};
 use crate::error::Result;
 use crate::id::{DriveId, NodeId, UserId};
+use crate::node::rows::is_first;
 use crate::path::Name;
 
 /// What an account may hear of a node.
@@ -58,18 +59,21 @@ pub(super) struct Place {
 /// The places of what [`granted`] finds, in this order.
 pub(super) fn places(tx: &mut Tx<'_>, user: UserId, limit: u32) -> Result<Vec<Place>> {
     tx.all(
-        "WITH RECURSIVE part (id, node_id) AS ( \
-             SELECT id, node_id FROM access_grant WHERE account_id = $1 ORDER BY id LIMIT $2), \
-         up (id, node_id, path) AS ( \
-             SELECT p.id, e.parent_id, '/' || e.name_nfc FROM part p CROSS JOIN entry e \
-                 WHERE e.node_id = p.node_id \
-             UNION ALL \
-             SELECT up.id, e.parent_id, '/' || e.name_nfc || up.path \
-                 FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
-         SELECT g.node_id, n.kind, g.mount_name, up.path \
-         FROM up CROSS JOIN access_grant g CROSS JOIN drive d CROSS JOIN node n \
-         WHERE g.id = up.id AND d.id = g.drive_id AND up.node_id = d.root_id \
-             AND n.id = g.node_id ORDER BY g.id",
+        concat!(
+            "WITH RECURSIVE part (id, node_id) AS ( \
+                 SELECT id, node_id FROM access_grant WHERE account_id = $1 ORDER BY id LIMIT $2), \
+             up (id, node_id, path) AS ( \
+                 SELECT p.id, e.parent_id, '/' || e.name_nfc FROM part p CROSS JOIN entry e \
+                     WHERE e.node_id = p.node_id AND ",
+            is_first!("e"),
+            " UNION ALL \
+                 SELECT up.id, e.parent_id, '/' || e.name_nfc || up.path \
+                     FROM up CROSS JOIN entry e WHERE e.node_id = up.node_id) \
+             SELECT g.node_id, n.kind, g.mount_name, up.path \
+             FROM up CROSS JOIN access_grant g CROSS JOIN drive d CROSS JOIN node n \
+             WHERE g.id = up.id AND d.id = g.drive_id AND up.node_id = d.root_id \
+                 AND n.id = g.node_id ORDER BY g.id"
+        ),
         args![user, limit],
         |row| {
             Ok(Place {

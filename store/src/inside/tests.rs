@@ -77,6 +77,46 @@ async fn revoke(store: &Store, caller: &Caller, at: &str) {
 /// The name for nothing at all.
 const NOTHING: [&str; 0] = [];
 
+async fn bind(store: &Store, caller: &Caller, file: &str, to: &str) {
+    let to = path(to);
+    let (into, name) = (to.parent().unwrap(), to.name().unwrap().clone());
+    let condition = Condition::default();
+    let file = path(file);
+    let bound = store.bind(caller, &into, name, &file, true, condition);
+    bound.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_followed_from_name_to_name() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        for at in ["/d/sub", "/e"] {
+            folder(store, &alice, at).await;
+        }
+        write(store, &alice, "/f").await;
+        bind(store, &alice, "/f", "/d/sub/f").await;
+        bind(store, &alice, "/f", "/e/f").await;
+        share(store, &alice, "/f", "bob", Right::Read).await;
+        let mut his = Listener::begin(store, &bob).await;
+        put(store, &alice, "/e/f", b"1").await.unwrap();
+        assert_eq!(his.hear().await, ["+/f"], "once");
+        // Whichever name it was followed by, all of these go but one.
+        bind(store, &alice, "/f", "/last").await;
+        remove(store, &alice, "/f").await;
+        remove(store, &alice, "/d").await;
+        write(store, &alice, "/other").await;
+        bind(store, &alice, "/other", "/e/f").await;
+        his.hear().await;
+        for other in ["/f", "/other", "/e/f"] {
+            write(store, &alice, other).await;
+        }
+        assert_eq!(his.hear().await, NOTHING, "another has its name now");
+        put(store, &alice, "/last", b"2").await.unwrap();
+        assert_eq!(his.hear().await, ["+/f"]);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_inside_is_told_and_nothing_beside() {
     each_engine(async |store, _| {

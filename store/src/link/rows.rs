@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::id::{DownloadId, DriveId, LinkId, NodeId, UserId};
 use crate::link::door::FoundLink;
 use crate::node;
-use crate::node::rows::columns;
+use crate::node::rows::{columns, is_first};
 use crate::path::{Name, Path};
 
 /// A row to be made.
@@ -69,7 +69,8 @@ const BY_TOKEN: &str = concat!(
      WHERE l.token_digest = $1 AND d.id = l.drive_id AND a.id = d.owner_id AND n.id = l.node_id \
          AND e.node_id = l.node_id AND a.disabled_at IS NULL \
          AND (l.expires_at IS NULL OR l.expires_at > $2) \
-         AND (l.downloads_most IS NULL OR l.downloads_done < l.downloads_most)"
+         AND (l.downloads_most IS NULL OR l.downloads_done < l.downloads_most) AND ",
+    is_first!("e")
 );
 
 pub(super) fn by_token(tx: &mut Tx<'_>, token: Digest, now_ms: i64) -> Result<Option<FoundLink>> {
@@ -129,8 +130,9 @@ macro_rules! select_links {
             $which,
             "), up (link_id, parent_id, name, level) AS ( \
                  SELECT p.id, e.parent_id, e.name, 0 FROM page p CROSS JOIN entry e \
-                     WHERE e.node_id = p.node_id \
-                 UNION ALL \
+                     WHERE e.node_id = p.node_id AND ",
+            is_first!("e"),
+            " UNION ALL \
                  SELECT up.link_id, e.parent_id, e.name, up.level + 1 \
                      FROM up CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
              SELECT p.id, p.kind, p.node_id, p.label, p.password_hash, p.expires_at, \

@@ -4,21 +4,27 @@ use super::Lock;
 use crate::db::{Tx, args};
 use crate::error::Result;
 use crate::id::{DriveId, NodeId, UserId};
+use crate::node::rows::is_first;
 
-/// The live locks of a drive, each with its ancestors and path. One statement.
+/// The live locks of a drive, each with its path, and its ancestors above each name that is locked.
+/// One statement.
 pub(crate) fn live(tx: &mut Tx<'_>, drive: DriveId, now_ms: i64) -> Result<Vec<Lock>> {
     let mut locks: Vec<Lock> = Vec::new();
     tx.each(
-        "WITH RECURSIVE up (token, node_id, parent_id, name, level) AS ( \
-             SELECT l.token, l.node_id, e.parent_id, e.name, 0 \
-                 FROM dav_lock l LEFT JOIN entry e ON e.node_id = l.node_id \
-                 WHERE l.drive_id = $1 AND l.expires_at > $2 \
-             UNION ALL \
-             SELECT up.token, e.node_id, e.parent_id, e.name, up.level + 1 \
-                 FROM up CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
-         SELECT l.token, l.is_exclusive, l.is_deep, l.owner_xml, l.timeout_s, l.expires_at, \
-                l.account_id, l.node_id, up.parent_id, up.name \
-         FROM up CROSS JOIN dav_lock l WHERE l.token = up.token ORDER BY l.token, up.level",
+        concat!(
+            "WITH RECURSIVE up (token, node_id, parent_id, name, level, is_first) AS ( \
+                 SELECT l.token, l.node_id, e.parent_id, e.name, 0, CASE WHEN ",
+            is_first!("e"),
+            " THEN 1 ELSE 0 END \
+                     FROM dav_lock l LEFT JOIN entry e ON e.node_id = l.node_id \
+                     WHERE l.drive_id = $1 AND l.expires_at > $2 \
+                 UNION ALL \
+                 SELECT up.token, e.node_id, e.parent_id, e.name, up.level + 1, up.is_first \
+                     FROM up CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
+             SELECT l.token, l.is_exclusive, l.is_deep, l.owner_xml, l.timeout_s, l.expires_at, \
+                    l.account_id, l.node_id, up.parent_id, up.name, up.is_first \
+             FROM up CROSS JOIN dav_lock l WHERE l.token = up.token ORDER BY l.token, up.level"
+        ),
         args![drive, now_ms],
         |row| {
             let token = row.text(0)?;
@@ -38,9 +44,10 @@ pub(crate) fn live(tx: &mut Tx<'_>, drive: DriveId, now_ms: i64) -> Result<Vec<L
             }
             if let (Some(lock), Some(parent)) = (locks.last_mut(), row.get::<Option<NodeId>>(8)?) {
                 lock.ancestors.push(parent);
-                let name: String = row.get(9)?;
-                lock.path.insert_str(0, &name);
-                lock.path.insert(0, '/');
+                if row.get(10)? {
+                    lock.path.insert_str(0, row.text(9)?);
+                    lock.path.insert(0, '/');
+                }
             }
             Ok(())
         },

@@ -23,11 +23,29 @@ macro_rules! columns {
     () => {
         "n.id, n.drive_id, n.kind, n.size_bytes, n.tag, n.sha256, n.checksums, n.blob_digest, \
          n.manifest_id, n.child_number, n.property_count, n.created_ns, n.modified_ns, \
-         n.attributes"
+         n.attributes, n.links"
     };
 }
 
 pub(crate) use columns;
+
+/// Whether a row of `entry` is the name by which its node goes where only one can be told: the
+/// same one each time. Only files have several.
+macro_rules! is_first {
+    ($entry:literal) => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM entry o WHERE o.node_id = ",
+            $entry,
+            ".node_id AND (o.parent_id, o.name_nfc) < (",
+            $entry,
+            ".parent_id, ",
+            $entry,
+            ".name_nfc))"
+        )
+    };
+}
+
+pub(crate) use is_first;
 
 /// Reads a node from columns that start at `at`.
 pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
@@ -57,6 +75,7 @@ pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
         created_ns: row.get(at + 11)?,
         modified_ns: row.get(at + 12)?,
         attributes: row.get(at + 13)?,
+        links: row.get(at + 14)?,
     })
 }
 
@@ -142,7 +161,8 @@ pub(crate) fn find_many(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<Node>> {
     )
 }
 
-/// Each of these nodes with itself and each folder above it, in no order. One statement.
+/// Each of these nodes with itself and each folder above it, above each of its names, in no order.
+/// One statement.
 pub(crate) fn chains(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<(NodeId, NodeId)>> {
     let keys: Vec<Value<'_>> = ids.iter().map(|id| Value::from(*id)).collect();
     tx.all_of(
@@ -162,15 +182,19 @@ pub(crate) fn chains(tx: &mut Tx<'_>, ids: &[NodeId]) -> Result<Vec<(NodeId, Nod
 }
 
 /// The folders above a node, nearest first, each with the name that leads
-/// down from it. Empty for a root and for what is no longer reachable.
+/// down from it: of a file with several names, above the first. Empty for a root and for what is no
+/// longer reachable.
 pub(crate) fn ancestors(tx: &mut Tx<'_>, id: NodeId) -> Result<Vec<(NodeId, Name)>> {
     tx.all(
-        "WITH RECURSIVE up (level, parent_id, name) AS ( \
-             SELECT 0, e.parent_id, e.name FROM entry e WHERE e.node_id = $1 \
-             UNION ALL \
-             SELECT up.level + 1, e.parent_id, e.name FROM up \
-                 CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
-         SELECT parent_id, name FROM up ORDER BY level",
+        concat!(
+            "WITH RECURSIVE up (level, parent_id, name) AS ( \
+                 SELECT 0, e.parent_id, e.name FROM entry e WHERE e.node_id = $1 AND ",
+            is_first!("e"),
+            " UNION ALL \
+                 SELECT up.level + 1, e.parent_id, e.name FROM up \
+                     CROSS JOIN entry e WHERE e.node_id = up.parent_id) \
+             SELECT parent_id, name FROM up ORDER BY level"
+        ),
         args![id],
         |row| Ok((row.get(0)?, Name::new(row.text(1)?)?)),
     )

@@ -7,7 +7,8 @@ use crate::id::{NodeId, UserId};
 use crate::node::rows::{columns, read};
 use crate::reach::SHARED;
 
-/// Walks the tree below `root`, and what is shared with an account, and keeps what matches; one statement however large the tree.
+/// Walks the tree below `root`, and what is shared with an account, and keeps what matches; one
+/// statement however large the tree. Of a file that has the same name in several folders, one.
 pub(super) fn find(
     tx: &mut Tx<'_>,
     root: NodeId,
@@ -36,10 +37,10 @@ pub(super) fn find(
                  SELECT e.node_id, t.path || '/' || e.name, COALESCE(e.name_folded, e.name_nfc) \
                      FROM tree t CROSS JOIN entry e WHERE e.parent_id = t.node_id), \
              part AS ( \
-                 SELECT node_id, path, folded FROM tree \
+                 SELECT node_id, MIN(path) AS path, folded FROM tree \
                  WHERE folded LIKE $2 ESCAPE '\\' \
                      AND (folded > $3 OR (folded = $3 AND node_id > $4)) \
-                 ORDER BY folded, node_id LIMIT $5) \
+                 GROUP BY folded, node_id ORDER BY folded, node_id LIMIT $5) \
              SELECT p.path, p.folded, ",
             columns!(),
             " FROM part p CROSS JOIN node n WHERE n.id = p.node_id ORDER BY p.folded, p.node_id"

@@ -17,6 +17,8 @@ pub(crate) struct Member {
     /// A file's content.
     pub body: Option<Body>,
     pub is_empty_folder: bool,
+    /// Whether it had other names when this was read.
+    pub has_links: bool,
 }
 
 macro_rules! oldest_trash {
@@ -40,7 +42,8 @@ pub(crate) fn oldest_trash(tx: &mut Tx<'_>) -> Result<Option<(NodeId, DriveId)>>
 pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Result<Vec<Member>> {
     tx.all(
         "SELECT e.parent_id, e.name_nfc, n.id, n.drive_id, n.kind, n.blob_digest, n.manifest_id, \
-             n.size_bytes, CASE WHEN EXISTS (SELECT 1 FROM entry c WHERE c.parent_id = n.id) THEN 0 ELSE 1 END \
+             n.size_bytes, CASE WHEN EXISTS (SELECT 1 FROM entry c WHERE c.parent_id = n.id) THEN 0 ELSE 1 END, \
+             n.links \
          FROM entry e CROSS JOIN node n WHERE n.id = e.node_id AND e.parent_id = $1 LIMIT $2",
         args![folder, limit],
         |row| {
@@ -58,6 +61,7 @@ pub(crate) fn some_members(tx: &mut Tx<'_>, folder: NodeId, limit: u32) -> Resul
                 size_bytes: row.get(7)?,
                 body: is_file.then_some(body),
                 is_empty_folder: !is_file && row.get(8)?,
+                has_links: row.get::<i64>(9)? > 1,
             })
         },
     )
@@ -74,7 +78,7 @@ pub(crate) fn detach(tx: &mut Tx<'_>, member: &Member, now_ms: i64) -> Result<()
     crate::tree::rows::insert_trash(tx, member.node, member.drive, now_ms)
 }
 
-fn remove_entry(tx: &mut Tx<'_>, member: &Member) -> Result<()> {
+pub(crate) fn remove_entry(tx: &mut Tx<'_>, member: &Member) -> Result<()> {
     tx.execute(
         "DELETE FROM entry WHERE parent_id = $1 AND name_nfc = $2",
         args![member.parent, &member.name_nfc],

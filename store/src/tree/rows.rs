@@ -56,11 +56,22 @@ pub(crate) fn members(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<Member>> {
     )
 }
 
-/// What a tree counts for, its root included.
+/// The nodes below a folder, each once.
+macro_rules! nodes {
+    () => {
+        concat!(
+            tree!(),
+            ", nodes (node_id) AS (SELECT DISTINCT t.node_id FROM tree t) "
+        )
+    };
+}
+
+/// What a tree counts for, its root included: names, and what has them once however many it has.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Totals {
     pub size_bytes: u64,
     pub files: u64,
+    /// Names: files and folders, and further names of files.
     pub nodes: u64,
     pub property_bytes: u64,
 }
@@ -68,42 +79,90 @@ pub(crate) struct Totals {
 /// What a node and everything below it counts for. Properties are looked for only where the
 /// drive has some.
 pub(crate) fn totals(tx: &mut Tx<'_>, drive: &Drive, root: &Node) -> Result<Totals> {
+    survey(tx, drive, root).map(|(totals, _)| totals)
+}
+
+/// As [`totals`], and whether anything below has several names, there or elsewhere.
+pub(crate) fn survey(tx: &mut Tx<'_>, drive: &Drive, root: &Node) -> Result<(Totals, bool)> {
     let mut totals = of_one(tx, root)?;
     if !root.is_folder() {
-        return Ok(totals);
+        return Ok((totals, false));
     }
-    let (size_bytes, files, nodes, attributes_bytes) = tx
-        .first(
-            concat!(
-                tree!(),
-                "SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), \
-                     CAST(COALESCE(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
-                     COUNT(*), \
-                     CAST(COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT) \
-                     FROM tree t CROSS JOIN node n WHERE n.id = t.node_id"
-            ),
-            args![root.id],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get::<u64>(3)?)),
-        )?
-        .unwrap_or((0, 0, 0, 0));
-    totals.size_bytes += size_bytes;
-    totals.files += files;
-    totals.nodes += nodes;
-    totals.property_bytes += attributes_bytes;
+    let mut sums = sums(tx, SUMS, root.id)?;
+    totals.nodes += sums.rows;
+    let has_links = sums.most_links > 1;
+    if has_links {
+        sums = self::sums(tx, SUMS_OF_NODES, root.id)?;
+    }
+    totals.size_bytes += sums.size_bytes;
+    totals.files += sums.files;
+    totals.property_bytes += sums.attributes_bytes;
     if drive.property_bytes > totals.property_bytes {
-        totals.property_bytes += tx
-            .first(
-                concat!(
-                    tree!(),
-                    "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(p.value)), 0) AS BIGINT) \
-                     FROM tree t CROSS JOIN property p WHERE p.node_id = t.node_id"
-                ),
-                args![root.id],
-                |row| row.get::<u64>(0),
-            )?
-            .unwrap_or(0);
+        let sql = if has_links {
+            PROPERTIES_OF_NODES
+        } else {
+            PROPERTIES
+        };
+        let dead_bytes = tx.first(sql, args![root.id], |row| row.get::<u64>(0))?;
+        totals.property_bytes += dead_bytes.unwrap_or(0);
     }
-    Ok(totals)
+    Ok((totals, has_links))
+}
+
+/// Sums over what is below a folder.
+#[derive(Default)]
+struct Sums {
+    size_bytes: u64,
+    files: u64,
+    rows: u64,
+    attributes_bytes: u64,
+    most_links: u64,
+}
+
+macro_rules! sums {
+    ($with:expr, $from:literal) => {
+        concat!(
+            $with,
+            "SELECT CAST(COALESCE(SUM(n.size_bytes), 0) AS BIGINT), \
+                 CAST(COALESCE(SUM(CASE WHEN n.kind = 2 THEN 1 ELSE 0 END), 0) AS BIGINT), \
+                 COUNT(*), \
+                 CAST(COALESCE(SUM(OCTET_LENGTH(n.attributes)), 0) AS BIGINT), \
+                 COALESCE(MAX(n.links), 1) \
+             FROM ",
+            $from,
+            " t CROSS JOIN node n WHERE n.id = t.node_id"
+        )
+    };
+}
+
+macro_rules! properties {
+    ($with:expr, $from:literal) => {
+        concat!(
+            $with,
+            "SELECT CAST(COALESCE(SUM(OCTET_LENGTH(p.value)), 0) AS BIGINT) \
+             FROM ",
+            $from,
+            " t CROSS JOIN property p WHERE p.node_id = t.node_id"
+        )
+    };
+}
+
+const SUMS: &str = sums!(tree!(), "tree");
+const SUMS_OF_NODES: &str = sums!(nodes!(), "nodes");
+const PROPERTIES: &str = properties!(tree!(), "tree");
+const PROPERTIES_OF_NODES: &str = properties!(nodes!(), "nodes");
+
+fn sums(tx: &mut Tx<'_>, sql: &'static str, root: NodeId) -> Result<Sums> {
+    let sums = tx.first(sql, args![root], |row| {
+        Ok(Sums {
+            size_bytes: row.get(0)?,
+            files: row.get(1)?,
+            rows: row.get(2)?,
+            attributes_bytes: row.get(3)?,
+            most_links: row.get(4)?,
+        })
+    })?;
+    Ok(sums.unwrap_or_default())
 }
 
 /// What a node counts for without what is below it.
@@ -182,22 +241,23 @@ pub(crate) fn insert_copies(
                 now_ns.into(),
                 node.modified_ns.into(),
                 node.attributes.as_ref().into(),
+                node.links.into(),
             ]
         })
         .collect();
     tx.execute_many(
         "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
-             manifest_id, child_number, property_count, created_ns, modified_ns, attributes) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13)",
+             manifest_id, child_number, property_count, created_ns, modified_ns, attributes, links) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13, $14)",
         "INSERT INTO node (id, drive_id, kind, size_bytes, tag, sha256, checksums, blob_digest, \
-             manifest_id, child_number, property_count, created_ns, modified_ns, attributes) \
+             manifest_id, child_number, property_count, created_ns, modified_ns, attributes, links) \
          SELECT c.id, c.drive, c.kind, c.size, c.tag, c.sha256, c.checksums, c.blob, \
-                c.manifest, 0, c.properties, c.created, c.modified, c.attributes \
+                c.manifest, 0, c.properties, c.created, c.modified, c.attributes, c.links \
          FROM UNNEST($1::bytea[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[], \
              $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::bigint[], $11::bigint[], \
-             $12::bigint[], $13::text[]) \
+             $12::bigint[], $13::text[], $14::bigint[]) \
              AS c (id, drive, kind, size, tag, sha256, checksums, blob, manifest, properties, \
-                 created, modified, attributes)",
+                 created, modified, attributes, links)",
         &rows,
     )?;
     Ok(())

@@ -2,7 +2,6 @@
 
 use super::{Ticket, Written};
 use crate::attributes::Attributes;
-use crate::cache::Effect;
 use crate::change::ChangeKind;
 use crate::checksums::Checksums;
 use crate::condition::Condition;
@@ -256,6 +255,7 @@ fn insert_new(
         drive: scene.drive.id,
         kind: Kind::File(file.content),
         size_bytes: file.size_bytes,
+        links: 1,
         property_count: 0,
         created_ns: now_ns,
         modified_ns: file.modified_ns,
@@ -297,8 +297,7 @@ fn replace(
         reference::release(tx, body, scene.now_ms())?;
     }
     scene.charge(tx, released_bytes, file.size_bytes, new.reservation)?;
-    scene.record(tx, ChangeKind::Changed, old.id, path)?;
-    tx.effect(Effect::Path(scene.drive.id, scene.full_key(path)));
+    scene.changed(tx, old, path)?;
     Ok(Node {
         kind: Kind::File(file.content),
         size_bytes: file.size_bytes,

@@ -31,17 +31,36 @@ pub(crate) fn extent(tx: &mut Tx<'_>, root: NodeId, most: u64) -> Result<Extent>
     }))
 }
 
+/// Of the entry that comes after `next` in its folder, or after the folder that is at its end. Folders
+/// have one name, files may have several.
+macro_rules! after {
+    ($column:literal) => {
+        concat!(
+            "(SELECT ",
+            $column,
+            " FROM entry e \
+                 WHERE e.parent_id = CASE WHEN w.next IS NOT NULL THEN w.dir ELSE \
+                         (SELECT l.parent_id FROM entry l WHERE l.node_id = w.dir) END \
+                     AND e.name_nfc > CASE WHEN w.next IS NOT NULL THEN w.name ELSE \
+                         (SELECT l.name_nfc FROM entry l WHERE l.node_id = w.dir) END \
+                 ORDER BY e.name_nfc LIMIT 1)"
+        )
+    };
+}
+
 /// Steps of a walk from one entry to the next, folders before what they hold: in `dir`, which lies
-/// `level` levels below where it began, comes `next`; without one the walk goes back up. Above
-/// level 0 are the shares of account $4, in the order of their names.
+/// `level` levels below where it began, comes `next` under `name`; without one the walk goes back
+/// up. Above level 0 are the shares of account $4, in the order of their names, which `name` is not.
 ///
 /// Each step is some look-ups by keys, so what a part costs depends on nothing but its length. They
 /// are subqueries, and not joins, since these must not be made in any other way.
 macro_rules! steps {
     ($first:literal) => {
         concat!(
-            "WITH RECURSIVE walk (step, told, level, dir, next) AS ( \
-                 SELECT CAST(0 AS BIGINT), CAST(0 AS BIGINT), $2, $1, ",
+            "WITH RECURSIVE walk (step, told, level, dir, name, next) AS ( \
+                 SELECT CAST(0 AS BIGINT), CAST(0 AS BIGINT), $2, $1, \
+                     (SELECT e.name_nfc FROM entry e WHERE e.parent_id = $1 AND e.name_nfc > $3 \
+                         ORDER BY e.name_nfc LIMIT 1), ",
             $first,
             "    UNION ALL \
                  SELECT w.step + 1, \
@@ -55,6 +74,13 @@ macro_rules! steps {
                          WHEN (SELECT n.kind FROM node n WHERE n.id = w.next) = 1 THEN w.next \
                          ELSE w.dir END, \
                      CASE WHEN (SELECT n.kind FROM node n WHERE n.id = w.next) = 1 \
+                             THEN (SELECT e.name_nfc FROM entry e WHERE e.parent_id = w.next \
+                                 ORDER BY e.name_nfc LIMIT 1) \
+                         WHEN w.level < 0 OR (w.level = 0 AND w.next IS NULL) THEN NULL \
+                         ELSE ",
+            after!("e.name_nfc"),
+            " END, \
+                     CASE WHEN (SELECT n.kind FROM node n WHERE n.id = w.next) = 1 \
                              THEN (SELECT e.node_id FROM entry e WHERE e.parent_id = w.next \
                                  ORDER BY e.name_nfc LIMIT 1) \
                          WHEN w.level < 0 OR (w.level = 0 AND w.next IS NULL) \
@@ -64,19 +90,17 @@ macro_rules! steps {
                                      WHERE m.node_id = COALESCE(w.next, w.dir) \
                                          AND m.account_id = $4) \
                                  ORDER BY g.mount_key LIMIT 1) \
-                         ELSE (SELECT e.node_id FROM entry e \
-                             WHERE e.parent_id = (SELECT l.parent_id FROM entry l \
-                                     WHERE l.node_id = COALESCE(w.next, w.dir)) \
-                                 AND e.name_nfc > (SELECT l.name_nfc FROM entry l \
-                                     WHERE l.node_id = COALESCE(w.next, w.dir)) \
-                             ORDER BY e.name_nfc LIMIT 1) END \
+                         ELSE ",
+            after!("e.node_id"),
+            " END \
                  FROM walk w WHERE w.told < $5 AND (w.next IS NOT NULL OR w.level >= 0)) \
-             SELECT w.level, CASE WHEN w.level >= 0 THEN e.name ELSE \
+             SELECT w.level, CASE WHEN w.level >= 0 THEN (SELECT e.name FROM entry e \
+                     WHERE e.parent_id = w.dir AND e.name_nfc = w.name) ELSE \
                  (SELECT MIN(m.mount_name) FROM access_grant m \
                      WHERE m.node_id = w.next AND m.account_id = $4) END, ",
             columns!(),
-            " FROM walk w CROSS JOIN entry e CROSS JOIN node n \
-             WHERE w.told < $5 AND e.node_id = w.next AND n.id = w.next ORDER BY w.step"
+            " FROM walk w CROSS JOIN node n \
+             WHERE w.told < $5 AND n.id = w.next ORDER BY w.step"
         )
     };
 }

@@ -195,3 +195,45 @@ async fn no_step_looks_at_more_than_it_finds() {
     })
     .await;
 }
+
+/// A file that has several names in one folder and others elsewhere is met under each of them, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_name_of_a_file_is_met() {
+    each_engine(async |store, _| {
+        let (alice, bob) = (user(store, "alice").await, user(store, "bob").await);
+        for at in ["/in/a", "/in/b/c", "/out"] {
+            folder(store, &alice, at).await;
+        }
+        put(store, &alice, "/in/b/f", b"1").await.unwrap();
+        let names = ["/in/0", "/in/9", "/in/a/f", "/in/b/a", "/in/b/z", "/out/f"];
+        for name in names {
+            let to = path(name);
+            let (into, name) = (to.parent().unwrap(), to.name().unwrap().clone());
+            let file = path("/in/b/f");
+            let bound = store.bind(&alice, &into, name, &file, false, Condition::default());
+            bound.await.unwrap();
+        }
+        let mut expected: Vec<String> = names[..5].iter().map(|name| (*name).into()).collect();
+        expected.extend(["/in/a", "/in/b", "/in/b/c", "/in/b/f"].map(String::from));
+        let expected = in_order(expected);
+        for limit in [1, 2, 3, 100] {
+            assert_eq!(
+                all(store, &alice, "/in", limit).await.0,
+                expected,
+                "{limit}"
+            );
+        }
+        // A file that is shared, between folders that are.
+        share(store, &alice, "/in/a", "bob", Right::Read).await;
+        share(store, &alice, "/in/b/f", "bob", Right::Read).await;
+        share(store, &alice, "/out", "bob", Right::Read).await;
+        let base = "/Shared with me";
+        let expected: Vec<String> = ["/a", "/a/f", "/f", "/out", "/out/f"]
+            .map(|name| format!("{base}{name}"))
+            .into();
+        for limit in [1, 2, 100] {
+            assert_eq!(all_shared(store, &bob, limit).await.0, expected, "{limit}");
+        }
+    })
+    .await;
+}

@@ -3,6 +3,7 @@
 
 mod auth;
 mod bad_input;
+mod bind;
 mod conditions;
 mod depth;
 mod destination;

@@ -95,7 +95,7 @@ async fn methods_nobody_knows_are_refused() {
     let world = World::start().await;
     let alice = world.alice();
     alice.put("/a.txt", "a").await.must_be(201);
-    for method in ["TRACE", "BREW", "POST", "SEARCH", "ACL", "BIND"] {
+    for method in ["TRACE", "BREW", "POST", "SEARCH", "ACL", "UNBIND", "REBIND"] {
         let refused = alice.request(method, "/a.txt").send().await;
         let refused = refused.must_be_one_of(&[405, 501]);
         assert!(

@@ -129,6 +129,15 @@ pub async fn quota(dav: &Dav) -> (u64, u64) {
     (number("quota-used-bytes"), number("quota-available-bytes"))
 }
 
+/// How many names the file at a path has.
+pub async fn links(dav: &Dav, path: &str) -> usize {
+    let names = "<p:links xmlns:p=\"urn:coffer:posix\"/>";
+    let answer = dav.propfind_of(path, "0", names).await.multistatus();
+    let links = answer.only().property("{urn:coffer:posix}links");
+    let text = &links.expect("a file tells how many names it has").text;
+    text.parse().expect("that is a number")
+}
+
 /// Puts `count` small files into `folder`, which is there, many at a time; their names are
 /// `prefix` and a number of six digits.
 pub async fn fill(dav: &Dav, folder: &str, prefix: &str, count: u64) {

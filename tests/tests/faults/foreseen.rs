@@ -45,6 +45,7 @@ pub fn foresee(tree: &Tree, locks: &[Lock], operation: &Operation, submits: bool
         Operation::MakeFolder { .. } => view.make_folder(path),
         Operation::Delete { .. } => view.delete(path),
         Operation::Note { .. } => view.note(path),
+        Operation::Bind { overwrite, .. } => view.bind(path, to.unwrap_or_default(), *overwrite),
         Operation::Copy { overwrite, .. } => {
             view.transfer(path, to.unwrap_or_default(), *overwrite, false)
         }
@@ -185,6 +186,23 @@ impl View<'_> {
             foreseen.refusals.push(423);
         }
         foreseen
+    }
+
+    /// Where nothing is locked.
+    fn bind(&self, file: &str, to: &str, overwrite: bool) -> Foreseen {
+        let replaces = self.tree.exists(to);
+        let folder = parent(to);
+        Self::refused(
+            if replaces { 200 } else { 201 },
+            &[
+                (!self.tree.exists(folder), &[404]),
+                (!self.tree.is_folder(folder), &[403, 404]),
+                (!self.tree.exists(file), &[409]),
+                (self.tree.is_folder(file), &[403]),
+                (replaces && !overwrite, &[412]),
+                (is_below(&composed(file), &composed(to)), &[403]),
+            ],
+        )
     }
 
     fn minds_removal(&self, path: &str) -> bool {

@@ -144,6 +144,14 @@ impl Model {
     }
 
     fn choose(&self, rng: &mut StdRng) -> Operation {
+        // What is foreseen of locks knows nothing of several names: there are these or those.
+        if self.locks.is_empty() && rng.random_bool(0.1) {
+            return Operation::Bind {
+                file: self.path(rng, 0.9),
+                to: self.path(rng, 0.3),
+                overwrite: rng.random_bool(0.7),
+            };
+        }
         match rng.random_range(0..100) {
             0..30 => Operation::Put {
                 path: self.path(rng, 0.3),
@@ -257,6 +265,12 @@ impl Model {
         if self.locks.len() >= 3 {
             return;
         }
+        if rng.random_bool(0.5) {
+            self.part_names(dav).await;
+        }
+        if self.tree.one_of_several().is_some() {
+            return;
+        }
         let path = self.path(rng, 0.7);
         let is_deep = rng.random_bool(0.5);
         let answer = dav
@@ -297,6 +311,17 @@ impl Model {
                 is_deep,
                 token,
             });
+        }
+    }
+
+    /// Leaves every file one name.
+    async fn part_names(&mut self, dav: &Dav) {
+        while let Some(path) = self.tree.one_of_several() {
+            let answer = dav.delete(&path).await;
+            self.history
+                .push(format!("DELETE {path} -> {}", answer.status()));
+            assert_eq!(answer.status(), 204, "{:#?}\n{answer:?}", self.history);
+            self.tree.remove(&path);
         }
     }
 
@@ -362,6 +387,12 @@ impl Model {
                 })
                 .collect();
             panic!("{different:#?}\nafter {:#?}", self.history);
+        }
+        for path in self.tree.paths().filter(|path| !self.tree.is_folder(path)) {
+            let links = self.tree.names_of(path).len();
+            if links > 1 {
+                assert_eq!(drive::links(dav, path).await, links, "{:#?}", self.history);
+            }
         }
         let used = self.tree.used_bytes();
         assert_eq!(

@@ -1,9 +1,9 @@
 //! Changes to a drive, each both a request and its effect on a [`Tree`].
 
 use bytes::Bytes;
-use harness::{Answer, Dav, Request};
+use harness::{Answer, Dav, Request, encode_path};
 
-use crate::tree::{Tree, composed};
+use crate::tree::{Tree, composed, parent};
 
 /// One change.
 #[derive(Clone)]
@@ -38,6 +38,11 @@ pub enum Operation {
     Note {
         path: String,
         note: Option<String>,
+    },
+    Bind {
+        file: String,
+        to: String,
+        overwrite: bool,
     },
 }
 
@@ -100,6 +105,21 @@ impl Operation {
                 .request("MOVE", from)
                 .header("Destination", &dav.url(to))
                 .header("Overwrite", if *overwrite { "T" } else { "F" }),
+            Self::Bind {
+                file,
+                to,
+                overwrite,
+            } => {
+                let folder = parent(to);
+                let segment = encode_path(&to[folder.len() + 1..]);
+                dav.request("BIND", &format!("{folder}/"))
+                    .header("Overwrite", if *overwrite { "T" } else { "F" })
+                    .xml(&format!(
+                        "<D:bind xmlns:D=\"DAV:\"><D:segment>{segment}</D:segment>\
+                         <D:href>{}</D:href></D:bind>",
+                        dav.url(file)
+                    ))
+            }
             Self::Note { path, note } => {
                 let property = |text: &str| {
                     let text = text.replace('&', "&amp;").replace('<', "&lt;");
@@ -158,7 +178,8 @@ impl Operation {
                 from, to, shallow, ..
             } => tree.copy(from, to, *shallow),
             Self::Rename { from, to, .. } => tree.rename(from, to),
-            Self::Note { path, note } => tree.set_note(path, note.clone()),
+            Self::Note { path, note } => tree.set_note(path, note.as_deref()),
+            Self::Bind { file, to, .. } => tree.bind(file, to),
         }
     }
 
@@ -171,6 +192,7 @@ impl Operation {
             | Self::Delete { path }
             | Self::Note { path, .. } => (path, None),
             Self::Copy { from, to, .. } | Self::Rename { from, to, .. } => (from, Some(to)),
+            Self::Bind { file, to, .. } => (file, Some(to)),
         }
     }
 
@@ -213,6 +235,11 @@ impl std::fmt::Debug for Operation {
                 overwrite,
             } => write!(f, "MOVE {from} {to} overwrite: {overwrite}"),
             Self::Note { path, note } => write!(f, "PROPPATCH {path} {note:?}"),
+            Self::Bind {
+                file,
+                to,
+                overwrite,
+            } => write!(f, "BIND {file} {to} overwrite: {overwrite}"),
         }
     }
 }

@@ -38,11 +38,23 @@ pub enum Condition {
     ResourceMustBeNull,
     /// RFC 3744: the caller may not do that; 403.
     NeedPrivileges,
+    /// RFC 5842: BIND on what is no collection; 403.
+    BindIntoCollection,
+    /// RFC 5842: what BIND is to name is not there; 409.
+    BindSourceExists,
+    /// RFC 5842: what BIND is to name can have no other name; 403.
+    BindingAllowed,
+    /// RFC 5842: what BIND is to name is on another server; 403.
+    CrossServerBinding,
+    /// RFC 5842: a name that the collection cannot have; 403.
+    NameAllowed,
+    /// RFC 5842: the name is taken, and may not be given to something else; 412.
+    CanOverwrite,
 }
 
 impl Condition {
     /// Every condition.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 21] = [
         Self::LockTokenMatchesRequestUri,
         Self::LockTokenSubmitted,
         Self::NoConflictingLock,
@@ -58,6 +70,12 @@ impl Condition {
         Self::SupportedReport,
         Self::ResourceMustBeNull,
         Self::NeedPrivileges,
+        Self::BindIntoCollection,
+        Self::BindSourceExists,
+        Self::BindingAllowed,
+        Self::CrossServerBinding,
+        Self::NameAllowed,
+        Self::CanOverwrite,
     ];
 
     /// The local name of its element.
@@ -78,6 +96,12 @@ impl Condition {
             Self::SupportedReport => "supported-report",
             Self::ResourceMustBeNull => "resource-must-be-null",
             Self::NeedPrivileges => "need-privileges",
+            Self::BindIntoCollection => "bind-into-collection",
+            Self::BindSourceExists => "bind-source-exists",
+            Self::BindingAllowed => "binding-allowed",
+            Self::CrossServerBinding => "cross-server-binding",
+            Self::NameAllowed => "name-allowed",
+            Self::CanOverwrite => "can-overwrite",
         }
     }
 }

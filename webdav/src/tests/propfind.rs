@@ -408,7 +408,7 @@ async fn the_parents_of_a_share_are_collections_that_lead_to_it() {
     let options = drive.ask("OPTIONS", "/", &[], b"").await;
     assert_eq!(
         options.field("dav"),
-        "1, 2, 3, sync-collection, sabredav-partialupdate, coffer-attributes"
+        "1, 2, 3, bind, sync-collection, sabredav-partialupdate, coffer-attributes"
     );
     assert_eq!(options.field("ms-author-via"), "DAV");
     for method in ["DELETE", "PUT", "MKCOL", "LOCK", "MOVE"] {

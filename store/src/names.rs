@@ -1,0 +1,218 @@
+//! Files with several names (hard links; RFC 5842).
+//!
+//! `node.links` says how many names a file has, nearly always one, and each rule asks for the others
+//! only where it is more. All names of a file lie in one tree: in its drive, or in one tree of the
+//! trash. What goes away while the file stays elsewhere is a name, with nothing that hangs on the
+//! file; with its last name the file goes as any other does.
+
+pub(crate) mod rows;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+
+use crate::cache::Effect;
+use crate::caller::{Caller, Via};
+use crate::change::ChangeKind;
+use crate::condition::Condition;
+use crate::db::Tx;
+use crate::drive::Drive;
+use crate::error::{Error, Limited, Result};
+use crate::id::NodeId;
+use crate::lock::Locks;
+use crate::mutation::{Place, Scene};
+use crate::node::{self, Node};
+use crate::path::{Name, Path};
+use crate::store::Store;
+use crate::target::as_given;
+use crate::tree::{TransferOptions, Transferred, arrived, clear};
+
+/// Names of one file: a change is told under each of them.
+pub(crate) const MOST: u64 = 1000;
+
+impl Store {
+    /// Gives a file one more name: `name` in `folder`, which the condition is about. Both lie in the
+    /// caller's own drive. What has the name already is replaced as by a move; if it is the file
+    /// itself, nothing is done.
+    ///
+    /// # Errors
+    /// [`Error::ParentMissing`] and [`Error::NotFolder`] for the folder; [`Error::NotFound`] and
+    /// [`Error::IsFolder`] for the file; [`Error::AlreadyExists`] when the name is taken and may not
+    /// be replaced; [`Error::Overlap`] when a folder that holds the file would be;
+    /// [`Error::Forbidden`] in another's drive; [`Error::Limit`], …
+    pub async fn bind(
+        &self,
+        caller: &Caller,
+        folder: &Path,
+        name: Name,
+        file: &Path,
+        overwrite: bool,
+        condition: Condition,
+    ) -> Result<Transferred> {
+        if caller.via != Via::Own {
+            return Err(Error::Forbidden);
+        }
+        self.require_disk()?;
+        let to = folder.join(name)?;
+        let (store, caller, folder) = (self.clone(), caller.clone(), folder.clone());
+        let file = file.clone();
+        self.db()
+            .write(move |tx| {
+                let mut scene = Scene::enter(tx, &caller, store.world())?;
+                let into = Place::find(tx, &scene, &folder)?;
+                scene.check(tx, &condition, &into)?;
+                let parent = into.node().ok_or(Error::ParentMissing)?;
+                if !parent.is_folder() {
+                    return Err(Error::NotFolder);
+                }
+                let source = Place::find(tx, &scene, &file)?;
+                let node = source.node().ok_or(Error::NotFound)?.clone();
+                if node.is_folder() {
+                    return Err(Error::IsFolder);
+                }
+                let target = Place::find(tx, &scene, &to)?;
+                let options = TransferOptions {
+                    overwrite,
+                    shallow: false,
+                    modified_ns: None,
+                };
+                let is_there = target.node().is_some_and(|there| there.id == node.id);
+                let replaced = if is_there && overwrite {
+                    true
+                } else if to.contains(&file) && overwrite {
+                    return Err(Error::Overlap);
+                } else {
+                    clear(tx, &mut scene, &store, &target, options, &condition)?
+                };
+                if !is_there {
+                    add(tx, &mut scene, &store, &node, &target)?;
+                    scene.settle(tx)?;
+                }
+                let node = node::rows::find(tx, node.id)?.ok_or(Error::NotFound)?;
+                Ok(Transferred {
+                    path: as_given(tx, &caller, to.clone(), node.id)?,
+                    node,
+                    created: !replaced,
+                })
+            })
+            .await
+    }
+}
+
+/// Gives a file a name that is free.
+fn add(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    store: &Store,
+    node: &Node,
+    target: &Place,
+) -> Result<()> {
+    let limits = &store.options().limits;
+    // Rows of names cost as much as those of files.
+    scene.drive.add_nodes(1, limits)?;
+    scene.fit_trash(tx, limits)?;
+    if rows::add(tx, node.id)? > MOST {
+        return Err(Error::Limit {
+            what: Limited::Names,
+            limit: MOST,
+        });
+    }
+    let parent = target.parent()?.id;
+    node::rows::insert_entry(tx, parent, target.name()?, node.id)?;
+    node::rows::membership_changed(tx, parent, scene.now_ns())?;
+    arrived(tx, scene, node, target.path())?;
+    count_told(tx, scene, node.id)
+}
+
+/// Takes one of several names away.
+pub(crate) fn remove(
+    tx: &mut Tx<'_>,
+    scene: &mut Scene<'_>,
+    place: &Place,
+    node: NodeId,
+) -> Result<()> {
+    node::rows::remove_entry(tx, place.parent()?.id, place.name()?)?;
+    rows::remove(tx, node, 1)?;
+    scene.drive.remove_names(1);
+    scene.touch(tx, place.path());
+    count_told(tx, scene, node)?;
+    place_told(tx, scene, node)
+}
+
+/// Tells caches how many names a file has now. The history does not tell it under each of them: whoever
+/// deletes a folder of ten thousand would write as many lines.
+fn count_told(tx: &mut Tx<'_>, scene: &Scene<'_>, node: NodeId) -> Result<()> {
+    for key in keys(tx, &scene.drive, node)? {
+        tx.effect(Effect::Path(scene.drive.id, key));
+    }
+    Ok(())
+}
+
+/// Says in the history of a drive in which anything is shared where a file is that has lost a name:
+/// whoever it is shared with follows it by one of them.
+fn place_told(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: NodeId) -> Result<()> {
+    if scene.drive.shares == 0 {
+        return Ok(());
+    }
+    match keys(tx, &scene.drive, node)?.first() {
+        Some(key) => scene.record_key(tx, ChangeKind::Changed, node, key),
+        None => Ok(()),
+    }
+}
+
+/// Takes out of a tree that goes away the names of files that stay, since they have others elsewhere;
+/// whether there were any. Who removes the tree tells caches of it.
+pub(crate) fn detach(tx: &mut Tx<'_>, scene: &mut Scene<'_>, root: NodeId) -> Result<bool> {
+    let names = staying(tx, root)?;
+    if names.is_empty() {
+        return Ok(false);
+    }
+    let mut gone: HashMap<NodeId, u64> = HashMap::new();
+    for name in &names {
+        rows::remove_entry(tx, name)?;
+        node::rows::membership_changed(tx, name.parent, scene.now_ns())?;
+        *gone.entry(name.node).or_default() += 1;
+    }
+    for (node, count) in &gone {
+        rows::remove(tx, *node, *count)?;
+    }
+    for node in gone.keys() {
+        place_told(tx, scene, *node)?;
+    }
+    scene.drive.remove_names(names.len() as u64);
+    // Locks of these files do not lie in the tree any more.
+    scene.locks = Locks::load(tx, &scene.drive, scene.now_ms())?;
+    Ok(true)
+}
+
+/// Refuses what would part the names of a file: some in the tree, others not.
+///
+/// # Errors
+/// [`Error::NamesElsewhere`].
+pub(crate) fn require_together(tx: &mut Tx<'_>, root: &Node) -> Result<()> {
+    let is_parted = if root.is_folder() {
+        !staying(tx, root.id)?.is_empty()
+    } else {
+        root.links > 1
+    };
+    if is_parted {
+        return Err(Error::NamesElsewhere);
+    }
+    Ok(())
+}
+
+/// Names in a tree of files that have others outside of it.
+fn staying(tx: &mut Tx<'_>, root: NodeId) -> Result<Vec<rows::Within>> {
+    let mut names = rows::within(tx, root)?;
+    let mut inside: HashMap<NodeId, u64> = HashMap::new();
+    for name in &names {
+        *inside.entry(name.node).or_default() += 1;
+    }
+    names.retain(|name| inside[&name.node] < name.links);
+    Ok(names)
+}
+
+/// All paths of a node from the drive's root, as caches and the journal know them.
+pub(crate) fn keys(tx: &mut Tx<'_>, drive: &Drive, node: NodeId) -> Result<Vec<String>> {
+    rows::keys(tx, drive.root, node)
+}
