@@ -15,6 +15,8 @@ use crate::state::{AGAIN, Content, Db, Node};
 const S_IFMT: u32 = 0o170_000;
 const S_IFDIR: u32 = 0o040_000;
 const S_ISGID: u32 = 0o2_000;
+/// Where Coffer shows what others share.
+const SHARED: &str = "Shared with me";
 
 impl<D: Drive> Shared<D> {
     /// Makes sure that it is known what is in a folder, asking the server where need be.
@@ -319,7 +321,7 @@ impl<D: Drive> Fs<D> {
     /// Gives a node one more name.
     ///
     /// # Errors
-    /// As `link`; `EPERM` for folders, and where the server cannot.
+    /// As `link`; `EPERM` for folders, where the server cannot, and in what others share.
     pub async fn link(&self, ino: Ino, parent: Ino, name: &OsStr) -> Result<Stat, Errno> {
         let shared = &self.shared;
         let name = Shared::<D>::name(name)?;
@@ -337,6 +339,9 @@ impl<D: Drive> Fs<D> {
             }
             if db.entries_of(ino)?.is_empty() {
                 return Err(Errno::NOENT.into());
+            }
+            if is_shared(db, ino)? || is_shared(db, parent)? {
+                return Err(Errno::PERM.into());
             }
             node.nlink += 1;
             node.ctime = now;
@@ -502,6 +507,12 @@ impl<D: Drive> Shared<D> {
         node.nlink = node.nlink.saturating_add_signed(by);
         Ok(db.save(&node)?)
     }
+}
+
+/// Whether something lies in what others share: files there get their names from their owners.
+fn is_shared(db: &Db, ino: Ino) -> Result<bool, Fault> {
+    let path = db.local_path(ino)?;
+    Ok(path.is_some_and(|path| path.names().first().is_some_and(|name| name == SHARED)))
 }
 
 /// `EINVAL` when a folder would come to lie in itself.

@@ -261,11 +261,12 @@ impl Db {
             .collect()
     }
 
-    /// A node by what the server calls it.
+    /// A node by what the server calls it; one that has a name here, if any has.
     pub(crate) fn node_by_remote_id(&self, id: &str) -> rusqlite::Result<Option<Node>> {
         self.sql
             .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM node WHERE remote_id = ?1 LIMIT 1"
+                "SELECT {COLUMNS} FROM node WHERE remote_id = ?1 \
+                 ORDER BY EXISTS (SELECT 1 FROM entry WHERE entry.ino = node.ino) DESC LIMIT 1"
             ))?
             .query_row([id], read)
             .optional()

@@ -82,6 +82,7 @@ impl<D: Drive> Shared<D> {
         let reading = Reading::begin(&self.flight);
         let tick = reading.tick;
         let answer = self.ask(self.drive.stat(&path)).await;
+        let mut has_other = false;
         let applied = {
             let db = lock(&self.db);
             match (answer, at) {
@@ -93,7 +94,9 @@ impl<D: Drive> Shared<D> {
                     .change(|db| {
                         self.gone(db, parent, &name, Some(tick))?;
                         // A move of ours may be what took it from there.
-                        Ok(db.synced(parent, &name)? == Some(ino))
+                        let is_ours = db.synced(parent, &name)? == Some(ino);
+                        has_other = !is_ours && !db.synced_of(ino)?.is_empty();
+                        Ok(is_ours)
                     })
                     .and_then(|is_ours| is_ours.then_some(()).ok_or(Errno::STALE.into())),
                 (Ok(_), None) => Ok(()),
@@ -101,6 +104,10 @@ impl<D: Drive> Shared<D> {
             }
         };
         drop(reading);
+        if has_other {
+            // One of its names went, not the file.
+            return Box::pin(self.refresh(ino)).await;
+        }
         applied
     }
 

@@ -280,6 +280,7 @@ impl<D: Drive> Shared<D> {
             .flatten()
             && known.is_folder() == listed.is_folder
             && !db.synced_of(known.ino)?.is_empty()
+            && !self.may_be_another(db, &known)?
         {
             return self.other_name(db, parent, known.ino, listed, tick);
         }
@@ -288,6 +289,12 @@ impl<D: Drive> Shared<D> {
         db.put_synced(parent, name, ino)?;
         self.show(db, parent, name, ino)?;
         Ok(true)
+    }
+
+    /// Whether a new name of what has lost all its names here may be one more, that nobody here has
+    /// removed: then it comes as something new.
+    fn may_be_another(&self, db: &Db, known: &Node) -> Result<bool, Fault> {
+        Ok(self.can.bind && !known.is_folder() && db.entries_of(known.ino)?.is_empty())
     }
 
     /// A name that comes here because it is on the server.
@@ -317,11 +324,7 @@ impl<D: Drive> Shared<D> {
         }
         let more = self.can.bind && listed.links.is_some_and(|links| links > 1);
         let mut wanted = !db.entries_of(ino)?.is_empty();
-        if !listed.is_folder && more {
-            let mut node = self.node(db, ino)?;
-            node.nlink += 1;
-            db.save(&node)?;
-        } else {
+        if listed.is_folder || !more {
             for (old_parent, old_name) in db.synced_of(ino)? {
                 db.remove_synced(old_parent, &old_name)?;
                 if db.entry(old_parent, &old_name)? == Some(ino) {
@@ -349,9 +352,26 @@ impl<D: Drive> Shared<D> {
         for (other_parent, name) in db.entries_of(ino)? {
             db.mark_name(other_parent, &name, 0)?;
         }
+        self.count_names(db, ino)?;
         let node = self.node(db, ino)?;
         self.update(db, node, listed)?;
         Ok(true)
+    }
+
+    /// What has gained or lost names because the server says so counts those that it has.
+    fn count_names(&self, db: &Db, ino: Ino) -> Result<(), Fault> {
+        let mut node = self.node(db, ino)?;
+        if node.is_folder() {
+            return Ok(());
+        }
+        let names = u32::try_from(db.entries_of(ino)?.len()).unwrap_or(u32::MAX);
+        if node.nlink != names {
+            node.nlink = names;
+            node.ctime = now_ns();
+            db.save(&node)?;
+            self.invalidate_attributes(ino);
+        }
+        Ok(())
     }
 
     /// A name is gone from the server. What was changed here stays, and goes there again. `false`: not
@@ -429,13 +449,10 @@ impl<D: Drive> Shared<D> {
     fn hide(&self, db: &Db, parent: Ino, name: &str, ino: Ino) -> Result<(), Fault> {
         db.remove_entry(parent, name)?;
         self.left_elsewhere(ino);
-        let mut node = self.node(db, ino)?;
-        if node.is_folder() {
+        if self.node(db, ino)?.is_folder() {
             self.count_folders(db, parent, -1)?;
-        } else {
-            node.nlink = node.nlink.saturating_sub(1);
-            db.save(&node)?;
         }
+        self.count_names(db, ino)?;
         self.invalidate(Invalidation::Gone {
             parent,
             child: ino,

@@ -324,18 +324,6 @@ async fn crash_of_the_daemon() {
     assert_eq!(world.alice().names("/a/c").await, ["link", "one"]);
 }
 
-/// Not a guarantee, but the word for it: no server that we know gives a file two names over WebDAV
-/// (docs/decisions/0011-hard-links.md).
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_second_name_is_refused() {
-    let world = World::start().await;
-    let mount = Mount::new(&world).await;
-    std::fs::write(mount.path("one"), "one").unwrap();
-    let refused = std::fs::hard_link(mount.path("one"), mount.path("two")).unwrap_err();
-    assert_eq!(refused.kind(), std::io::ErrorKind::PermissionDenied);
-    assert!(!mount.path("two").exists());
-}
-
 /// "Offline: everything listed or pinned stays visible, everything cached stays readable, everything
 /// is writable into the cache. Uncached reads fail within the deadline".
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -36,6 +36,7 @@ mod fsx;
 mod guarantees;
 mod identical;
 mod kills;
+mod links;
 mod network;
 #[cfg(feature = "pjdfstest")]
 mod posix;
