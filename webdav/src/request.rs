@@ -10,12 +10,15 @@ use store::{
 };
 
 use crate::dispatch::Dav;
-use crate::grammar::attributes;
 use crate::grammar::destination;
 use crate::grammar::path::{Mounted, OwnMounts, encode_into};
+use crate::grammar::{BadHeader, attributes};
 use crate::precondition::{Preconditions, ResourceState, Verdict};
 use crate::property::token_of;
 use crate::status::Failure;
+
+/// How many names a file is to have that is written.
+const LINKS: &str = "coffer-links";
 
 /// A request below one of the mounts.
 pub(crate) struct Call<'a> {
@@ -210,6 +213,29 @@ impl Call<'_> {
         })
     }
 
+    /// As [`Self::condition`], of a request that writes to a file: also that it has as many names as
+    /// `Coffer-Links` says, where what is written may not come to be under others. A file that is not
+    /// there has none to protect.
+    ///
+    /// # Errors
+    /// As for [`Self::condition`], and for what is no number.
+    pub fn condition_of_content(&self) -> Result<Condition, Failure> {
+        let condition = self.condition()?;
+        let Some(value) = self.headers().get(LINKS) else {
+            return Ok(condition);
+        };
+        let digits = value.to_str().ok();
+        let digits = digits.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let links: u64 = digits.and_then(|text| text.parse().ok()).ok_or(BadHeader {
+            field: LINKS,
+            reason: "not a number of names",
+        })?;
+        Ok(also(condition, move |target| {
+            let there = target.node.as_ref();
+            there.is_none_or(|node| node.is_folder() || node.links == links)
+        }))
+    }
+
     fn condition_of_head(&self) -> Result<Condition, Failure> {
         if !has_conditions(self.headers()) {
             return Ok(Condition::default());
@@ -384,10 +410,19 @@ pub(crate) fn modified_at_s(node: &store::Node) -> i64 {
 }
 /// Demands besides that this node is at the path: it was asked for by its id.
 fn while_it_is(node: NodeId, condition: Condition) -> Condition {
+    also(condition, move |target| {
+        target.node.as_ref().is_some_and(|found| found.id == node)
+    })
+}
+
+/// Demands this of the target besides.
+fn also(
+    condition: Condition,
+    demand: impl Fn(&State) -> bool + Send + Sync + 'static,
+) -> Condition {
     let inner = condition.check;
     let check = move |target: &State, others: &[State]| {
-        let is_it = target.node.as_ref().is_some_and(|found| found.id == node);
-        is_it && inner.as_ref().is_none_or(|check| check(target, others))
+        demand(target) && inner.as_ref().is_none_or(|check| check(target, others))
     };
     Condition {
         check: Some(Arc::new(check)),

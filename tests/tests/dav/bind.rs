@@ -63,6 +63,40 @@ async fn what_is_written_by_one_name_is_told_of_all() {
     must_be_sound(&world).await;
 }
 
+/// "Where the file has another number of names, nothing is written and the answer is 412."
+#[tokio::test]
+async fn who_writes_may_demand_that_a_file_has_one_name() {
+    let world = World::start().await;
+    let alice = world.alice();
+    alice.put("/a", "one").await.must_be(201);
+    let write = async |method: &str, path: &str, links: &str| {
+        let asked = alice.request(method, path).header("Coffer-Links", links);
+        let asked = match method {
+            "PATCH" => asked
+                .header("Content-Type", "application/x-sabredav-partialupdate")
+                .header("X-Update-Range", "append"),
+            _ => asked,
+        };
+        asked.body("two").send().await
+    };
+    write("PUT", "/a", "1").await.must_be(204);
+    write("PUT", "/new", "1").await.must_be(201);
+    bind(&alice, "/a", "/", "b").await.must_be(201);
+    for method in ["PUT", "PATCH"] {
+        write(method, "/a", "1").await.must_be(412);
+        write(method, "/a", "one").await.must_be(400);
+        write(method, "/a", "+1").await.must_be(400);
+    }
+    let at = "/api/v1/files/content?path=/b";
+    let asked = alice.request_at("PUT", at).header("Coffer-Links", "1");
+    asked.body("three").send().await.must_be(412);
+    assert_eq!(alice.get("/b").await, "two");
+    write("PUT", "/a", "2").await.must_be(204);
+    alice.delete("/a").await.must_be(204);
+    write("PUT", "/b", "1").await.must_be(204);
+    must_be_sound(&world).await;
+}
+
 /// "A name that goes while the file has others is not in the trash: nothing is lost. With its last name
 /// the file goes there."
 #[tokio::test]

@@ -91,7 +91,13 @@ where
     };
     let path = &call.target.path;
     let store = call.store();
-    let begun = store.begin_patch(call.caller, path, start, options, call.condition()?);
+    let begun = store.begin_patch(
+        call.caller,
+        path,
+        start,
+        options,
+        call.condition_of_content()?,
+    );
     let mut upload = begun_on_file(call, begun.await).await?;
     let look = |bytes: &[u8]| {
         if let Some(hash) = &mut hash {
@@ -124,7 +130,7 @@ where
 {
     let promised = Promised::of_part(call.headers())?;
     let attributes = call.attributes()?;
-    let condition = call.condition()?;
+    let condition = call.condition_of_content()?;
     let mut hash = promised.is_some().then(sha2::Sha256::new);
     let mut parts = Parts::new(boundary);
     let mut upload = None;

@@ -83,7 +83,12 @@ where
     };
     let store = call.store();
     let mut upload = store
-        .begin_upload(call.caller, &call.target.path, options, call.condition()?)
+        .begin_upload(
+            call.caller,
+            &call.target.path,
+            options,
+            call.condition_of_content()?,
+        )
         .await?;
     receive(&mut upload, body, |_| {}).await?;
     let mut complete = upload.complete().await?;
