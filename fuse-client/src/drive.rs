@@ -191,6 +191,8 @@ pub enum Condition {
     Absent,
     /// What is there still has this tag.
     Unchanged(ETag),
+    /// And no other name ([`Capabilities::bind`]): what is written would be there under that as well.
+    Alone(ETag),
     /// Anything: only against servers without strong tags, after having looked.
     Any,
 }
@@ -389,12 +391,13 @@ pub trait Drive: Send + Sync + 'static {
         condition: &Condition,
     ) -> impl Future<Output = Result<()>> + Send;
 
-    /// Gives the file at `existing` one more name ([`Capabilities::bind`]).
-    /// [`Error::Conflict`] when there is something at `new`.
+    /// Gives the file at `existing`, if `etag` (where known) is still its tag, one more name
+    /// ([`Capabilities::bind`]). [`Error::Conflict`] when it is not, or there is something at `new`.
     fn bind(
         &self,
         existing: &DrivePath,
         new: &DrivePath,
+        etag: Option<&ETag>,
     ) -> impl Future<Output = Result<()>> + Send;
 
     /// Deletes a file, if `etag` (where known) is still its tag.

@@ -37,7 +37,7 @@ use webdav::grammar::xml::{Name, escape_text};
 
 use self::address::Href;
 use self::answers::{bad, failure, refused, stored};
-use self::conditions::Conditional;
+use self::conditions::{Conditional, known};
 use self::upload::Upload;
 use super::{
     Attributes, Capabilities, Changes, Condition, Drive, DrivePath, ETag, Error,
@@ -349,7 +349,7 @@ impl Drive for DavDrive {
         self.move_to(from, to, etag, condition).await
     }
 
-    async fn bind(&self, existing: &DrivePath, new: &DrivePath) -> Result<()> {
+    async fn bind(&self, existing: &DrivePath, new: &DrivePath, etag: Option<&ETag>) -> Result<()> {
         if !self.inner.found.capabilities.bind {
             return Err(Error::Unsupported);
         }
@@ -363,13 +363,24 @@ impl Drive for DavDrive {
         webdav::grammar::path::encode_into(&mut segment, name);
         body.extend_from_slice(&segment);
         body.extend_from_slice(b"</D:segment><D:href>");
-        escape_text(&mut body, self.url(existing).as_str());
+        let source = self.url(existing);
+        escape_text(&mut body, source.as_str());
         body.extend_from_slice(b"</D:href></D:bind>");
-        let request = self
+        let mut request = self
             .request("BIND", &self.folder_url(&folder))
             .header("Overwrite", "F")
             .header(CONTENT_TYPE, "application/xml; charset=utf-8")
             .body(body);
+        match etag {
+            None => {}
+            Some(etag) if self.inner.found.if_header && known(etag).is_some() => {
+                request = request.header("If", format!("<{source}> ([{}])", etag.0));
+            }
+            Some(etag) => {
+                let unchanged = Condition::Unchanged(etag.clone());
+                self.look(existing, &unchanged).await?;
+            }
+        }
         self.change(new, request).await.map(drop)
     }
 

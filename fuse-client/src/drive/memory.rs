@@ -549,11 +549,12 @@ impl Drive for MemoryDrive {
         .await
     }
 
-    async fn bind(&self, existing: &DrivePath, new: &DrivePath) -> Result<()> {
+    async fn bind(&self, existing: &DrivePath, new: &DrivePath, etag: Option<&ETag>) -> Result<()> {
         self.call(asked_to(Verb::Bind, existing, new), |state, _| {
             if !state.can.bind {
                 return Err(Error::Unsupported);
             }
+            state.tree.check_tag(existing, etag, &state.can)?;
             state.tree.bind(existing, new)
         })
         .await

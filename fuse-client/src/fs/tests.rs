@@ -1,6 +1,7 @@
 //! The core against a drive in memory.
 
 mod elsewhere;
+mod links;
 mod overtaken;
 mod reach;
 mod replaced;
@@ -379,74 +380,6 @@ async fn cutting_and_growing_leaves_zeros() {
     expected.resize(2 << 20, 0);
     assert_eq!(drive.as_other().read("/a").unwrap(), expected);
     assert_eq!(read(&fs, "a").await.unwrap(), expected);
-}
-
-#[tokio::test]
-async fn hard_links_are_names_of_one_file() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let ino = write(&fs, ROOT, "a", b"one").await;
-    assert_eq!(fs.link(ino, ROOT, name("b")).await.unwrap().nlink, 2);
-    fs.settle().await;
-    edit(&fs, ino, 0, b"two").await;
-    fs.unlink(ROOT, name("a")).await.unwrap();
-    fs.settle().await;
-    assert_eq!(there(&drive), ["/b"]);
-    assert_eq!(drive.as_other().read("/b").unwrap(), "two");
-    assert_eq!(fs.stat(ino).await.unwrap().nlink, 1);
-}
-
-#[tokio::test]
-async fn a_server_without_bind_has_no_second_names() {
-    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let ino = write(&fs, ROOT, "a", b"one").await;
-    let refused = fs.link(ino, ROOT, name("b")).await;
-    assert_eq!(refused.unwrap_err(), Errno::PERM);
-}
-
-#[tokio::test]
-async fn names_that_others_give_and_take_are_counted() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let ino = write(&fs, ROOT, "a", b"one").await;
-    fs.settle().await;
-    let other = drive.as_other();
-    let names = async |expected: u32| {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while fs.stat(ino).await.unwrap().nlink != expected {
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "not {expected} names"
-            );
-            tokio::task::yield_now().await;
-        }
-    };
-    other.bind("/a", "/b").unwrap();
-    other.bind("/a", "/c").unwrap();
-    names(3).await;
-    // Two names go, and the one that is left moves: all in one report, maybe.
-    other.remove("/a").unwrap();
-    other.remove("/b").unwrap();
-    other.rename("/c", "/d").unwrap();
-    names(1).await;
-    assert_eq!(fs.lookup(ROOT, name("d")).await.unwrap().ino, ino);
-}
-
-#[tokio::test]
-async fn a_name_that_nobody_removed_here_stays() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    write(&fs, ROOT, "a", b"one").await;
-    fs.settle().await;
-    // While the one name is still to be removed on the server, another gives the file one more.
-    drive.fail_next(Some(Verb::RemoveFile), Fault::Busy);
-    fs.unlink(ROOT, name("a")).await.unwrap();
-    drive.as_other().bind("/a", "/b").unwrap();
-    settled(&fs).await;
-    assert_eq!(there(&drive), ["/b"]);
-    assert_eq!(drive.as_other().read("/b").unwrap(), "one");
-    assert_eq!(read(&fs, "b").await.unwrap(), b"one");
 }
 
 #[tokio::test]

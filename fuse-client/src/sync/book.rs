@@ -326,7 +326,9 @@ impl<D: Drive> Shared<D> {
         let (source, target) = (self.path_of(existing)?, self.path_of(at)?);
         let node = lock(&self.db).node(ino)?.ok_or(Errno::STALE)?;
         let intent = self.intend(Sending::of(&node, at, state::Sent::Bind))?;
-        match self.send(intent, self.drive.bind(&source, &target)).await {
+        let etag = node.etag();
+        let sending = self.drive.bind(&source, &target, etag.as_ref());
+        match self.send(intent, sending).await {
             Ok(()) => self.book_bound(at, ino),
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
                 self.resolve_bind(existing, at, ino).await

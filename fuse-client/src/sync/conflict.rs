@@ -12,11 +12,11 @@ use super::content::{DIGEST, Job};
 use super::pull;
 use crate::cache::{Blocks, touched};
 use crate::clock::now_ns;
-use crate::drive::{Drive, DrivePath, Error, Listed, Stored};
+use crate::drive::{Drive, DrivePath, ETag, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
-use crate::state::{Content, Db, Name, Node, has_digest};
+use crate::state::{self, Content, Db, Name, Node, Sending, has_digest};
 
 /// `name (conflict of HOST 2026-11-20 0815).ext`, with a number where that is taken.
 pub(super) fn conflict_name(name: &str, host: &str, now_ns: i64, number: u32) -> String {
@@ -162,6 +162,13 @@ impl<D: Drive> Shared<D> {
             }
             return self.check_folder(at.0).await;
         };
+        if let Some(old) = replaces
+            && self.can.bind
+            && self.is_known(old, &listed)?
+        {
+            // It has a name that nobody here has heard of, and stays under that as it is.
+            return self.remove(at, old, false).await;
+        }
         let sent = Sent {
             at: Some(at.clone()),
             replaces,
@@ -172,6 +179,15 @@ impl<D: Drive> Shared<D> {
             Whose::Older => self.book_older(job, &sent, &listed),
             Whose::Theirs => self.give_way(at, job.node.ino, &listed, false),
         }
+    }
+
+    /// Whether what is there is the version that is known of a node.
+    fn is_known(&self, ino: Ino, listed: &Listed) -> Result<bool, Fault> {
+        let Some(node) = lock(&self.db).node(ino)? else {
+            return Ok(false);
+        };
+        let same_tag = listed.etag.is_some() && listed.etag == node.etag();
+        Ok(same_tag && pull::is_same(&node, listed))
     }
 
     /// An older version of ours has arrived: the next one replaces it.
@@ -209,14 +225,19 @@ impl<D: Drive> Shared<D> {
         })
     }
 
-    /// PUT or PATCH over a known version found another one.
-    pub(super) async fn resolve_update(&self, path: &DrivePath, job: &Job) -> Result<(), Fault> {
+    /// PUT or PATCH over a known version found another one, or none.
+    pub(super) async fn resolve_update(
+        &self,
+        path: &DrivePath,
+        at: &Name,
+        job: &Job,
+    ) -> Result<(), Fault> {
         let Some(listed) = self.look(path).await? else {
-            return self.gone_there(job.node.ino);
+            return self.gone_there(at, job.node.ino);
         };
-        let Some(at) = lock(&self.db).synced_of(job.node.ino)?.into_iter().next() else {
+        if lock(&self.db).synced(at.0, &at.1)? != Some(job.node.ino) {
             return Ok(());
-        };
+        }
         if listed.etag.is_some() && listed.etag == job.node.etag() {
             // It was another reason; the same request may do next time.
             return Err(Errno::AGAIN.into());
@@ -232,7 +253,7 @@ impl<D: Drive> Shared<D> {
             Whose::Theirs => {}
         }
         self.complete_from(job, path, &listed).await?;
-        self.give_way(&at, job.node.ino, &listed, false)
+        self.give_way(at, job.node.ino, &listed, false)
     }
 
     /// What is not here of our version was never changed by us: the new version's bytes do for it.
@@ -346,9 +367,9 @@ impl<D: Drive> Shared<D> {
         node.base_size = 0;
         node.sha256 = None;
         node.sent_sha256 = None;
-        node.attributes_dirty |= crate::state::ATTRIBUTES;
+        node.attributes_dirty |= state::ATTRIBUTES;
         if node.xattrs.is_some() {
-            node.attributes_dirty |= crate::state::XATTRS;
+            node.attributes_dirty |= state::XATTRS;
         }
         if node.is_file() {
             node.present = None;
@@ -470,13 +491,45 @@ impl<D: Drive> Shared<D> {
             Some(listed) => self.give_way(at, ino, &listed, true),
             None => {
                 let source = self.path_of(existing)?;
-                if self.look(&source).await?.is_none() {
-                    let db = lock(&self.db);
-                    db.change(|db| self.gone(db, existing.0, &existing.1, None).map(drop))?;
-                    return Ok(());
+                match self.look(&source).await? {
+                    Some(listed) if listed.etag == node.etag() => self.check_folder(at.0).await,
+                    // Another has changed it, which it may be under both names.
+                    Some(listed) if pull::is_same(&node, &listed) && listed.id.is_some() => {
+                        self.bind_version(existing, at, &node, listed.etag.as_ref())
+                            .await
+                    }
+                    Some(listed) if listed.id.is_none() => Err(Errno::AGAIN.into()),
+                    other => {
+                        let db = lock(&self.db);
+                        db.change(|db| self.gone(db, existing.0, &existing.1, None).map(drop))?;
+                        if other.is_some() {
+                            // Something else has taken its name.
+                            lock(&self.flight).relist.insert(existing.0);
+                        }
+                        Ok(())
+                    }
                 }
-                self.check_folder(at.0).await
             }
+        }
+    }
+
+    /// BIND of a version that was just seen.
+    async fn bind_version(
+        &self,
+        existing: &Name,
+        at: &Name,
+        node: &Node,
+        etag: Option<&ETag>,
+    ) -> Result<(), Fault> {
+        let (source, target) = (self.path_of(existing)?, self.path_of(at)?);
+        let intent = self.intend(Sending::of(node, at, state::Sent::Bind))?;
+        let sending = self.drive.bind(&source, &target, etag);
+        match self.send(intent, sending).await {
+            Ok(()) => self.book_bound(at, node.ino),
+            Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
+                Err(Errno::AGAIN.into())
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -599,12 +652,15 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
-    /// Content or attributes were for what is not there any more.
-    pub(super) fn gone_there(&self, ino: Ino) -> Result<(), Fault> {
+    /// Content or attributes were for what is not there any more, by this name. It may have others.
+    pub(super) fn gone_there(&self, at: &Name, ino: Ino) -> Result<(), Fault> {
         let db = lock(&self.db);
         db.change(|db| {
-            for (parent, name) in db.synced_of(ino)? {
-                self.gone(db, parent, &name, None)?;
+            if db.synced(at.0, &at.1)? == Some(ino) {
+                self.gone(db, at.0, &at.1, None)?;
+            }
+            if !db.synced_of(ino)?.is_empty() {
+                db.mark_node(ino, 0)?;
             }
             Ok(())
         })?;

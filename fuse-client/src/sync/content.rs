@@ -133,6 +133,8 @@ impl<D: Drive> Shared<D> {
                 Ok(_) => return self.resolve_put(at, &job, replaces).await,
             },
             Some(old) => match self.unchanged(&path, old).await? {
+                // Names that others gave are not to have what is new.
+                Some(Condition::Unchanged(etag)) if self.can.bind => Condition::Alone(etag),
                 Some(condition) => condition,
                 None => return self.resolve_put(at, &job, replaces).await,
             },
@@ -218,7 +220,7 @@ impl<D: Drive> Shared<D> {
                 let db = lock(&self.db);
                 return db.change(|db| Ok(db.mark_node(ino, 0)?));
             }
-            return self.send_attributes(&path, &job.node).await;
+            return self.send_attributes(&path, &at, &job.node).await;
         }
         let dirty = crate::cache::Blocks(job.node.dirty.clone());
         let parts = dirty.ranges(job.node.size);
@@ -243,7 +245,7 @@ impl<D: Drive> Shared<D> {
             return match self.send(intent, sending).await {
                 Ok(stored) => self.stored(None, &job, None, &path, stored).await,
                 Err(Error::Conflict { .. } | Error::NotFound { .. }) => {
-                    self.resolve_update(&path, &job).await
+                    self.resolve_update(&path, &at, &job).await
                 }
                 Err(Error::Unsupported) => self.put_again(&path, &at, job).await,
                 Err(error) => Err(error.into()),
@@ -257,13 +259,13 @@ impl<D: Drive> Shared<D> {
         if let Some(open) = &job.open {
             match self.hydrate_all(open).await {
                 Err(Fault::Drive(Error::Conflict { .. } | Error::NotFound { .. })) => {
-                    return self.resolve_update(path, &job).await;
+                    return self.resolve_update(path, at, &job).await;
                 }
                 hydrated => hydrated?,
             }
         }
         let Some(condition) = self.unchanged(path, job.node.ino).await? else {
-            return self.resolve_update(path, &job).await;
+            return self.resolve_update(path, at, &job).await;
         };
         let whole = 0..job.node.size;
         self.freeze(&mut job, std::slice::from_ref(&whole)).await?;
@@ -274,13 +276,13 @@ impl<D: Drive> Shared<D> {
         match self.send(intent, sending).await {
             Ok(stored) => self.stored(None, &job, None, path, stored).await,
             Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::NoParent { .. }) => {
-                self.resolve_update(path, &job).await
+                self.resolve_update(path, at, &job).await
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn send_attributes(&self, path: &DrivePath, node: &Node) -> Result<(), Fault> {
+    async fn send_attributes(&self, path: &DrivePath, at: &Name, node: &Node) -> Result<(), Fault> {
         let xattrs =
             (node.attributes_dirty & XATTRS != 0).then(|| decode_xattrs(node.xattrs.as_deref()));
         let attributes = node.attributes();
@@ -290,7 +292,7 @@ impl<D: Drive> Shared<D> {
         match self.ask(setting).await {
             // A server that cannot keep them leaves them to this machine.
             Ok(()) | Err(Error::Unsupported) => self.book_attributes(node, ATTRIBUTES | XATTRS),
-            Err(Error::NotFound { .. }) => self.gone_there(node.ino),
+            Err(Error::NotFound { .. }) => self.gone_there(at, node.ino),
             Err(error) => Err(error.into()),
         }
     }

@@ -426,3 +426,28 @@ async fn what_is_wrong_with_an_address_is_told() {
     let text = told(&address, Some(alice())).await;
     assert!(text.contains("try http://"), "{text}");
 }
+
+#[tokio::test]
+async fn what_has_another_name_is_not_written_over_nor_named_in_place_of_another() {
+    let world = World::start().await;
+    let drive = of(&world).await;
+    put(&drive, "a b", b"one", Condition::Absent).await.unwrap();
+    let first = tag(&drive, "a b").await;
+    let bind = |to: &'static str, etag: ETag| {
+        let drive = &drive;
+        async move { drive.bind(&path("a b"), &path(to), Some(&etag)).await }
+    };
+    fails!(bind("c", ETag("\"stale\"".to_owned())), Conflict);
+    fails!(drive.stat(&path("c")), NotFound);
+    let alone = Condition::Alone(first.clone());
+    put(&drive, "a b", b"two", alone.clone()).await.unwrap();
+    fails!(put(&drive, "a b", b"three", alone), Conflict);
+    let second = tag(&drive, "a b").await;
+    bind("c", second.clone()).await.unwrap();
+    let alone = Condition::Alone(second.clone());
+    fails!(put(&drive, "a b", b"three", alone), Conflict);
+    put(&drive, "a b", b"three", Condition::Unchanged(second))
+        .await
+        .unwrap();
+    assert_eq!(get(&drive, "c", None, 0..5).await.unwrap(), "three");
+}

@@ -7,7 +7,10 @@ use http::{HeaderMap, HeaderValue};
 
 use super::describe::is_looked;
 use super::{DavDrive, bad};
-use crate::drive::{Condition, Drive, DrivePath, ETag, Error, Result};
+use crate::drive::{Condition, Drive, DrivePath, ETag, Error, Listed, Result};
+
+/// How many names Coffer is to find that a file has, when it is written.
+const LINKS: HeaderName = HeaderName::from_static("coffer-links");
 
 /// A condition, and the header that says it where the server listens.
 pub(super) struct Conditional {
@@ -19,7 +22,9 @@ impl Conditional {
     pub(super) fn of(condition: &Condition) -> Self {
         let header = match condition {
             Condition::Absent => Some((IF_NONE_MATCH, HeaderValue::from_static("*"))),
-            Condition::Unchanged(etag) => known(etag).map(|value| (IF_MATCH, value)),
+            Condition::Unchanged(etag) | Condition::Alone(etag) => {
+                known(etag).map(|value| (IF_MATCH, value))
+            }
             Condition::Any => None,
         };
         Self {
@@ -30,7 +35,7 @@ impl Conditional {
 }
 
 /// The tag as a header, if it is one that the server knows.
-fn known(etag: &ETag) -> Option<HeaderValue> {
+pub(super) fn known(etag: &ETag) -> Option<HeaderValue> {
     let value = HeaderValue::from_str(&etag.0).ok()?;
     (!is_looked(&etag.0)).then_some(value)
 }
@@ -50,7 +55,10 @@ impl DavDrive {
         if let Some((name, value)) = &conditional.header {
             headers.insert(name, value.clone());
         }
-        if !self.inner.found.conditions || headers.is_empty() {
+        if let Condition::Alone(_) = conditional.condition {
+            headers.insert(LINKS, HeaderValue::from_static("1"));
+        }
+        if !self.inner.found.conditions || conditional.header.is_none() {
             self.look(path, &conditional.condition).await?;
             // `If-None-Match: *` harms nowhere and is obeyed by some that obey nothing else.
             headers.remove(IF_MATCH);
@@ -59,7 +67,7 @@ impl DavDrive {
         let made = change(headers).await;
         match (&made, &conditional.condition) {
             // A tag that is weak now (Apache's are for a second) equals nothing in a header.
-            (Err(Error::Conflict { .. }), Condition::Unchanged(_))
+            (Err(Error::Conflict { .. }), Condition::Unchanged(_) | Condition::Alone(_))
                 if !self.inner.found.exact_tags =>
             {
                 self.look(path, &conditional.condition).await?;
@@ -74,15 +82,21 @@ impl DavDrive {
         let expected = match condition {
             Condition::Any => return Ok(()),
             Condition::Absent => None,
-            Condition::Unchanged(etag) => Some(etag),
+            Condition::Unchanged(etag) | Condition::Alone(etag) => Some(etag),
         };
         let there = match self.stat(path).await {
             Ok(there) => Some(there),
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(error),
         };
+        let is_alone = |there: &Listed| there.links.is_none_or(|links| links == 1);
         match (expected, there) {
             (None, None) => Ok(()),
+            (Some(_), Some(there))
+                if matches!(condition, Condition::Alone(_)) && !is_alone(&there) =>
+            {
+                Err(Error::Conflict { path: path.clone() })
+            }
             (Some(expected), Some(there)) if there.etag.as_ref() == Some(expected) => Ok(()),
             // A folder without a tag: that it is empty is all that can be seen.
             (Some(_), Some(there)) if there.is_folder && there.etag.is_none() => {
@@ -154,7 +168,7 @@ impl DavDrive {
             {
                 request = request.header("If", format!("<{destination}> ([{}])", etag.0));
             }
-            Condition::Unchanged(_) => self.look(to, condition).await?,
+            Condition::Unchanged(_) | Condition::Alone(_) => self.look(to, condition).await?,
             Condition::Any => self.look_no_tree(to).await?,
         }
         match self.change(from, request).await {

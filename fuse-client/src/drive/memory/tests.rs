@@ -168,7 +168,7 @@ async fn two_names_are_one_file() {
     write(&drive, "/a", b"one", &Condition::Absent)
         .await
         .unwrap();
-    drive.bind(&at("/a"), &at("/b")).await.unwrap();
+    drive.bind(&at("/a"), &at("/b"), None).await.unwrap();
     assert_eq!(drive.stat(&at("/b")).await.unwrap().links, Some(2));
     drive.as_other().write("/b", "two").unwrap();
     assert_eq!(drive.as_other().read("/a").unwrap(), "two");

@@ -178,6 +178,9 @@ impl Tree {
             Condition::Unchanged(etag) => {
                 there.is_some_and(|number| self.etag(number, can).as_ref() == Some(etag))
             }
+            Condition::Alone(etag) => there.is_some_and(|number| {
+                self.etag(number, can).as_ref() == Some(etag) && self.names_of(number).len() == 1
+            }),
             Condition::Any => true,
         };
         holds
