@@ -42,6 +42,11 @@ pub struct Lock {
 }
 
 impl Lock {
+    /// Whether it was made for this itself, by whichever name, and not for a folder above it.
+    pub fn is_on(&self, node: &Node) -> bool {
+        self.node == node.id
+    }
+
     /// Whether it covers `node`, whose ancestors are given.
     fn covers(&self, node: NodeId, ancestors: &[NodeId]) -> bool {
         self.node == node || (self.is_deep && ancestors.contains(&self.node))

@@ -309,9 +309,7 @@ fn unanswered() -> Failure {
 /// The answer to LOCK: 200 and the lock (RFC 4918 §9.10.1).
 fn lock_answer(call: &Call<'_>, lock: &Lock, target: Option<&Node>) -> Response<Body> {
     // Only folders lie above the target.
-    let is_target =
-        Path::parse(&lock.path).is_ok_and(|root| root.depth() >= call.target.path.depth());
-    let is_collection = !is_target || target.is_some_and(Node::is_folder);
+    let is_collection = target.is_some_and(|node| node.is_folder() || !lock.is_on(node));
     let mut root_href = call.href_of(&lock.path);
     if is_collection && !root_href.ends_with('/') {
         root_href.push('/');

@@ -434,9 +434,8 @@ fn lock_discovery(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
             let mut href = facts.base.clone().into_bytes();
             encode_into(&mut href, &lock.path);
             // Only folders lie above the node.
-            let depth = lock.path.split('/').filter(|name| !name.is_empty()).count();
-            let is_above = depth < subject.chain.len();
-            if (is_above || subject.node.is_folder()) && !href.ends_with(b"/") {
+            let is_folder = subject.node.is_folder() || !lock.is_on(subject.node);
+            if is_folder && !href.ends_with(b"/") {
                 href.push(b'/');
             }
             String::from_utf8(href).expect("the escaped form is ASCII")

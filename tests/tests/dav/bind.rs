@@ -97,6 +97,71 @@ async fn who_writes_may_demand_that_a_file_has_one_name() {
     must_be_sound(&world).await;
 }
 
+/// "lockdiscovery names those that lie above the path that was asked about, and those of the file
+/// itself, with one of its names."
+#[tokio::test]
+async fn the_root_of_a_lock_on_a_file_is_none_of_a_folder() {
+    let world = World::start().await;
+    let alice = world.alice();
+    for at in ["/d", "/d/sub"] {
+        alice.mkcol(at).await.must_be(201);
+    }
+    alice.put("/d/x", "one").await.must_be(201);
+    bind(&alice, "/d/x", "/", "z").await.must_be(201);
+    let refresh = async |path: &str, token: &str| {
+        let asked = alice.request("LOCK", path);
+        let asked = asked.header("If", &format!("(<{token}>)"));
+        asked.send().await.must_be(200).text().to_owned()
+    };
+    let token = alice
+        .lock("/d/x")
+        .await
+        .must_be(200)
+        .header("lock-token")
+        .trim_matches(['<', '>'])
+        .to_owned();
+    for path in ["/d/x", "/z"] {
+        let asked = "<D:lockdiscovery/>";
+        let told = alice.propfind_of(path, "0", asked).await.text().to_owned();
+        for told in [told, refresh(path, &token).await] {
+            assert!(told.contains("<D:lockroot>"), "{told}");
+            assert!(!told.contains("x/</D:href></D:lockroot>"), "{told}");
+            assert!(!told.contains("z/</D:href></D:lockroot>"), "{told}");
+        }
+    }
+    alice.unlock("/z", &token).await.must_be(204);
+    // A lock of a folder is one of a folder, however short the path by which it is refreshed.
+    alice.put("/d/sub/f", "one").await.must_be(201);
+    bind(&alice, "/d/sub/f", "/", "f").await.must_be(201);
+    let body = "<D:lockinfo xmlns:D=\"DAV:\"><D:lockscope><D:exclusive/></D:lockscope>\
+                <D:locktype><D:write/></D:locktype></D:lockinfo>";
+    let deep = alice.request("LOCK", "/d/sub").xml(body).send().await;
+    let token = deep
+        .must_be(200)
+        .header("lock-token")
+        .trim_matches(['<', '>'])
+        .to_owned();
+    let told = refresh("/f", &token).await;
+    assert!(told.contains("/dav/d/sub/</D:href></D:lockroot>"), "{told}");
+}
+
+/// "Each path as it was given": what an upload answers is the path that was written.
+#[tokio::test]
+async fn an_upload_answers_with_the_name_that_it_was_for() {
+    let world = World::start().await;
+    let alice = world.alice();
+    for at in ["/a", "/d"] {
+        alice.mkcol(at).await.must_be(201);
+    }
+    alice.put("/d/\u{e9}", "one").await.must_be(201);
+    for (folder, name) in [("/", "z"), ("/a", "z")] {
+        bind(&alice, "/d/\u{e9}", folder, name).await.must_be(201);
+    }
+    let at = "/api/v1/files/content?path=/d/e%CC%81";
+    let answer = alice.request_at("PUT", at).body("two").send().await;
+    assert_eq!(answer.must_be(200).json()["path"], json!("/d/\u{e9}"));
+}
+
 /// "A name that goes while the file has others is not in the trash: nothing is lost. With its last name
 /// the file goes there."
 #[tokio::test]

@@ -328,7 +328,7 @@ async fn locate(
 ) -> Result<Located, Problem> {
     let node = written.node;
     if !path.key().is_ascii() {
-        let target = Target::Node(node.id);
+        let target = Target::Path(path.clone());
         if let Some(found) = store.look_up(caller, &target).await? {
             let path = found.path;
             return Ok(Located { path, node });
