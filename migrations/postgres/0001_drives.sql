@@ -392,6 +392,9 @@ CREATE TABLE transfer (
     -- Whether the one who offers keeps a right to read and write.
     keeps_access BIGINT NOT NULL,
     created_at BIGINT NOT NULL,
+    -- As of links: which name is told.
+    told_parent BYTEA,
+    told_name TEXT COLLATE "C",
     UNIQUE (node_id, name_key)
 );
 CREATE INDEX transfer_drive ON transfer (drive_id, id);
@@ -543,7 +546,10 @@ CREATE TABLE share_link (
     downloads_done BIGINT NOT NULL,
     created_by BYTEA NOT NULL,
     created_at BIGINT NOT NULL,
-    last_used_at BIGINT
+    last_used_at BIGINT,
+    -- Which of the names of a file with several is told, as long as it has that: its entry.
+    told_parent BYTEA,
+    told_name TEXT COLLATE "C"
 );
 CREATE INDEX share_link_drive ON share_link (drive_id, id);
 CREATE INDEX share_link_node ON share_link (node_id);

@@ -28,7 +28,7 @@ use crate::error::{Error, Limited, Result};
 use crate::id::{DriveId, LinkId, NodeId};
 use crate::node::{self, Node};
 use crate::password::Password;
-use crate::path::Path;
+use crate::path::{Name, Path};
 use crate::secret;
 use crate::store::Store;
 use crate::target::Target;
@@ -182,7 +182,7 @@ impl Store {
                     return Err(Error::NotFound);
                 }
                 let drive = drive::rows::lock(tx, caller.drive)?;
-                let node = find_node(tx, &caller, &new.target)?;
+                let (node, told) = find_told(tx, &caller, &new.target)?;
                 if node.id == drive.root {
                     return Err(invalid("path", "is the whole drive; a link leads into it"));
                 }
@@ -207,6 +207,7 @@ impl Store {
                     downloads_most: new.downloads_most,
                     created_by: caller.user,
                     created_at: world.now_ms(),
+                    told: told.as_ref().map(|(parent, name)| (*parent, name.nfc())),
                 };
                 rows::insert(tx, &row)?;
                 let line = Line::new(AuditAction::LinkAdd).of(caller.user).about(id);
@@ -389,10 +390,25 @@ fn require_tag(tx: &mut Tx<'_>, drive: DriveId, id: LinkId, when: &TagCondition)
 }
 
 fn find_node(tx: &mut Tx<'_>, caller: &Caller, target: &Target) -> Result<Node> {
+    find_told(tx, caller, target).map(|(node, _)| node)
+}
+
+/// A node, and by which entry it was found if it is a file with several.
+fn find_told(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    target: &Target,
+) -> Result<(Node, Option<(NodeId, Name)>)> {
     let path = target.path(tx, caller)?;
     let mut chain = node::rows::walk(tx, caller.root, &path)?;
     let is_whole = chain.len() > path.depth();
-    chain.pop().filter(|_| is_whole).ok_or(Error::NotFound)
+    let node = chain.pop().filter(|_| is_whole).ok_or(Error::NotFound)?;
+    let entry = chain
+        .last()
+        .map(|folder| folder.id)
+        .zip(path.name().cloned());
+    let entry = entry.filter(|_| node.links > 1);
+    Ok((node, entry))
 }
 
 fn invalid(field: &'static str, reason: impl Into<String>) -> Error {

@@ -111,7 +111,12 @@ fn add(
     // Rows of names cost as much as those of files.
     scene.drive.add_nodes(1, limits)?;
     scene.fit_trash(tx, limits)?;
-    if rows::add(tx, node.id)? > MOST {
+    let links = rows::add(tx, node.id)?;
+    if links == 2 {
+        // Links and offers go on to tell the name that it had.
+        rows::tell_name(tx, node.id)?;
+    }
+    if links > MOST {
         return Err(Error::Limit {
             what: Limited::Names,
             limit: MOST,

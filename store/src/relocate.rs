@@ -7,6 +7,7 @@ use crate::db::Tx;
 use crate::error::{Error, Result};
 use crate::grant;
 use crate::mutation::{Place, Scene};
+use crate::names;
 use crate::node::{self, Node};
 use crate::path::Path;
 use crate::store::Store;
@@ -126,6 +127,10 @@ fn relocate(
     // Of several names one moves, and what is locked stays where the others are.
     if node.links == 1 {
         scene.drop_locks(tx, node.id)?;
+    } else {
+        let (old_name, new_name) = (source.name()?, target.name()?);
+        let (old, new) = ((old_parent, old_name), (new_parent, new_name));
+        names::rows::told_moved(tx, node.id, old, new)?;
     }
     node::rows::remove_entry(tx, old_parent, source.name()?)?;
     node::rows::insert_entry(tx, new_parent, target.name()?, node.id)?;

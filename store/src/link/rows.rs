@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::id::{DownloadId, DriveId, LinkId, NodeId, UserId};
 use crate::link::door::FoundLink;
 use crate::node;
-use crate::node::rows::{columns, is_first};
+use crate::node::rows::{columns, is_told};
 use crate::path::{Name, Path};
 
 /// A row to be made.
@@ -26,13 +26,15 @@ pub(super) struct NewRow<'a> {
     pub downloads_most: Option<u64>,
     pub created_by: UserId,
     pub created_at: i64,
+    /// Which of several names is told.
+    pub told: Option<(NodeId, &'a str)>,
 }
 
 pub(super) fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
     tx.execute(
         "INSERT INTO share_link (id, drive_id, node_id, token_digest, kind, label, password_hash, \
-             expires_at, downloads_most, downloads_done, created_by, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11)",
+             expires_at, downloads_most, downloads_done, created_by, created_at, told_parent, \
+             told_name) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, $10, $11, $12, $13)",
         args![
             new.id,
             new.drive,
@@ -45,6 +47,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, new: &NewRow<'_>) -> Result<()> {
             count(new.downloads_most),
             new.created_by,
             new.created_at,
+            new.told.map(|(parent, _)| parent),
+            new.told.map(|(_, name)| name),
         ],
     )?;
     Ok(())
@@ -70,7 +74,7 @@ const BY_TOKEN: &str = concat!(
          AND e.node_id = l.node_id AND a.disabled_at IS NULL \
          AND (l.expires_at IS NULL OR l.expires_at > $2) \
          AND (l.downloads_most IS NULL OR l.downloads_done < l.downloads_most) AND ",
-    is_first!("e")
+    is_told!("e", "l")
 );
 
 pub(super) fn by_token(tx: &mut Tx<'_>, token: Digest, now_ms: i64) -> Result<Option<FoundLink>> {
@@ -131,7 +135,7 @@ macro_rules! select_links {
             "), up (link_id, parent_id, name, level) AS ( \
                  SELECT p.id, e.parent_id, e.name, 0 FROM page p CROSS JOIN entry e \
                      WHERE e.node_id = p.node_id AND ",
-            is_first!("e"),
+            is_told!("e", "p"),
             " UNION ALL \
                  SELECT up.link_id, e.parent_id, e.name, up.level + 1 \
                      FROM up CROSS JOIN entry e WHERE e.node_id = up.parent_id) \

@@ -3,6 +3,7 @@
 use crate::db::{Tx, args};
 use crate::error::{Error, Result};
 use crate::id::NodeId;
+use crate::path::Name;
 
 /// A name, in a tree, of a file that has several.
 pub(super) struct Within {
@@ -65,6 +66,44 @@ pub(super) fn add(tx: &mut Tx<'_>, node: NodeId) -> Result<u64> {
         |row| row.get(0),
     )?;
     links.ok_or(Error::NotFound)
+}
+
+/// Has links and offers of a file tell the one name that it has, also when it gets others.
+pub(super) fn tell_name(tx: &mut Tx<'_>, node: NodeId) -> Result<()> {
+    for sql in [
+        "UPDATE share_link \
+         SET told_parent = (SELECT e.parent_id FROM entry e WHERE e.node_id = $1), \
+             told_name = (SELECT e.name_nfc FROM entry e WHERE e.node_id = $1) \
+         WHERE node_id = $1",
+        "UPDATE transfer \
+         SET told_parent = (SELECT e.parent_id FROM entry e WHERE e.node_id = $1), \
+             told_name = (SELECT e.name_nfc FROM entry e WHERE e.node_id = $1) \
+         WHERE node_id = $1",
+    ] {
+        tx.execute(sql, args![node])?;
+    }
+    Ok(())
+}
+
+/// Has links and offers of a file follow a name that moves.
+pub(crate) fn told_moved(
+    tx: &mut Tx<'_>,
+    node: NodeId,
+    (old_parent, old_name): (NodeId, &Name),
+    (parent, name): (NodeId, &Name),
+) -> Result<()> {
+    for sql in [
+        "UPDATE share_link SET told_parent = $4, told_name = $5 \
+         WHERE node_id = $1 AND told_parent = $2 AND told_name = $3",
+        "UPDATE transfer SET told_parent = $4, told_name = $5 \
+         WHERE node_id = $1 AND told_parent = $2 AND told_name = $3",
+    ] {
+        tx.execute(
+            sql,
+            args![node, old_parent, old_name.nfc(), parent, name.nfc()],
+        )?;
+    }
+    Ok(())
 }
 
 /// Counts names of a file that went, of which it has more.

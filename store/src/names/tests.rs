@@ -1,3 +1,4 @@
+mod told;
 mod trees;
 mod ways;
 
@@ -6,8 +7,8 @@ use crate::store::{Options, TrashOptions, VersionOptions};
 use crate::testing::{each_engine, each_engine_with};
 use crate::tests::{get, put};
 use crate::{
-    Caller, Condition, Error, Limits, NewLock, Node, Now, PropertyChange, Store, TransferOptions,
-    Transferred, UploadOptions,
+    Caller, Condition, Error, Limits, Name, NewLock, Node, Now, Path, PropertyChange, Store,
+    TransferOptions, Transferred, UploadOptions,
 };
 
 const REPLACE: TransferOptions = TransferOptions {
@@ -21,6 +22,12 @@ fn kept(options: &mut Options) {
     options.versions = VersionOptions::default();
 }
 
+/// The folder of a path, and the name in it.
+fn folder_of(at: &str) -> (Path, Name) {
+    let at = path(at);
+    (at.parent().unwrap(), at.name().unwrap().clone())
+}
+
 async fn try_bind(
     store: &Store,
     caller: &Caller,
@@ -28,8 +35,7 @@ async fn try_bind(
     to: &str,
     overwrite: bool,
 ) -> Result<Transferred, Error> {
-    let to = path(to);
-    let (into, name) = (to.parent().unwrap(), to.name().unwrap().clone());
+    let (into, name) = folder_of(to);
     let condition = Condition::default();
     store
         .bind(caller, &into, name, &path(file), overwrite, condition)

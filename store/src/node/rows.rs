@@ -47,6 +47,33 @@ macro_rules! is_first {
 
 pub(crate) use is_first;
 
+/// As `is_first`, for a row that says by which name it came to its node: by that, while there is it.
+macro_rules! is_told {
+    ($entry:literal, $of:literal) => {
+        concat!(
+            "CASE WHEN EXISTS (SELECT 1 FROM entry c WHERE c.parent_id = ",
+            $of,
+            ".told_parent AND c.name_nfc = ",
+            $of,
+            ".told_name AND c.node_id = ",
+            $entry,
+            ".node_id) THEN ",
+            $entry,
+            ".parent_id = ",
+            $of,
+            ".told_parent AND ",
+            $entry,
+            ".name_nfc = ",
+            $of,
+            ".told_name ELSE ",
+            $crate::node::rows::is_first!($entry),
+            " END"
+        )
+    };
+}
+
+pub(crate) use is_told;
+
 /// Reads a node from columns that start at `at`.
 pub(crate) fn read(row: &Row<'_>, at: usize) -> Result<Node> {
     let kind = match row.get::<i64>(at + 2)? {

@@ -4,7 +4,7 @@ use super::Offer;
 use crate::db::{Row, Tx, args};
 use crate::error::Result;
 use crate::id::{DriveId, NodeId, TransferId, UserId};
-use crate::node::rows::{columns, is_first, read as read_node};
+use crate::node::rows::{columns, is_told, read as read_node};
 use crate::path::Name;
 
 /// A row to be written.
@@ -50,7 +50,7 @@ macro_rules! select_offer {
                  CROSS JOIN node n \
              WHERE (t.drive_id = $1 OR t.account_id = $2) AND d.id = t.drive_id \
                  AND a.id = d.owner_id AND e.node_id = t.node_id AND n.id = t.node_id AND ",
-            is_first!("e"),
+            is_told!("e", "t"),
             " ",
             $rest
         )
