@@ -89,11 +89,11 @@ pub(crate) fn hold(tx: &mut Tx<'_>, mut drives: [DriveId; 2]) -> Result<()> {
 /// As paths of two callers cannot be compared, ids are: both may lead into one drive.
 fn require_apart(source: &Place, target: &Place) -> Result<()> {
     let node = source.node().ok_or(Error::NotFound)?.id;
-    let is_inside =
-        target.ancestors().contains(&node) || target.parent().is_ok_and(|parent| parent.id == node);
+    let is_inside = target.ancestors_along().contains(&node)
+        || target.parent().is_ok_and(|parent| parent.id == node);
     let is_onto = target
         .node()
-        .is_some_and(|there| there.id == node || source.ancestors().contains(&there.id));
+        .is_some_and(|there| there.id == node || source.ancestors_along().contains(&there.id));
     if is_inside || is_onto {
         return Err(Error::Overlap);
     }

@@ -75,6 +75,11 @@ impl Locks {
         })
     }
 
+    /// All of them.
+    pub fn all(&self) -> impl Iterator<Item = &Lock> {
+        self.live.iter()
+    }
+
     /// Those that cover a node.
     pub fn covering(&self, node: NodeId, ancestors: &[NodeId]) -> impl Iterator<Item = &Lock> {
         self.live

@@ -1,6 +1,8 @@
 //! How every mutation begins and ends: the drive held, its locks and the state
 //! of the paths read, preconditions and locks asked, numbers written back.
 
+use std::collections::HashSet;
+
 use crate::cache::Effect;
 use crate::caller::Caller;
 use crate::change::{self, ChangeKind};
@@ -198,7 +200,8 @@ impl<'a> Scene<'a> {
         self.drop_locks(tx, root)
     }
 
-    /// Ends the locks of a tree that goes away, or elsewhere.
+    /// Ends the locks of a tree that goes away, or elsewhere; a file with a name outside of it stays
+    /// locked.
     ///
     /// Rows of locks that expired go first: those in the tree would vanish with their nodes,
     /// uncounted.
@@ -208,15 +211,24 @@ impl<'a> Scene<'a> {
         }
         let expired = crate::lock::rows::remove_expired(tx, self.drive.id, self.now_ms())?;
         self.drive.lock_count = self.drive.lock_count.saturating_sub(expired);
-        let tokens: Vec<String> = self
-            .locks
-            .within(root)
-            .map(|lock| lock.token.clone())
-            .collect();
-        for token in tokens {
-            let removed = crate::lock::rows::remove(tx, &token)?;
-            self.drive.lock_count = self.drive.lock_count.saturating_sub(removed);
+        let within = self.locks.within(root);
+        let within: Vec<(String, NodeId)> = within.map(|l| (l.token.clone(), l.node)).collect();
+        let staying = if within.iter().any(|(_, node)| *node != root) {
+            names::files_staying(tx, root)?
+        } else {
+            HashSet::new()
+        };
+        for (token, node) in within {
+            if !staying.contains(&node) {
+                self.drop_lock(tx, &token)?;
+            }
         }
+        Ok(())
+    }
+
+    pub fn drop_lock(&mut self, tx: &mut Tx<'_>, token: &str) -> Result<()> {
+        let removed = crate::lock::rows::remove(tx, token)?;
+        self.drive.lock_count = self.drive.lock_count.saturating_sub(removed);
         Ok(())
     }
 
@@ -370,6 +382,11 @@ impl Place {
     /// then those above its other names.
     pub fn ancestors(&self) -> &[NodeId] {
         &self.ancestors
+    }
+
+    /// As [`Self::ancestors`], by this path alone.
+    pub fn ancestors_along(&self) -> &[NodeId] {
+        &self.ancestors[..self.along]
     }
 
     /// Ids above [`Self::parent`], nearest first.

@@ -9,8 +9,9 @@ pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use crate::access;
 use crate::cache::Effect;
 use crate::caller::{Caller, Via};
 use crate::change::ChangeKind;
@@ -18,7 +19,7 @@ use crate::condition::Condition;
 use crate::db::Tx;
 use crate::drive::Drive;
 use crate::error::{Error, Limited, Result};
-use crate::id::NodeId;
+use crate::id::{NodeId, UserId};
 use crate::lock::Locks;
 use crate::mutation::{Place, Scene};
 use crate::node::{self, Node};
@@ -39,7 +40,8 @@ impl Store {
     /// [`Error::ParentMissing`] and [`Error::NotFolder`] for the folder; [`Error::NotFound`] and
     /// [`Error::IsFolder`] for the file; [`Error::AlreadyExists`] when the name is taken and may not
     /// be replaced; [`Error::Overlap`] when a folder that holds the file would be;
-    /// [`Error::Forbidden`] in another's drive; [`Error::Limit`], …
+    /// [`Error::Forbidden`] in another's drive; [`Error::Locked`] also while another holds an
+    /// exclusive lock on the file; [`Error::Limit`], …
     pub async fn bind(
         &self,
         caller: &Caller,
@@ -70,6 +72,7 @@ impl Store {
                 if node.is_folder() {
                     return Err(Error::IsFolder);
                 }
+                require_free(&scene, &source, &node)?;
                 let target = Place::find(tx, &scene, &to)?;
                 let options = TransferOptions {
                     overwrite,
@@ -97,6 +100,18 @@ impl Store {
             })
             .await
     }
+}
+
+/// Refuses a name for what another has locked: in a folder that somebody else has locked nobody could
+/// write to it any more.
+fn require_free(scene: &Scene<'_>, file: &Place, node: &Node) -> Result<()> {
+    let covering = scene.locks.covering(node.id, file.ancestors());
+    let others = covering.filter(|lock| lock.is_exclusive && lock.holder != scene.caller.user);
+    let paths: Vec<String> = others.map(|lock| lock.path.clone()).collect();
+    if paths.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Locked { paths })
 }
 
 /// Gives a file a name that is free.
@@ -141,7 +156,11 @@ pub(crate) fn remove(
     scene.drive.remove_names(1);
     scene.touch(tx, place.path());
     count_told(tx, scene, node)?;
-    place_told(tx, scene, node)
+    if scene.drive.shares > 0 {
+        place_told(tx, scene, node)?;
+        end_unreached(tx, scene, &HashSet::from([node]))?;
+    }
+    Ok(())
 }
 
 /// Tells caches how many names a file has now. The history does not tell it under each of them: whoever
@@ -153,12 +172,9 @@ fn count_told(tx: &mut Tx<'_>, scene: &Scene<'_>, node: NodeId) -> Result<()> {
     Ok(())
 }
 
-/// Says in the history of a drive in which anything is shared where a file is that has lost a name:
-/// whoever it is shared with follows it by one of them.
+/// Says in the history where a file is that has lost a name: whoever it is shared with follows it by
+/// one of them.
 fn place_told(tx: &mut Tx<'_>, scene: &mut Scene<'_>, node: NodeId) -> Result<()> {
-    if scene.drive.shares == 0 {
-        return Ok(());
-    }
     match keys(tx, &scene.drive, node)?.first() {
         Some(key) => scene.record_key(tx, ChangeKind::Changed, node, key),
         None => Ok(()),
@@ -181,13 +197,42 @@ pub(crate) fn detach(tx: &mut Tx<'_>, scene: &mut Scene<'_>, root: NodeId) -> Re
     for (node, count) in &gone {
         rows::remove(tx, *node, *count)?;
     }
-    for node in gone.keys() {
-        place_told(tx, scene, *node)?;
+    if scene.drive.shares > 0 {
+        // Those that are shared themselves: of the others it is enough that the tree has gone.
+        for node in rows::shared(tx, scene.drive.id)? {
+            if gone.contains_key(&node) {
+                place_told(tx, scene, node)?;
+            }
+        }
+        end_unreached(tx, scene, &gone.keys().copied().collect())?;
     }
     scene.drive.remove_names(names.len() as u64);
     // Locks of these files do not lie in the tree any more.
     scene.locks = Locks::load(tx, &scene.drive, scene.now_ms())?;
     Ok(true)
+}
+
+/// Ends the locks on files that have lost names of receivers who may not write there any more, by the
+/// names that are left: nobody could for as long as those last.
+fn end_unreached(tx: &mut Tx<'_>, scene: &mut Scene<'_>, files: &HashSet<NodeId>) -> Result<()> {
+    let of_files = scene.locks.all().filter(|lock| files.contains(&lock.node));
+    let held: Vec<(String, UserId, NodeId)> = of_files
+        .map(|lock| (lock.token.clone(), lock.holder, lock.node))
+        .collect();
+    if held.is_empty() {
+        return Ok(());
+    }
+    let owner = rows::owner(tx, scene.drive.id)?;
+    for (token, holder, node) in held {
+        if holder == owner {
+            continue;
+        }
+        let right = access::granted(tx, holder, node)?;
+        if !right.is_some_and(|right| right.can_write) {
+            scene.drop_lock(tx, &token)?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses what would part the names of a file: some in the tree, others not.
@@ -204,6 +249,12 @@ pub(crate) fn require_together(tx: &mut Tx<'_>, root: &Node) -> Result<()> {
         return Err(Error::NamesElsewhere);
     }
     Ok(())
+}
+
+/// Files in a tree that have names outside of it.
+pub(crate) fn files_staying(tx: &mut Tx<'_>, root: NodeId) -> Result<HashSet<NodeId>> {
+    let names = staying(tx, root)?;
+    Ok(names.into_iter().map(|name| name.node).collect())
 }
 
 /// Names in a tree of files that have others outside of it.

@@ -2,7 +2,7 @@
 
 use crate::db::{Tx, args};
 use crate::error::{Error, Result};
-use crate::id::NodeId;
+use crate::id::{DriveId, NodeId, UserId};
 use crate::path::Name;
 
 /// A name, in a tree, of a file that has several.
@@ -56,6 +56,24 @@ pub(super) fn keys(tx: &mut Tx<'_>, root: NodeId, node: NodeId) -> Result<Vec<St
         args![node, root],
         |row| row.get(0),
     )
+}
+
+/// What is shared of a drive, by grants on it.
+pub(super) fn shared(tx: &mut Tx<'_>, drive: DriveId) -> Result<Vec<NodeId>> {
+    tx.all(
+        "SELECT DISTINCT node_id FROM access_grant WHERE drive_id = $1",
+        args![drive],
+        |row| row.get(0),
+    )
+}
+
+pub(super) fn owner(tx: &mut Tx<'_>, drive: DriveId) -> Result<UserId> {
+    let owner = tx.first(
+        "SELECT owner_id FROM drive WHERE id = $1",
+        args![drive],
+        |row| row.get(0),
+    )?;
+    owner.ok_or(Error::NotFound)
 }
 
 /// Counts one more name of a file; how many it has then.

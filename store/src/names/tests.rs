@@ -1,3 +1,4 @@
+mod locks;
 mod told;
 mod trees;
 mod ways;

@@ -111,7 +111,7 @@ async fn the_root_of_a_lock_on_a_file_is_none_of_a_folder() {
     let refresh = async |path: &str, token: &str| {
         let asked = alice.request("LOCK", path);
         let asked = asked.header("If", &format!("(<{token}>)"));
-        asked.send().await.must_be(200).text().to_owned()
+        asked.send().await.must_be(200).text().clone()
     };
     let token = alice
         .lock("/d/x")
@@ -122,7 +122,7 @@ async fn the_root_of_a_lock_on_a_file_is_none_of_a_folder() {
         .to_owned();
     for path in ["/d/x", "/z"] {
         let asked = "<D:lockdiscovery/>";
-        let told = alice.propfind_of(path, "0", asked).await.text().to_owned();
+        let told = alice.propfind_of(path, "0", asked).await.text().clone();
         for told in [told, refresh(path, &token).await] {
             assert!(told.contains("<D:lockroot>"), "{told}");
             assert!(!told.contains("x/</D:href></D:lockroot>"), "{told}");
