@@ -19,19 +19,42 @@ use crate::condition::Condition;
 use crate::db::Tx;
 use crate::drive::Drive;
 use crate::error::{Error, Limited, Result};
-use crate::id::{NodeId, UserId};
+use crate::id::{DriveId, NodeId, UserId};
 use crate::lock::Locks;
 use crate::mutation::{Place, Scene};
 use crate::node::{self, Node};
 use crate::path::{Name, Path};
 use crate::store::Store;
-use crate::target::as_given;
+use crate::target::{as_given, ways_down};
 use crate::tree::{TransferOptions, Transferred, arrived, clear};
 
 /// Names of one file: a change is told under each of them.
 pub(crate) const MOST: u64 = 1000;
 
 impl Store {
+    /// How many names each of these files of a drive has below a folder; one that is not below it, or
+    /// is itself what is asked about in place of a folder, is told by one.
+    ///
+    /// # Errors
+    /// Only those of the database.
+    pub async fn names_below(
+        &self,
+        drive: DriveId,
+        root: NodeId,
+        files: Vec<NodeId>,
+    ) -> Result<HashMap<NodeId, u64>> {
+        self.db()
+            .read(move |tx| {
+                let mut counts = HashMap::with_capacity(files.len());
+                for file in &files {
+                    let ways = ways_down(tx, drive, root, *file)?;
+                    counts.insert(*file, ways.len().max(1) as u64);
+                }
+                Ok(counts)
+            })
+            .await
+    }
+
     /// Gives a file one more name: `name` in `folder`, which the condition is about. Both lie in the
     /// caller's own drive. What has the name already is replaced as by a move; if it is the file
     /// itself, nothing is done.

@@ -10,6 +10,7 @@ use store::{Entry, NodeId, Page, Property, PropertyNames, Store};
 
 use crate::body::Body;
 use crate::dead::DeadProperties;
+use crate::property::Facts;
 
 /// Bytes that are sent at a time.
 pub(crate) const FRAME_BYTES: usize = 48 << 10;
@@ -20,6 +21,10 @@ const MOST_WHOLE_BYTES: usize = 1 << 20;
 pub(crate) trait Document: Send + 'static {
     /// The dead properties it shows.
     fn dead(&self) -> Option<PropertyNames>;
+    /// What is to be known of a member before it is written.
+    fn facts(&mut self) -> Option<&mut Facts> {
+        None
+    }
     /// Writes a member.
     fn entry(&mut self, entry: &Entry, dead: &[Property]);
     /// Bytes written and not yet taken.
@@ -84,6 +89,10 @@ impl<D: Document> Members<D> {
         {
             let next = self.entries.as_slice().iter().map(|entry| &entry.node);
             let dead = self.dead.of(&self.store, &entry.node, next).await?;
+            if let Some(facts) = self.document.facts() {
+                let next = self.entries.as_slice().iter().map(|entry| &entry.node);
+                facts.see(&self.store, &entry.node, next).await?;
+            }
             self.document.entry(&entry, &dead);
         }
         Ok(())

@@ -1,9 +1,10 @@
 //! The live properties, one row each, and how a question about properties is answered.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::StatusCode;
-use store::{DriveLocks, Entry, Node, NodeId, Property, PropertyNames, Usage};
+use store::{DriveLocks, Entry, Node, NodeId, Property, PropertyNames, Store, Usage};
 
 use crate::dispatch::Dav;
 use crate::grammar::date;
@@ -44,6 +45,7 @@ enum Needs {
     Usage,
     Cursor,
     Locks,
+    Names,
 }
 
 const fn dav(
@@ -105,7 +107,7 @@ static LIVE: [Live; 21] = [
     owncloud("permissions", "o:permissions", permissions),
     // What a mounted drive keeps, which is no part of allprop
     Live { name: ATTRIBUTES, tag: "p:attributes", in_allprop: false, needs: Needs::Nothing, write: attributes },
-    Live { name: Name::constant(POSIX, "links"), tag: "p:links", in_allprop: false, needs: Needs::Nothing, write: links },
+    Live { name: Name::constant(POSIX, "links"), tag: "p:links", in_allprop: false, needs: Needs::Names, write: links },
 ];
 
 /// The live property of a name.
@@ -151,6 +153,17 @@ pub(crate) struct Facts {
     base: String,
     /// What a caller that is confined to a folder is told instead of a lock's root.
     own_href: Option<String>,
+    names: Counted,
+}
+
+/// How many of a file's names are told.
+enum Counted {
+    /// All that it has.
+    All,
+    /// To a caller that is confined to a folder, those below it: of files that have several.
+    Below(NodeId, HashMap<NodeId, u64>),
+    /// The one by which it is told.
+    One,
 }
 
 impl Facts {
@@ -188,7 +201,36 @@ impl Facts {
             knows_locks: true,
             base: call.target.base.clone(),
             own_href,
+            names: if call.caller.whole_drive || !wanted.needs(Needs::Names) {
+                Counted::All
+            } else {
+                Counted::Below(call.caller.root, HashMap::new())
+            },
         })
+    }
+
+    /// Asks the store for what must be known of this node, and of those that are `next` along with it.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn see<'a>(
+        &mut self,
+        store: &Store,
+        node: &Node,
+        next: impl Iterator<Item = &'a Node> + Send,
+    ) -> store::Result<()> {
+        let Counted::Below(root, known) = &mut self.names else {
+            return Ok(());
+        };
+        if node.links == 1 || known.contains_key(&node.id) {
+            return Ok(());
+        }
+        let next = next.filter(|node| node.links > 1).map(|node| node.id);
+        let nodes = std::iter::once(node.id).chain(next.take(store::PAGE as usize));
+        *known = store
+            .names_below(self.drive, *root, nodes.collect())
+            .await?;
+        Ok(())
     }
 }
 
@@ -208,6 +250,7 @@ impl Facts {
         Self {
             usage: None,
             knows_locks: false,
+            names: Counted::One,
             ..self.above_the_drive()
         }
     }
@@ -534,12 +577,17 @@ fn checksums(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     separator == " " && put(out, "</o:checksum>")
 }
 
-/// How many names a file has.
+/// How many names a file has, where the caller may go.
 fn links(subject: &Subject<'_>, out: &mut Vec<u8>) -> bool {
     if subject.node.is_folder() {
         return false;
     }
-    write_number(out, subject.node.links);
+    let links = match &subject.facts.names {
+        Counted::All => subject.node.links,
+        Counted::Below(_, known) => known.get(&subject.node.id).copied().unwrap_or(1),
+        Counted::One => 1,
+    };
+    write_number(out, links);
     true
 }
 

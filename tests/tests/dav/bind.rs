@@ -238,6 +238,29 @@ async fn receivers_of_a_share_give_no_names() {
     }
     assert!(options.header("dav").contains("coffer-attributes"));
     let file = format!("{team}/a");
+    // Of other places they hear nothing, not even that there are any.
+    let counted = async |expected: &str| {
+        assert_eq!(links(&bob, &file).await, expected);
+        let asked = "<p:links xmlns:p=\"urn:coffer:posix\"/>";
+        let told = bob.propfind_of(team, "1", asked).await.text().clone();
+        let report = format!(
+            "<D:sync-collection xmlns:D=\"DAV:\"><D:sync-token/><D:sync-level>infinite\
+             </D:sync-level><D:prop>{asked}</D:prop></D:sync-collection>"
+        );
+        let report = bob.request("REPORT", team).xml(&report).send().await;
+        for told in [told, report.must_be(207).text().clone()] {
+            assert!(told.contains(&format!(">{expected}</p:links>")), "{told}");
+        }
+        assert_eq!(links(&bob, "/Shared with me/own").await, "1");
+    };
+    let grant = alice.request_at("POST", "/api/v1/files/grants?path=/own");
+    let grant = grant.json(&json!({ "name": "bob", "right": "read" }));
+    grant.send().await.must_be(201);
+    counted("1").await;
+    assert_eq!(links(&alice, "/own").await, "2");
+    bind(&alice, "/own", "/Team", "second").await.must_be(201);
+    counted("2").await;
+    alice.delete("/Team/second").await.must_be(204);
     bind(&bob, &file, team, "b").await.must_be(403);
     bind(&bob, &file, "/", "b").await.must_be(403);
     bob.put("/mine", "mine").await.must_be(201);

@@ -47,8 +47,9 @@ where
     } else {
         None
     };
-    let facts = Facts::gather(call, &wanted).await?;
+    let mut facts = Facts::gather(call, &wanted).await?;
     let node = &found.node;
+    facts.see(store, node, std::iter::empty()).await?;
     let mut dead = DeadProperties::new(wanted.dead());
     let dead = dead.of(store, node, std::iter::empty()).await?;
     let mut multistatus = Multistatus::begin(call, &found, wanted, facts);
@@ -187,6 +188,10 @@ impl Multistatus {
 impl Document for Multistatus {
     fn dead(&self) -> Option<PropertyNames> {
         self.wanted.dead()
+    }
+
+    fn facts(&mut self) -> Option<&mut Facts> {
+        Some(&mut self.facts)
     }
 
     fn entry(&mut self, entry: &Entry, dead: &[Property]) {

@@ -264,7 +264,9 @@ impl Sync {
         } else {
             format!("{}/{}", walk.root, member.path)
         };
-        self.tell_present(&path, &member.entry.node, &member.chain, &member.dead);
+        let (node, none) = (&member.entry.node, std::iter::empty());
+        self.facts.see(&self.store, node, none).await?;
+        self.tell_present(&path, node, &member.chain, &member.dead);
         Ok(())
     }
 
@@ -301,6 +303,8 @@ impl Sync {
                     Now::Gone => None,
                 });
                 let dead = self.dead.of(&self.store, &node, next).await?;
+                let none = std::iter::empty();
+                self.facts.see(&self.store, &node, none).await?;
                 self.tell_present(relative, &node, chain, &dead);
                 // A folder that has gone on is told by later lines.
                 if let Some(found) = found.filter(|found| is_tree && found.node.id == node.id) {
