@@ -22,7 +22,7 @@ pub use self::fault::{Dice, Fault, Verb};
 pub use self::other::Other;
 
 use self::fault::{Faults, unreachable};
-use self::tree::{Tree, id};
+use self::tree::Tree;
 use super::{
     Attributes, Capabilities, Changes, Condition, Drive, DrivePath, ETag, Error,
     ExtendedAttributes, Listed, Listing, Notice, Result, Source, Space, Stored, SyncToken,
@@ -315,7 +315,8 @@ impl State {
     fn stored(&self, number: u64) -> Stored {
         Stored {
             etag: self.tree.etag(number, &self.can),
-            id: self.can.ids.then(|| id(number)),
+            // As with Coffer, only listings tell it.
+            id: None,
         }
     }
 

@@ -488,7 +488,10 @@ impl<D: Drive> Shared<D> {
             Some(listed) if listed.id.is_some() && pull::id(&listed) == node.remote_id => {
                 self.book_bound(at, ino)
             }
-            Some(listed) => self.give_way(at, ino, &listed, true),
+            Some(listed) => match node.remote_id {
+                None if self.is_other_name(ino, &listed).await? => self.book_bound(at, ino),
+                _ => self.give_way(at, ino, &listed, true),
+            },
             None => {
                 let source = self.path_of(existing)?;
                 match self.look(&source).await? {

@@ -14,8 +14,8 @@ use crate::cache::Blocks;
 use crate::clock::now_ns;
 use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
-use crate::fs::ROOT;
 use crate::fs::shared::{Shared, lock};
+use crate::fs::{Ino, ROOT};
 use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_digest};
 
 /// So often it is asked again soon what became of a request.
@@ -112,7 +112,7 @@ impl Sending {
     }
 
     /// What has arrived, as a node, for one that nobody knows of any more.
-    fn node(&self, ino: crate::fs::Ino, listed: &Listed) -> Node {
+    fn node(&self, ino: Ino, listed: &Listed) -> Node {
         let mut node = Node::new(self.mode, 0, 0, now_ns());
         node.ino = ino;
         node.size = self.size;
@@ -323,51 +323,65 @@ impl<D: Drive> Shared<D> {
         path: &DrivePath,
         listed: &Listed,
     ) -> Result<Option<Sending>, Fault> {
-        let id = listed.id.as_ref().map(|id| &id.0);
-        let folder = sending.is_folder();
-        if listed.is_folder != folder {
+        if listed.is_folder != sending.is_folder() {
             return Ok(None);
         }
-        let is_sent = match &sending.what {
-            Sent::Folder => true,
-            Sent::Move(from) if !folder && self.can.bind && id.is_some() => {
-                if id != sending.remote_id.as_ref() {
-                    return Ok(None);
-                }
-                let from = lock(&self.db).remote_name(from.0, &from.1)?;
-                let here = match from {
-                    Some(from) => self.look(&from).await?,
+        let id = listed.id.as_ref().map(|id| &id.0);
+        let known = id.zip(sending.remote_id.as_ref());
+        let is_ours = known.is_none_or(|(id, ours)| id == ours);
+        let what = match &sending.what {
+            Sent::Content => return self.arrived_content(sending, path, listed).await,
+            Sent::Folder => Some(Sent::Folder),
+            Sent::Bind => {
+                let is_ours = match known {
+                    Some(_) => is_ours,
+                    None => self.is_other_name(sending.ino, listed).await?,
+                };
+                is_ours.then_some(Sent::Bind)
+            }
+            Sent::Move(from) => {
+                let from_path = lock(&self.db).remote_name(from.0, &from.1)?;
+                let here = match from_path {
+                    Some(path) => self.look(&path).await?,
                     None => None,
                 };
-                // Both names: it was bound before, when nobody heard that answer either.
-                let bound = here.is_some_and(|here| here.id.as_ref().map(|id| &id.0) == id);
-                return Ok(Some(Sending {
-                    what: if bound {
-                        Sent::Bind
-                    } else {
-                        sending.what.clone()
-                    },
-                    ..sending.clone()
-                }));
-            }
-            Sent::Move(_) | Sent::Bind if id.is_some() && sending.remote_id.is_some() => {
-                id == sending.remote_id.as_ref()
-            }
-            Sent::Bind => false,
-            Sent::Move(from) => {
-                let etag = listed.etag.as_ref().map(|etag| &etag.0);
-                if !folder && etag != sending.etag.as_ref() {
-                    return Ok(None);
-                }
-                let from = lock(&self.db).remote_name(from.0, &from.1)?;
-                match from {
-                    Some(from) => self.look(&from).await?.is_none(),
-                    None => true,
+                let has_both =
+                    id.is_some() && here.as_ref().is_some_and(|here| here.id == listed.id);
+                let same_version = listed.is_folder
+                    || listed.etag.as_ref().map(|etag| &etag.0) == sending.etag.as_ref();
+                if !is_ours {
+                    None
+                } else if has_both {
+                    // It was bound before, when nobody heard that answer either.
+                    Some(Sent::Bind)
+                } else if known.is_some() || (same_version && here.is_none()) {
+                    Some(sending.what.clone())
+                } else {
+                    None
                 }
             }
-            Sent::Content => return self.arrived_content(sending, path, listed).await,
         };
-        Ok(is_sent.then(|| sending.clone()))
+        Ok(what.map(|what| Sending {
+            what,
+            ..sending.clone()
+        }))
+    }
+
+    /// Whether what is there is what the server has under another name of a node already: answers to
+    /// uploads tell no ids.
+    pub(super) async fn is_other_name(&self, ino: Ino, listed: &Listed) -> Result<bool, Fault> {
+        let known = {
+            let db = lock(&self.db);
+            match db.synced_of(ino)?.into_iter().next() {
+                Some((parent, name)) => db.remote_name(parent, &name)?,
+                None => None,
+            }
+        };
+        let Some(known) = known else {
+            return Ok(false);
+        };
+        let known = self.look(&known).await?;
+        Ok(listed.id.is_some() && known.is_some_and(|known| known.id == listed.id))
     }
 
     async fn arrived_content(

@@ -7,7 +7,8 @@ use tempfile::TempDir;
 
 use super::{Change, ME, edit, name, names, read, rename, settled, start, there, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
-use crate::fs::ROOT;
+use crate::drive::{Capabilities, Drive};
+use crate::fs::{Fs, Ino, ROOT};
 
 /// Lets the mount go on until something is so.
 async fn until(is_so: impl Fn() -> bool + Send + Sync) {
@@ -192,5 +193,67 @@ async fn a_name_is_given_to_the_file_that_was_meant() {
         for (at, expected) in [("a", "theirs"), ("b", second)] {
             assert_eq!(read(&fs, at).await.unwrap(), expected.as_bytes());
         }
+    }
+}
+
+/// A mount that has sent `a` without hearing what the server calls it, and has moved it to `b` or given
+/// it that name as well, of which it did not hear either.
+async fn named_unheard(
+    drive: &MemoryDrive,
+    cache: &TempDir,
+    moved: bool,
+) -> (Fs<MemoryDrive>, Ino) {
+    let fs = start(drive, cache).await;
+    let ino = write(&fs, ROOT, "a", b"one").await;
+    settled(&fs).await;
+    let verb = if moved { Verb::Rename } else { Verb::Bind };
+    drive.fail_next(Some(verb), Fault::HeldAfter);
+    if moved {
+        rename(&fs, "a", "b").await;
+    } else {
+        fs.link(ino, ROOT, name("b")).await.unwrap();
+    }
+    until(|| there(drive).iter().any(|path| path == "/b")).await;
+    (fs, ino)
+}
+
+/// A drive that has second names, and tells of nothing by itself.
+fn silent() -> MemoryDrive {
+    MemoryDrive::with(Capabilities {
+        notices: false,
+        ..MemoryDrive::extended().capabilities()
+    })
+}
+
+#[tokio::test]
+async fn a_name_given_unheard_to_what_was_just_sent_can_be_removed() {
+    for (moved, left) in [(true, &[][..]), (false, &["/a"])] {
+        let (drive, cache) = (silent(), TempDir::new().unwrap());
+        let (fs, _) = named_unheard(&drive, &cache, moved).await;
+        fs.unlink(ROOT, name("b")).await.unwrap();
+        drop(fs);
+        drive.heal();
+        let fs = start(&drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(there(&drive), left);
+        assert_eq!(names(&fs, ROOT).await.len(), left.len());
+    }
+}
+
+#[tokio::test]
+async fn a_name_given_unheard_to_what_was_just_sent_is_no_conflict() {
+    for (moved, left) in [(true, &["b"][..]), (false, &["a", "b"])] {
+        let (drive, cache) = (silent(), TempDir::new().unwrap());
+        let (fs, ino) = named_unheard(&drive, &cache, moved).await;
+        edit(&fs, ino, 0, b"two").await;
+        drop(fs);
+        drive.heal();
+        let fs = start(&drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, left);
+        for at in left {
+            assert_eq!(drive.as_other().read(&format!("/{at}")).unwrap(), "two");
+        }
+        assert_eq!(there(&drive).len(), left.len());
     }
 }
