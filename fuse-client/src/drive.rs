@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -214,8 +215,41 @@ pub struct Source {
     pub file: std::sync::Arc<std::fs::File>,
     /// Which of its bytes.
     pub range: Range<u64>,
-    /// Counts the bytes that were handed over, each time they are.
-    pub sent_bytes: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    /// Of all that one request sends.
+    pub progress: std::sync::Arc<Progress>,
+}
+
+/// How many bytes were handed over to be sent, and whether the rest is to follow.
+#[derive(Debug, Default)]
+pub struct Progress(AtomicU64);
+
+impl Progress {
+    const GIVEN_UP: u64 = u64::MAX;
+
+    /// Counts bytes that are about to be handed over. `false`: nobody wants them any more, and they
+    /// must stay here.
+    #[must_use]
+    pub fn hand_over(&self, bytes: u64) -> bool {
+        let count = |sent: u64| (sent != Self::GIVEN_UP).then_some(sent.saturating_add(bytes));
+        self.0.fetch_update(Relaxed, Relaxed, count).is_ok()
+    }
+
+    /// Gives up a request of so many bytes. `false`: all of them were handed over, so that the server
+    /// may do what it was asked even now.
+    #[must_use]
+    pub fn give_up(&self, of_bytes: u64) -> bool {
+        let end = |sent: u64| (sent < of_bytes).then_some(Self::GIVEN_UP);
+        self.0.fetch_update(Relaxed, Relaxed, end).is_ok()
+    }
+
+    /// Those handed over. What is sent twice counts twice.
+    #[must_use]
+    pub fn sent_bytes(&self) -> u64 {
+        match self.0.load(Relaxed) {
+            Self::GIVEN_UP => 0,
+            sent => sent,
+        }
+    }
 }
 
 /// Space of the drive in bytes (RFC 4331).

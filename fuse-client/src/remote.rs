@@ -176,7 +176,7 @@ impl Remote {
         let content = Source {
             file: Arc::new(file),
             range,
-            sent_bytes: Arc::default(),
+            progress: Arc::default(),
         };
         let request = self.connection.request(Method::PUT, url);
         let sent = Upload::of_file(content).send(request).await;

@@ -56,6 +56,7 @@ struct State {
     can: Capabilities,
     online: bool,
     faults: Faults,
+    late: Vec<Upload>,
     calls: Vec<Call>,
     watchers: Vec<mpsc::UnboundedSender<Notice>>,
     /// Entries in one part of [`Drive::changes`].
@@ -102,6 +103,7 @@ impl MemoryDrive {
             can,
             online: true,
             faults: Faults::default(),
+            late: Vec::new(),
             calls: Vec::new(),
             watchers: Vec::new(),
             page: 100,
@@ -155,6 +157,16 @@ impl MemoryDrive {
         self.released.send_modify(|count| *count += 1);
     }
 
+    /// The server does what has reached it by [`Fault::Late`].
+    pub fn arrive(&self) {
+        let mut state = self.state();
+        for upload in std::mem::take(&mut state.late) {
+            if state.store(upload).is_ok() {
+                state.tell(&Notice::Changed);
+            }
+        }
+    }
+
     /// Limits the drive, or no longer.
     pub fn set_quota(&self, bytes: Option<u64>) {
         let mut state = self.state();
@@ -204,12 +216,14 @@ impl MemoryDrive {
         work: impl FnOnce(&mut State, Option<Fault>) -> Result<T> + Send,
     ) -> Result<T> {
         let (verb, path) = (call.verb, call.path.clone());
+        // Whoever counts the call may release it at once.
+        let released = self.released.subscribe();
         let (number, fault) = {
             let mut state = self.state();
             state.calls.push(call);
             (state.calls.len() - 1, state.faults.next(verb))
         };
-        let answer = self.answer(verb, &path, fault, work).await;
+        let answer = self.answer(verb, &path, fault, released, work).await;
         if let Err(error) = &answer
             && let Some(call) = self.state().calls.get_mut(number)
             && call.path == path
@@ -224,11 +238,15 @@ impl MemoryDrive {
         verb: Verb,
         path: &DrivePath,
         fault: Option<Fault>,
+        mut released: watch::Receiver<u64>,
         work: impl FnOnce(&mut State, Option<Fault>) -> Result<T> + Send,
     ) -> Result<T> {
         tokio::task::yield_now().await;
         match fault {
-            Some(Fault::HeldBefore) => self.held().await,
+            Some(Fault::HeldBefore) => {
+                // The sender lives as long as this drive.
+                let _ = released.changed().await;
+            }
             Some(Fault::Silent { done: false }) => {
                 tokio::time::sleep(DEADLINE).await;
                 return Err(unreachable());
@@ -255,7 +273,9 @@ impl MemoryDrive {
             answer
         };
         match fault {
-            Some(Fault::HeldAfter) => self.held().await,
+            Some(Fault::HeldAfter) => {
+                let _ = self.released.subscribe().changed().await;
+            }
             Some(Fault::Silent { .. }) => tokio::time::sleep(DEADLINE).await,
             _ => tokio::task::yield_now().await,
         }
@@ -264,12 +284,6 @@ impl MemoryDrive {
             return Err(unreachable());
         }
         answer
-    }
-
-    async fn held(&self) {
-        let mut released = self.released.subscribe();
-        // The sender lives as long as this drive.
-        let _ = released.changed().await;
     }
 }
 
@@ -310,6 +324,14 @@ impl State {
         if allowed && *attributes != Attributes::default() {
             node.attributes = attributes.clone();
         }
+    }
+
+    fn store(&mut self, upload: Upload) -> Result<Stored> {
+        self.tree
+            .check(&upload.path, &upload.condition, &self.can)?;
+        let number = self.tree.put(&upload.path, upload.bytes)?;
+        self.keep(number, &upload.attributes, self.can.attributes_with_content);
+        Ok(self.stored(number))
     }
 
     fn stored(&self, number: u64) -> Stored {
@@ -382,6 +404,14 @@ fn asked(verb: Verb, path: &DrivePath, bytes: u64) -> Call {
         bytes,
         error: None,
     }
+}
+
+/// What a PUT asks for.
+struct Upload {
+    path: DrivePath,
+    bytes: Bytes,
+    condition: Condition,
+    attributes: Attributes,
 }
 
 fn asked_to(verb: Verb, path: &DrivePath, to: &DrivePath) -> Call {
@@ -484,11 +514,21 @@ impl Drive for MemoryDrive {
     ) -> Result<Stored> {
         let bytes = content.collect().await?;
         let call = asked(Verb::Write, path, content.length());
-        self.call(call, |state, _| {
-            state.tree.check(path, condition, &state.can)?;
-            let number = state.tree.put(path, bytes.into())?;
-            state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number))
+        let upload = Upload {
+            path: path.clone(),
+            bytes: bytes.into(),
+            condition: condition.clone(),
+            attributes: attributes.clone(),
+        };
+        self.call(call, |state, fault| {
+            if !content.progress.hand_over(content.length()) {
+                return Err(unreachable());
+            }
+            if fault == Some(Fault::Late) {
+                state.late.push(upload);
+                return Err(unreachable());
+            }
+            state.store(upload)
         })
         .await
     }
@@ -509,6 +549,10 @@ impl Drive for MemoryDrive {
         self.call(call, |state, _| {
             if !state.can.patch {
                 return Err(Error::Unsupported);
+            }
+            let handed_over = |part: &Source| part.progress.hand_over(part.length());
+            if !parts.iter().all(handed_over) {
+                return Err(unreachable());
             }
             state.tree.check_tag(path, Some(etag), &state.can)?;
             let place = |at| usize::try_from(at).unwrap();

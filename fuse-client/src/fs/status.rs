@@ -1,10 +1,11 @@
 //! What a mount says of itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
+
+use crate::drive::Progress;
 
 /// State of a mount, as `coffer status` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +48,7 @@ pub struct Uploading {
 /// The same, while it moves.
 pub(crate) struct Course {
     pub(crate) path: String,
-    pub(crate) sent_bytes: Arc<AtomicU64>,
+    pub(crate) progress: Arc<Progress>,
     pub(crate) size_bytes: u64,
     /// Nobody wants it on the server any more.
     pub(crate) unwanted: Arc<Notify>,
@@ -57,7 +58,7 @@ impl Course {
     /// How far it is.
     pub(crate) fn uploading(&self) -> Uploading {
         // What is sent twice counts once.
-        let sent_bytes = self.sent_bytes.load(Ordering::Relaxed).min(self.size_bytes);
+        let sent_bytes = self.progress.sent_bytes().min(self.size_bytes);
         Uploading {
             path: self.path.clone(),
             sent_bytes,

@@ -33,16 +33,23 @@ pub(crate) struct Job {
 }
 
 impl<D: Drive> Shared<D> {
-    /// Bytes of a node to be sent, counted on their way.
-    fn source(&self, job: &Job, range: Range<u64>) -> Source {
-        let course = lock(&self.uploading);
-        let sent_bytes = course.get(&job.node.ino);
-        Source {
+    /// All the bytes of one request about a node, counted on their way.
+    fn sources(&self, job: &Job, ranges: Vec<Range<u64>>) -> Vec<Source> {
+        let mut progress = Arc::default();
+        if let Some(course) = lock(&self.uploading).get_mut(&job.node.ino) {
+            course.size_bytes = ranges.iter().map(|range| range.end - range.start).sum();
+            progress = Arc::clone(&course.progress);
+        }
+        let source = |range| Source {
             file: Arc::clone(&job.file),
             range,
-            sent_bytes: sent_bytes
-                .map_or_else(Arc::default, |course| Arc::clone(&course.sent_bytes)),
-        }
+            progress: Arc::clone(&progress),
+        };
+        ranges.into_iter().map(source).collect()
+    }
+
+    fn source(&self, job: &Job, range: Range<u64>) -> Source {
+        self.sources(job, vec![range]).remove(0)
     }
 
     /// Takes a look at a node that is to be sent.
@@ -231,13 +238,7 @@ impl<D: Drive> Shared<D> {
             && let Some(etag) = job.node.etag()
         {
             self.freeze(&mut job, &parts).await?;
-            if let Some(course) = lock(&self.uploading).get_mut(&ino) {
-                course.size_bytes = bytes;
-            }
-            let parts: Vec<Source> = parts
-                .into_iter()
-                .map(|range| self.source(&job, range))
-                .collect();
+            let parts = self.sources(&job, parts);
             let attributes = job.node.attributes();
             let size = job.node.size;
             let intent = self.intend_content(&job, &at)?;

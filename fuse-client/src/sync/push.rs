@@ -129,7 +129,7 @@ impl<D: Drive> Shared<D> {
         let unwanted = Arc::new(Notify::new());
         let course = Course {
             path: path.map_or(String::new(), |path| path.to_string()),
-            sent_bytes: Arc::default(),
+            progress: Arc::default(),
             size_bytes,
             unwanted: Arc::clone(&unwanted),
         };
@@ -175,8 +175,7 @@ impl<D: Drive> Shared<D> {
     /// all on its way may arrive in any case, and ends by itself.
     fn break_off(&self, db: &Db) -> Result<(), Fault> {
         for (ino, course) in lock(&self.uploading).iter() {
-            let sent_bytes = course.sent_bytes.load(Ordering::Relaxed);
-            if sent_bytes < course.size_bytes && db.entries_of(*ino)?.is_empty() {
+            if db.entries_of(*ino)?.is_empty() && course.progress.give_up(course.size_bytes) {
                 course.unwanted.notify_one();
             }
         }

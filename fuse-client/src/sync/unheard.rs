@@ -290,9 +290,31 @@ impl<D: Drive> Shared<D> {
         Ok(false)
     }
 
+    /// Nothing of ours is there, which does not say that it never will be: a server may have been cut
+    /// off in the middle of it. What has the name now knows it again then.
+    fn not_there(&self, sending: &Sending) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            let here = db.entry(sending.parent, &sending.name)?;
+            if let (Some(here), Some(sent)) = (here, &sending.sha256)
+                && let Ok(mut node) = self.node(db, here)
+                && node.is_file()
+                && node.content != Content::Clean
+            {
+                for digest in sent.chunks_exact(32) {
+                    add_digest(&mut node.sent_sha256, digest);
+                }
+                db.save(&node)?;
+            }
+            Ok(())
+        })?;
+        drop(db);
+        self.forget_sending(&sending.at())
+    }
+
     /// Nothing of ours is there, and whatever is there comes here.
     fn not_arrived(&self, sending: &Sending) -> Result<(), Fault> {
-        self.forget_sending(&sending.at())?;
+        self.not_there(sending)?;
         let mut flight = lock(&self.flight);
         flight.relist.insert(sending.parent);
         if let Sent::Move((parent, _)) = &sending.what {
@@ -312,7 +334,7 @@ impl<D: Drive> Shared<D> {
                 Some(sent) => self.book_found(&sent, &listed),
                 None => self.not_arrived(sending),
             },
-            None => self.forget_sending(&at),
+            None => self.not_there(sending),
         }
     }
 

@@ -56,7 +56,7 @@ fn source(bytes: &[u8]) -> Source {
     Source {
         file: Arc::new(file),
         range: 0..bytes.len() as u64,
-        sent_bytes: Arc::default(),
+        progress: Arc::default(),
     }
 }
 
@@ -290,7 +290,7 @@ async fn parts_of_a_file_are_replaced_and_its_length_is_set() {
     let part = |range| Source {
         file: Arc::clone(&whole.file),
         range,
-        sent_bytes: Arc::default(),
+        progress: Arc::default(),
     };
     let none = Attributes::default();
     let first = tag(&drive, "a").await;

@@ -44,7 +44,7 @@ mod tests {
             let parts = ranges.iter().map(|(start, end)| Source {
                 file: Arc::clone(&file),
                 range: *start..*end,
-                sent_bytes: Arc::default(),
+                progress: Arc::default(),
             });
             let ordered = ordered(&parts.collect::<Vec<_>>())?;
             let starts = ordered.iter().map(|part| part.range.start);

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -147,9 +146,10 @@ async fn next(mut parts: VecDeque<Part>) -> std::io::Result<Piece> {
             Some(Part::File(content)) => {
                 let Source { file, range, .. } = content.clone();
                 let end = range.end.min(range.start + PIECE_BYTES);
-                content
-                    .sent_bytes
-                    .fetch_add(end - range.start, Ordering::Relaxed);
+                if !content.progress.hand_over(end - range.start) {
+                    // Without its end the server takes none of it.
+                    return Err(std::io::ErrorKind::ConnectionAborted.into());
+                }
                 let rest = Source {
                     range: end..range.end,
                     ..content
@@ -187,7 +187,7 @@ mod tests {
         Source {
             file: Arc::new(file),
             range,
-            sent_bytes: Arc::default(),
+            progress: Arc::default(),
         }
     }
 
@@ -203,16 +203,30 @@ mod tests {
     #[tokio::test]
     async fn a_file_is_sent_as_it_is() {
         let content = source(1..599_999);
-        let counted = Arc::clone(&content.sent_bytes);
+        let counted = Arc::clone(&content.progress);
         let upload = Upload::of_file(content);
         assert_eq!(upload.length_bytes, 599_998);
         let sent = all(upload).await.unwrap();
-        assert_eq!(counted.load(Ordering::Relaxed), 599_998);
+        assert_eq!(counted.sent_bytes(), 599_998);
         assert_eq!(sent.len(), 599_998);
         let right = |(at, byte): (usize, &u8)| (at + 1) % 256 == usize::from(*byte);
         assert!(sent.iter().enumerate().all(right));
         let short = all(Upload::of_file(source(0..600_001))).await.unwrap_err();
         assert_eq!(short.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_up_is_never_sent_to_its_end() {
+        let content = source(0..600_000);
+        let progress = Arc::clone(&content.progress);
+        let (_, rest) = next(Upload::of_file(content).parts).await.unwrap().unwrap();
+        assert!(progress.give_up(600_000));
+        assert!(next(rest).await.is_err());
+
+        let content = source(0..600_000);
+        let progress = Arc::clone(&content.progress);
+        all(Upload::of_file(content)).await.unwrap();
+        assert!(!progress.give_up(600_000));
     }
 
     #[tokio::test]

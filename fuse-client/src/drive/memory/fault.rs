@@ -66,6 +66,9 @@ pub enum Fault {
     HeldBefore,
     /// The server does it, and the answer waits for [`super::MemoryDrive::release`].
     HeldAfter,
+    /// The connection breaks, and the server does it at [`super::MemoryDrive::arrive`]. Of
+    /// [`Verb::Write`] alone.
+    Late,
 }
 
 impl Fault {

@@ -15,7 +15,7 @@ fn source(bytes: &[u8]) -> Source {
     Source {
         file: Arc::new(file),
         range: 0..bytes.len() as u64,
-        sent_bytes: Arc::default(),
+        progress: Arc::default(),
     }
 }
 

@@ -46,6 +46,32 @@ async fn what_was_removed_while_it_was_sent_stays_so_after_a_kill() {
 }
 
 #[tokio::test]
+async fn what_arrives_after_it_was_asked_for_is_known_as_ours() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        let ino = write(&fs, ROOT, "a", b"one").await;
+        settled(&fs).await;
+        drive.take_calls();
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        edit(&fs, ino, 0, b"another").await;
+        done_there(&drive, |drive| drive.count(Verb::Write) == 1).await;
+        drive.set_online(false);
+        write(&fs, ROOT, "b", b"the last").await;
+        rename(&fs, "b", "a").await;
+        drive.take_calls();
+        drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+        drive.set_online(true);
+        done_there(&drive, |drive| drive.count(Verb::Write) == 1).await;
+        drive.arrive();
+        drive.release();
+        settled(&fs).await;
+        assert_eq!(there(&drive), ["/a"]);
+        assert_eq!(drive.as_other().read("/a").unwrap(), "the last");
+    }
+}
+
+#[tokio::test]
 async fn what_was_renamed_while_it_was_sent_is_there_once_after_a_kill() {
     for drive in drives() {
         let cache = TempDir::new().unwrap();
