@@ -38,7 +38,6 @@ mod identical;
 mod kills;
 mod links;
 mod network;
-#[cfg(feature = "pjdfstest")]
 mod posix;
 mod shared;
 mod starting;
