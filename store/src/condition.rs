@@ -84,8 +84,16 @@ impl fmt::Debug for TagCondition {
     }
 }
 
-/// The entity tag, with its quotes, of what is told apart by this text.
-pub(crate) fn etag_of(text: &str) -> String {
+/// The entity tag, with its quotes, of what is told apart by these fields.
+pub(crate) fn etag_of<const N: usize>(fields: [Option<String>; N]) -> String {
+    let mut text = String::new();
+    for field in fields {
+        // By its length each field is told from what follows it.
+        match field {
+            Some(field) => text.extend([field.len().to_string().as_str(), ":", &field]),
+            None => text.push('-'),
+        }
+    }
     format!("\"{:.32}\"", Digest::of(text.as_bytes()))
 }
 
@@ -95,14 +103,32 @@ mod tests {
 
     #[test]
     fn a_tag_is_asked_for_only_where_one_is_demanded() {
-        let etag = etag_of("a");
+        let tag = |text: &str| etag_of([Some(text.to_owned())]);
+        let etag = tag("a");
         assert_eq!(etag.len(), 34);
-        assert_ne!(etag, etag_of("b"));
         assert!(TagCondition::default().require(&etag).is_ok());
         let wanted = etag.clone();
         let condition = TagCondition::new(move |tag| tag == wanted);
         assert!(condition.require(&etag).is_ok());
-        let other = condition.require(&etag_of("b"));
+        let other = condition.require(&tag("b"));
         assert!(matches!(other, Err(Error::PreconditionFailed)));
+    }
+
+    #[test]
+    fn a_tag_changes_with_each_field_and_with_nothing_else() {
+        let fields = [
+            [Some("a"), Some("b"), None],
+            [Some("ab"), Some(""), None],
+            [Some(""), Some("ab"), None],
+            [Some("a"), None, Some("b")],
+            [Some("a1:b"), None, None],
+            [Some("a"), Some("b-"), Some("")],
+            [None, None, None],
+            [Some("-"), None, None],
+        ];
+        let tags = fields.map(|fields| etag_of(fields.map(|field| field.map(str::to_owned))));
+        for (at, tag) in tags.iter().enumerate() {
+            assert_eq!(tags.iter().position(|other| other == tag), Some(at));
+        }
     }
 }

@@ -93,7 +93,7 @@ pub struct Grant {
 impl Grant {
     /// Changes with what can be changed of it; with its quotes.
     pub fn etag(&self) -> String {
-        etag_of(self.right.as_str())
+        etag_of([Some(self.right.as_str().to_owned())])
     }
 }
 

@@ -107,15 +107,12 @@ impl Link {
     /// Changes with what can be changed of it, but for its password, which shows only as whether
     /// there is one; not with how often it is used. With its quotes.
     pub fn etag(&self) -> String {
-        etag_of(&format!(
-            "{:?}",
-            (
-                self.has_password,
-                self.expires_at,
-                self.downloads_most,
-                &self.label,
-            )
-        ))
+        etag_of([
+            Some(self.has_password.to_string()),
+            self.expires_at.map(|at| at.to_string()),
+            self.downloads_most.map(|most| most.to_string()),
+            Some(self.label.clone()),
+        ])
     }
 }
 

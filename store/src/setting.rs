@@ -92,7 +92,10 @@ pub struct Settings {
 impl Settings {
     /// Changes with the settings; with its quotes.
     pub fn etag(&self) -> String {
-        etag_of(&format!("{self:?}"))
+        etag_of([
+            Some(self.registration.to_string()),
+            Some(self.default_quota_bytes.to_string()),
+        ])
     }
 }
 

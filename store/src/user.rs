@@ -52,16 +52,13 @@ impl User {
     /// Changes with whatever can be set of the account, not with what its drive holds: with its
     /// quotes.
     pub fn etag(&self) -> String {
-        etag_of(&format!(
-            "{:?}",
-            (
-                &self.username,
-                &self.email,
-                self.access,
-                self.disabled_at,
-                self.usage.limit_bytes,
-            )
-        ))
+        etag_of([
+            Some(self.username.clone()),
+            self.email.clone(),
+            Some(self.access.as_str().to_owned()),
+            self.disabled_at.map(|at| at.to_string()),
+            Some(self.usage.limit_bytes.to_string()),
+        ])
     }
 }
 
