@@ -145,6 +145,8 @@ impl Inside {
         if self.roots.len() < before {
             // There may be room for others.
             self.left_out.clear();
+        } else {
+            self.left_out.retain(|node| granted.contains_key(node));
         }
         lost
     }

@@ -288,6 +288,16 @@ async fn what_is_remembered_for_one_who_listens_is_bounded() {
         let (followed, left_out) = (his.inside.roots.len(), his.inside.left_out.len());
         assert_eq!(followed + left_out, 60);
         assert!(left_out > 0);
+        // What is granted no more is not remembered among what there was no room for.
+        for _ in 0..3 {
+            revoke(store, &alice, &format!("{at}/58")).await;
+            his.hear().await;
+            remove(store, &alice, &format!("{at}/58")).await;
+            folder(store, &alice, &format!("{at}/58")).await;
+            share(store, &alice, &format!("{at}/58"), "bob", Right::Read).await;
+            his.hear().await;
+        }
+        assert_eq!(his.inside.left_out.len(), left_out);
         // The oldest are followed; others when there is room again.
         write(store, &alice, &format!("{at}/0/a")).await;
         write(store, &alice, &format!("{at}/59/a")).await;
