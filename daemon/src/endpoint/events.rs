@@ -1,6 +1,7 @@
 //! `/events`: live notices over a WebSocket (docs/decisions/0005).
 
 mod feed;
+mod inside;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -4,13 +4,12 @@
 //! read from there. So a slow client costs one message of memory, whatever happens meanwhile.
 
 use std::convert::Infallible;
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use api::{Change, ChangeKind, EndReason, Event};
 use futures_util::{SinkExt, StreamExt};
-use store::{Inside, Notice, NoticeKind, Notices, Usage, Watch};
+use store::{Notice, NoticeKind, Notices, Usage, Watch};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
@@ -21,17 +20,13 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message, Utf8Bytes};
 
 use super::super::users::usage;
 use super::Cursor;
+use super::inside::Gathering;
 use crate::server::Phase;
 use crate::server::websocket::Socket;
 
 /// The least time between two looks into the journal, and between two notices of the quota.
 const PACE: Duration = Duration::from_millis(20);
 const QUOTA_PACE: Duration = Duration::from_secs(1);
-/// What others share is looked at by the clock of the connection, in this period, when something
-/// happened: so nothing can be told by when a notice comes from what else happens in their drives.
-const INSIDE_PERIOD: Duration = Duration::from_millis(100);
-/// What is read into one message, or somewhat more.
-const MOST_ITEMS: usize = 256;
 /// How long the last words may take, and how long the client is waited for after them.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -49,11 +44,7 @@ pub struct Feed {
     /// When the quota may be told again.
     quota_at: Instant,
     /// Where the client stands in what others share.
-    inside: Inside,
-    /// When that is looked at, if something may have happened.
-    inside_at: Option<Instant>,
-    /// From when on the periods are counted.
-    began_at: Instant,
+    inside: Gathering,
     /// Whether anything was heard of the client since it was last asked.
     heard: bool,
 }
@@ -87,9 +78,7 @@ impl Feed {
             usage: None,
             told_usage: None,
             quota_at: Instant::now(),
-            inside: Inside::default(),
-            inside_at: None,
-            began_at: Instant::now(),
+            inside: Gathering::new(),
             heard: true,
         }
     }
@@ -147,12 +136,9 @@ impl Feed {
                     self.look_inside().await?;
                     self.tell(&Event::Shares).await?;
                 }
-                () = watch.inside(), if self.inside_at.is_none() => {
-                    self.inside_at = Some(self.next_period());
-                }
-                () = sleep_until(self.inside_at.unwrap_or(read_at)), if self.inside_at.is_some() => {
-                    self.look_inside().await?;
-                }
+                () = watch.inside(), if self.inside.due_at().is_none() => self.inside.wake(),
+                () = sleep_until(self.inside.due_at().unwrap_or(read_at)),
+                    if self.inside.due_at().is_some() => self.look_inside().await?,
                 () = sleep_until(self.quota_at), if self.usage != self.told_usage => {
                     self.tell_quota().await?;
                 }
@@ -206,37 +192,13 @@ impl Feed {
         self.tell(&changes).await
     }
 
-    /// Tells what happened inside of what others share; what that one message cannot hold comes
-    /// next.
+    /// Tells what happened inside of what others share, as far as one look finds it.
     async fn look_inside(&mut self) -> Result<(), End> {
-        self.inside_at = None;
-        let mut items = Vec::new();
-        loop {
-            let inside = mem::take(&mut self.inside);
-            let read = self.watch.read_inside(inside).await;
-            let (inside, notices) = read.map_err(End::Failed)?;
-            self.inside = inside;
-            items.extend(notices.items.into_iter().map(change));
-            if !notices.more {
-                break;
-            }
-            if items.len() >= MOST_ITEMS {
-                self.inside_at = Some(Instant::now());
-                break;
-            }
-        }
+        let items = self.inside.look(&self.watch).await.map_err(End::Failed)?;
         if items.is_empty() {
             return Ok(());
         }
         self.tell(&Event::SharedChanges { items }).await
-    }
-
-    /// The end of the period in which we are.
-    fn next_period(&self) -> Instant {
-        let now = Instant::now();
-        let into = now.duration_since(self.began_at).as_nanos() % INSIDE_PERIOD.as_nanos();
-        let into = Duration::from_nanos(u64::try_from(into).unwrap_or_default());
-        now + INSIDE_PERIOD - into
     }
 
     async fn tell_quota(&mut self) -> Result<(), End> {
@@ -339,7 +301,7 @@ impl Feed {
     }
 }
 
-fn change(notice: Notice) -> Change {
+pub(super) fn change(notice: Notice) -> Change {
     Change {
         kind: match notice.kind {
             NoticeKind::Changed => ChangeKind::Changed,
