@@ -56,8 +56,7 @@ fn flat(
     after: Option<&Path>,
     limit: u32,
 ) -> Result<Members> {
-    let after = mount_of(after).map_or("", Name::nfc);
-    let shares = grant::rows::shares(tx, user, after, limit.saturating_add(1))?;
+    let shares = grant::rows::shares(tx, user, mount_of(after), limit.saturating_add(1))?;
     let is_last = shares.len() <= limit as usize;
     let items = shares.into_iter().take(limit as usize).map(|share| {
         Ok(Located {
@@ -78,7 +77,7 @@ fn deep(
     after: Option<&Path>,
     limit: u32,
 ) -> Result<Members> {
-    let mount = mount_of(after).map_or("", Name::nfc);
+    let mount = mount_of(after);
     let start = match after {
         Some(path) => match walk::rows::share(tx, user, mount)? {
             Some(root) => Start::behind(tx, root, Some(&path.below(1)))?,
@@ -91,7 +90,8 @@ fn deep(
     walk::listed(base, after, met, limit as usize)
 }
 
-/// The name of the share that a path leads to.
-fn mount_of(path: Option<&Path>) -> Option<&Name> {
-    path.and_then(|path| path.names().next())
+/// The name of the share that a path leads to; without one what comes before all names.
+fn mount_of(path: Option<&Path>) -> &str {
+    let name = path.and_then(|path| path.names().next());
+    name.map_or("", Name::nfc)
 }

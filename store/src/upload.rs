@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::condition::Condition;
 use crate::content::{ContentWriter, Splice};
 use crate::digest::Digest;
+use crate::download::{Found, Stored};
 use crate::error::{Error, Result};
 use crate::id::NodeId;
 use crate::node::Node;
@@ -193,12 +194,8 @@ impl Store {
         options: UploadOptions,
         condition: Condition,
     ) -> Result<Upload> {
-        crate::access::require_write(caller)?;
-        self.require_disk()?;
-        let place = self.upload_place(caller)?;
-        let (found, stored) = self.open_file(caller, path).await?.ok_or(Error::NotFound)?;
-        let node = &found.node;
-        let base = node.content().ok_or(Error::IsFolder)?.tag;
+        let base = self.open_base(caller, path).await?;
+        let node = &base.found.node;
         let offset = match start {
             PatchStart::At(offset) => offset,
             PatchStart::Append => node.size_bytes,
@@ -228,7 +225,7 @@ impl Store {
         let writer = Splice::new(
             self.blobs().clone(),
             self.pool(),
-            stored.into_body(),
+            base.stored.into_body(),
             node.size_bytes,
             None,
             options.size_bytes,
@@ -245,9 +242,9 @@ impl Store {
                 condition,
                 lease: plan.lease,
                 make_parents: false,
-                base: Some((node.id, base)),
+                base: Some((node.id, base.tag)),
                 pinned,
-                _place: place,
+                _place: base.place,
             },
             writer: Writer::Part(writer),
             received_bytes: 0,
@@ -272,12 +269,8 @@ impl Store {
         options: UploadOptions,
         condition: Condition,
     ) -> Result<Upload> {
-        crate::access::require_write(caller)?;
-        self.require_disk()?;
-        let place = self.upload_place(caller)?;
-        let (found, stored) = self.open_file(caller, path).await?.ok_or(Error::NotFound)?;
-        let node = &found.node;
-        let base = node.content().ok_or(Error::IsFolder)?.tag;
+        let base = self.open_base(caller, path).await?;
+        let node = &base.found.node;
         let more_bytes = length_bytes.saturating_sub(node.size_bytes);
         self.require_room(more_bytes.max(options.size_bytes.unwrap_or(0)))?;
         let plan = self
@@ -287,7 +280,7 @@ impl Store {
         let writer = Splice::new(
             self.blobs().clone(),
             self.pool(),
-            stored.into_body(),
+            base.stored.into_body(),
             node.size_bytes,
             Some(length_bytes),
             None,
@@ -302,9 +295,9 @@ impl Store {
                 condition,
                 lease: plan.lease,
                 make_parents: false,
-                base: Some((node.id, base)),
+                base: Some((node.id, base.tag)),
                 pinned,
-                _place: place,
+                _place: base.place,
             },
             writer: Writer::Part(writer.await),
             received_bytes: 0,
@@ -318,6 +311,29 @@ impl Store {
             }),
         })
     }
+
+    /// Lets a ranged write begin that builds on the file at `path`.
+    async fn open_base(&self, caller: &Caller, path: &Path) -> Result<Base> {
+        crate::access::require_write(caller)?;
+        self.require_disk()?;
+        let place = self.upload_place(caller)?;
+        let (found, stored) = self.open_file(caller, path).await?.ok_or(Error::NotFound)?;
+        let tag = found.node.content().ok_or(Error::IsFolder)?.tag;
+        Ok(Base {
+            found,
+            tag,
+            stored,
+            place,
+        })
+    }
+}
+
+/// What a ranged write builds on.
+struct Base {
+    found: Arc<Found>,
+    tag: Digest,
+    stored: Stored,
+    place: UploadPlace,
 }
 
 /// How far a write of ranges has come.
