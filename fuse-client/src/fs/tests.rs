@@ -85,6 +85,17 @@ async fn rename(fs: &Fs<MemoryDrive>, from: &str, to: &str) {
         .unwrap();
 }
 
+/// Lets time, which is the runtime's, pass until something is so.
+async fn until(is_so: impl Fn() -> bool + Send + Sync) {
+    let waiting = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_hours(1), waiting);
+    waited.await.expect("it never became so");
+}
+
 fn there(drive: &MemoryDrive) -> Vec<String> {
     drive.as_other().everything().into_keys().collect()
 }

@@ -43,7 +43,7 @@ async fn try_bind(
         .await
 }
 
-async fn bind(store: &Store, caller: &Caller, file: &str, to: &str) -> Node {
+pub(crate) async fn bind(store: &Store, caller: &Caller, file: &str, to: &str) -> Node {
     let bound = try_bind(store, caller, file, to, false).await.unwrap();
     assert!(bound.created);
     assert_eq!(bound.path, path(to));

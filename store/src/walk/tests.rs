@@ -3,23 +3,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::grant::tests::{folder, path, share, user};
+use crate::names::tests::bind;
 use crate::testing::{each_engine, plan};
 use crate::tests::put;
 use crate::{Condition, Right};
 
 /// All parts of a list, each of so many, and the most statements that one took.
-async fn all(store: &Store, caller: &Caller, at: &str, limit: u32) -> (Vec<String>, u64) {
+async fn in_parts(
+    limit: u32,
+    ask: impl AsyncFn(Option<Path>) -> Result<Members>,
+) -> (Vec<String>, u64) {
     let (mut told, mut after, mut most) = (Vec::new(), None, 0);
     loop {
-        let walk = Walk {
-            is_deep: true,
-            after: after.take(),
-            limit,
-        };
         let counter = Arc::new(AtomicU64::new(0));
-        let target = Target::Path(path(at));
-        let part = async { store.members(caller, &target, walk).await.unwrap() };
-        let part = Box::pin(crate::count_statements(Arc::clone(&counter), part)).await;
+        let part = crate::count_statements(Arc::clone(&counter), ask(after.take()));
+        let part = Box::pin(part).await.unwrap();
         most = most.max(counter.load(Ordering::Relaxed));
         assert!(part.items.len() <= limit as usize);
         told.extend(part.items.iter().map(|item| item.path.to_string()));
@@ -30,21 +28,25 @@ async fn all(store: &Store, caller: &Caller, at: &str, limit: u32) -> (Vec<Strin
     }
 }
 
+async fn all(store: &Store, caller: &Caller, at: &str, limit: u32) -> (Vec<String>, u64) {
+    let folder = Target::Path(path(at));
+    let ask = async |after| {
+        let walk = Walk {
+            is_deep: true,
+            after,
+            limit,
+        };
+        store.members(caller, &folder, walk).await
+    };
+    in_parts(limit, ask).await
+}
+
 async fn all_shared(store: &Store, caller: &Caller, limit: u32) -> (Vec<String>, u64) {
-    let (mut told, mut after, mut most) = (Vec::new(), None, 0);
-    loop {
-        let counter = Arc::new(AtomicU64::new(0));
-        let part = store.shared_members(caller, after.as_ref(), true, limit);
-        let part = async { part.await.unwrap() };
-        let part = Box::pin(crate::count_statements(Arc::clone(&counter), part)).await;
-        most = most.max(counter.load(Ordering::Relaxed));
-        assert!(part.items.len() <= limit as usize);
-        told.extend(part.items.iter().map(|item| item.path.to_string()));
-        match part.next {
-            Some(next) => after = Some(next),
-            None => return (told, most),
-        }
-    }
+    let ask = async |after: Option<Path>| {
+        let shared = store.shared_members(caller, after.as_ref(), true, limit);
+        shared.await
+    };
+    in_parts(limit, ask).await
 }
 
 /// As lists go: by names, level by level.
@@ -207,11 +209,7 @@ async fn every_name_of_a_file_is_met() {
         put(store, &alice, "/in/b/f", b"1").await.unwrap();
         let names = ["/in/0", "/in/9", "/in/a/f", "/in/b/a", "/in/b/z", "/out/f"];
         for name in names {
-            let to = path(name);
-            let (into, name) = (to.parent().unwrap(), to.name().unwrap().clone());
-            let file = path("/in/b/f");
-            let bound = store.bind(&alice, &into, name, &file, false, Condition::default());
-            bound.await.unwrap();
+            bind(store, &alice, "/in/b/f", name).await;
         }
         let mut expected: Vec<String> = names[..5].iter().map(|name| (*name).into()).collect();
         expected.extend(["/in/a", "/in/b", "/in/b/c", "/in/b/f"].map(String::from));

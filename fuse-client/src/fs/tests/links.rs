@@ -5,20 +5,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{Change, ME, edit, name, names, read, rename, settled, start, there, write};
+use super::{Change, ME, edit, name, names, read, rename, settled, start, there, until, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::drive::{Capabilities, Drive};
 use crate::fs::{Fs, Ino, ROOT};
-
-/// Lets the mount go on until something is so.
-async fn until(is_so: impl Fn() -> bool + Send + Sync) {
-    let waited = tokio::time::timeout(Duration::from_secs(20), async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    });
-    waited.await.unwrap();
-}
 
 #[tokio::test]
 async fn hard_links_are_names_of_one_file() {

@@ -4,20 +4,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{ME, edit, name, names, read, rename, settled, start, there, write};
+use super::{ME, edit, name, names, read, rename, settled, start, there, until, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Change, Fs, ROOT};
-
-/// Lets time pass until something is so.
-async fn until(is_so: impl Fn() -> bool + Send + Sync) {
-    let waiting = async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let waited = tokio::time::timeout(Duration::from_hours(1), waiting);
-    waited.await.expect("it never became so");
-}
 
 /// A file on a plain drive of whose upload the answer was lost, and which has another name here since.
 async fn renamed_unheard(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {

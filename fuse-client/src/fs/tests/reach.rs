@@ -1,6 +1,7 @@
 //! A server that goes out of reach and comes back: nobody waits for longer than it takes. The time that
 //! passes in these tests is the runtime's.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -23,6 +24,24 @@ async fn soon(what: &str, is_so: impl Fn() -> bool + Send + Sync) {
     assert!(seen.is_ok(), "{what}");
 }
 
+/// What is asked for comes about soon.
+async fn done_soon<E: Debug>(asked: impl Future<Output = Result<(), E>>) {
+    let done = tokio::time::timeout(SOON, asked).await;
+    assert!(matches!(done, Ok(Ok(()))), "{done:?}");
+}
+
+/// A mount that has noticed by a failed request that its server, which tells it nothing, is out of
+/// reach, and has `a` to send.
+async fn out_of_reach() -> (MemoryDrive, TempDir, Fs<MemoryDrive>) {
+    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    assert!(names(&fs, ROOT).await.is_empty());
+    drive.set_online(false);
+    write(&fs, ROOT, "a", b"kept").await;
+    soon("it is offline", || !fs.status().online).await;
+    (drive, cache, fs)
+}
+
 fn pending(fs: &Fs<MemoryDrive>) -> u64 {
     let status = fs.status();
     status.pending_names + status.pending_files
@@ -43,29 +62,18 @@ async fn a_server_that_is_gone_is_noticed_when_its_notices_end() {
 
 #[tokio::test(start_paused = true)]
 async fn one_failed_request_is_a_reason_to_look() {
-    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    assert!(names(&fs, ROOT).await.is_empty());
-    drive.set_online(false);
-    write(&fs, ROOT, "a", b"kept").await;
-    soon("it is offline", || !fs.status().online).await;
+    let (drive, _cache, _fs) = out_of_reach().await;
     drive.set_online(true);
     soon("all is sent", || there(&drive) == ["/a"]).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn whoever_asks_for_everything_to_be_sent_need_not_wait_for_the_next_look() {
-    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    assert!(names(&fs, ROOT).await.is_empty());
-    drive.set_online(false);
-    write(&fs, ROOT, "a", b"kept").await;
-    soon("it is offline", || !fs.status().online).await;
+    let (drive, _cache, fs) = out_of_reach().await;
     // By now it looks twice in a minute.
     tokio::time::sleep(Duration::from_mins(5)).await;
     drive.set_online(true);
-    let sent = tokio::time::timeout(SOON, fs.flush_all()).await;
-    assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
+    done_soon(fs.flush_all()).await;
     assert_eq!(there(&drive), ["/a"]);
 }
 
@@ -90,8 +98,7 @@ async fn what_a_busy_server_refused_is_due_when_it_is_back_or_asked_for() {
         opened.handle
     };
     let handle = refused().await;
-    let sent = tokio::time::timeout(SOON, fs.fsync(handle)).await;
-    assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
+    done_soon(fs.fsync(handle)).await;
     assert_eq!(there(&drive), ["/a"]);
     fs.release(handle).await.unwrap();
 
@@ -125,9 +132,7 @@ async fn sending_everything_does_not_wait_for_what_is_written_meanwhile() {
         }
     };
     tokio::select! {
-        sent = tokio::time::timeout(SOON, fs.flush_all()) => {
-            assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
-        }
+        () = done_soon(fs.flush_all()) => {}
         () = writing => {}
     }
     assert!(drive.as_other().read("/log").unwrap().starts_with(b"line"));
@@ -178,8 +183,7 @@ async fn the_upload_of_what_was_removed_is_broken_off() {
     write(&fs, ROOT, "a", b"nobody wants this").await;
     soon("it is on its way", || !fs.status().uploading.is_empty()).await;
     fs.unlink(ROOT, name("a")).await.unwrap();
-    let sent = tokio::time::timeout(SOON, fs.flush_all()).await;
-    assert!(matches!(sent, Ok(Ok(()))), "{sent:?}");
+    done_soon(fs.flush_all()).await;
     assert!(fs.status().uploading.is_empty());
     drive.release();
     fs.settle().await;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{ME, name, start, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
-use crate::fs::{Change, Fs, Ino, ROOT, RenameFlags, Time};
+use crate::fs::{Change, Fs, Ino, ROOT, RenameFlags, Stat, Time};
 
 const LONG_AGO: i64 = 946_684_799_123_456_789;
 
@@ -16,6 +16,14 @@ async fn set_time(fs: &Fs<MemoryDrive>, ino: Ino, at: i64) {
         ..Change::default()
     };
     fs.set_attributes(ME, ino, change, None).await.unwrap();
+}
+
+/// A mount that has just made the folder `d`.
+async fn with_folder() -> (MemoryDrive, TempDir, Fs<MemoryDrive>, Stat) {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    (drive, cache, fs, folder)
 }
 
 /// As another mount sees it.
@@ -59,9 +67,7 @@ async fn the_time_of_a_folder_that_was_set_before_its_members_were_sent_is_kept(
 
 #[tokio::test(start_paused = true)]
 async fn so_it_is_when_names_are_removed_and_moved() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let (drive, _cache, fs, folder) = with_folder().await;
     for at in ["a", "b"] {
         write(&fs, folder.ino, at, at.as_bytes()).await;
     }
@@ -81,9 +87,7 @@ async fn so_it_is_when_names_are_removed_and_moved() {
 /// Its time is nobody's choice then, and not worth a request.
 #[tokio::test(start_paused = true)]
 async fn a_folder_whose_time_nobody_has_set_costs_no_request() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let (drive, _cache, fs, folder) = with_folder().await;
     for at in ["a", "b"] {
         write(&fs, folder.ino, at, at.as_bytes()).await;
         fs.settle().await;
@@ -95,9 +99,7 @@ async fn a_folder_whose_time_nobody_has_set_costs_no_request() {
 
 #[tokio::test(start_paused = true)]
 async fn a_name_that_cannot_be_sent_does_not_keep_the_time_back() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let (drive, _cache, fs, folder) = with_folder().await;
     fs.settle().await;
     drive.fail_next(Some(Verb::Write), Fault::NoSpace);
     write(&fs, folder.ino, "a", b"a").await;
@@ -113,9 +115,7 @@ async fn a_name_that_cannot_be_sent_does_not_keep_the_time_back() {
 /// A listing that was read before the time was sent says nothing about it.
 #[tokio::test(start_paused = true)]
 async fn a_time_that_is_sent_while_the_folder_is_listed_is_not_taken_back() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    let fs = start(&drive, &cache).await;
-    let folder = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let (drive, _cache, fs, folder) = with_folder().await;
     fs.settle().await;
     drive.fail_next(Some(Verb::List), Fault::HeldAfter);
     let shared = fs.shared.clone();
