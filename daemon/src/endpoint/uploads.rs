@@ -1,57 +1,36 @@
 //! `/uploads`: uploads that several requests bring, by the tus protocol 1.0 (<https://tus.io>).
 
 mod checksum;
+mod content;
 mod metadata;
-
-use std::future::poll_fn;
-use std::pin::Pin;
+mod tus;
 
 use api::{Page, Upload, UploadCommit, UploadProblem};
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::from_fn;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
-use store::{
-    AppendOptions, Caller, Condition, Error, NewResumable, Resumable, UploadId, UploadTarget,
-    UploadedFile,
-};
+use store::{Error, NewResumable, Resumable, UploadId, UploadTarget};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use webdav::grammar::date;
 
 use self::checksum::Checksum;
+use self::content::{make_file, receive, settle};
 use self::metadata::Metadata;
+use self::tus::{
+    abilities, announced_length, bad_request, joined, progress, require_octets, require_version,
+    speak,
+};
 use super::files::{Place, reach, reach_new};
 use super::openapi::Content;
 use super::page::{Asked, Part, PartQuery};
 use super::{AppState, Authenticated, Json, OptionalJson, Path};
 use crate::moment::rfc3339;
-use crate::server::problem::{Problem, code};
+use crate::server::problem::Problem;
 
-const RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
-const VERSION: HeaderName = HeaderName::from_static("tus-version");
-const EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
-const MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
-const CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-const UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-const UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-const DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
-const UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
-const UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-const UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
 const METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
-const FILE_ID: HeaderName = HeaderName::from_static("coffer-file-id");
-
-/// The one version of the protocol that there is.
-const ONE: HeaderValue = HeaderValue::from_static("1.0.0");
-const EXTENSIONS: HeaderValue =
-    HeaderValue::from_static("checksum,creation,creation-with-upload,expiration,termination");
-const OCTETS: &[u8] = b"application/offset+octet-stream";
-/// Beyond this no number in JSON is exact.
-const MOST_BYTES: u64 = 1 << 53;
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
@@ -59,44 +38,6 @@ pub fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(announce_one, tell, show, append, overridden, end))
         .routes(routes!(commit))
         .route_layer(from_fn(speak))
-}
-
-/// Refuses other versions of the protocol, and names ours with every answer.
-async fn speak(request: Request, next: Next) -> Response {
-    let version = request.headers().get(RESUMABLE);
-    let speaks = version.is_none_or(|version| version == ONE);
-    let mut answer = if speaks || request.method() == Method::OPTIONS {
-        next.run(request).await
-    } else {
-        IntoResponse::into_response(other_version())
-    };
-    let status = answer.status();
-    let headers = answer.headers_mut();
-    headers.insert(RESUMABLE, ONE);
-    if status == StatusCode::PRECONDITION_FAILED {
-        headers.insert(VERSION, ONE);
-    }
-    let no_store = HeaderValue::from_static("no-store");
-    headers.insert(header::CACHE_CONTROL, no_store);
-    answer
-}
-
-fn other_version() -> Problem {
-    let detail = "Tus-Resumable has to be 1.0.0.";
-    Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        code::UNSUPPORTED_VERSION,
-        detail,
-    )
-}
-
-/// What only clients of the protocol ask, they ask with its version.
-fn require_version(headers: &HeaderMap) -> Result<(), Problem> {
-    if headers.contains_key(RESUMABLE) {
-        Ok(())
-    } else {
-        Err(other_version())
-    }
 }
 
 /// Tells what of tus is spoken here.
@@ -129,17 +70,6 @@ async fn announce() -> impl IntoResponse {
 )]
 async fn announce_one() -> impl IntoResponse {
     abilities()
-}
-
-/// What can be done here, for anyone.
-fn abilities() -> impl IntoResponse {
-    let headers = [
-        (VERSION, ONE),
-        (EXTENSION, EXTENSIONS),
-        (MAX_SIZE, HeaderValue::from(MOST_BYTES)),
-        (CHECKSUM_ALGORITHM, checksum::ALGORITHMS),
-    ];
-    (StatusCode::NO_CONTENT, headers)
 }
 
 /// Begins an upload, perhaps with its first bytes.
@@ -264,8 +194,7 @@ async fn append(
     let (head, body) = request.into_parts();
     require_version(&head.headers)?;
     require_octets(&head.headers)?;
-    let offset_bytes = number(&head.headers, &UPLOAD_OFFSET)?
-        .ok_or_else(|| bad_request("Upload-Offset is missing."))?;
+    let offset_bytes = tus::offset(&head.headers)?;
     let checksum = Checksum::read(&head.headers)?;
     let found = find(&state, &who, &id).await?;
     let room = found.size_bytes.saturating_sub(offset_bytes);
@@ -320,15 +249,7 @@ async fn tell(
         upload = find(&state, &who, &id).await?;
     }
     let file = settle(&state, &who, &head, &upload).await?;
-    let mut answer = progress(StatusCode::NO_CONTENT, &upload, file.as_ref());
-    let headers = answer.headers_mut();
-    headers.insert(UPLOAD_LENGTH, upload.size_bytes.into());
-    if !upload.metadata.is_empty()
-        && let Ok(metadata) = HeaderValue::try_from(&upload.metadata)
-    {
-        headers.insert(UPLOAD_METADATA, metadata);
-    }
-    Ok(answer)
+    Ok(tus::description(&upload, file.as_ref()))
 }
 
 /// Gives an upload up.
@@ -500,136 +421,6 @@ async fn find(state: &AppState, who: &Authenticated, id: &str) -> Result<Resumab
     Ok(found.ok_or(Error::NotFound)?)
 }
 
-/// Hands the body to the store, which keeps what comes of it.
-async fn receive(
-    state: &AppState,
-    who: &Authenticated,
-    id: UploadId,
-    offset_bytes: u64,
-    checksum: Option<Checksum>,
-    mut body: Body,
-) -> Result<Resumable, Problem> {
-    let options = checksum.map_or_else(AppendOptions::default, Checksum::start);
-    let mut appending = state
-        .store()
-        .append(&who.caller, id, offset_bytes, options)
-        .await?;
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::debug!(%error, "an upload broke off");
-                appending.break_off().await?;
-                return Err(bad_request("The body broke off; what had come is kept."));
-            }
-        };
-        if let Ok(data) = frame.into_data()
-            && !data.is_empty()
-        {
-            appending.write(data).await?;
-        }
-    }
-    appending.finish().await.map_err(|error| match error {
-        Error::ContentMismatch(_) => checksum::mismatch(),
-        error => error.into(),
-    })
-}
-
-/// Makes the file of an upload that has all its bytes; `None` while some are missing.
-async fn settle(
-    state: &AppState,
-    who: &Authenticated,
-    head: &Parts,
-    upload: &Resumable,
-) -> Result<Option<UploadedFile>, Problem> {
-    if upload.stored.is_some() || !upload.is_complete() {
-        return Ok(upload.stored.clone());
-    }
-    make_file(state, who, head, upload, None).await.map(Some)
-}
-
-async fn make_file(
-    state: &AppState,
-    who: &Authenticated,
-    head: &Parts,
-    upload: &Resumable,
-    path: Option<store::Path>,
-) -> Result<UploadedFile, Problem> {
-    let began = upload.caller(&who.caller)?;
-    let to = match path {
-        None => None,
-        Some(path) => {
-            let (place, path) = reach_new(state, &who.caller, path).await?;
-            if place.caller().drive != began.drive {
-                return Err(Problem::other_drive());
-            }
-            Some((place.caller().clone(), path))
-        }
-    };
-    let caller = to.as_ref().map_or(&began, |(caller, _)| caller);
-    let condition = condition(state, caller, head, upload)?;
-    let store = state.store();
-    let commit = store.commit_resumable(&who.caller, upload.id, condition, to);
-    match Box::pin(commit).await {
-        Ok(file) => Ok(file),
-        Err(error) => {
-            let problem = Problem::from(error);
-            if upload.is_complete() {
-                store
-                    .note_failure(upload.id, problem.code(), problem.detail())
-                    .await?;
-            }
-            Err(problem)
-        }
-    }
-}
-
-/// What was demanded when the upload began, with the lock tokens that are submitted now.
-fn condition(
-    state: &AppState,
-    caller: &Caller,
-    head: &Parts,
-    upload: &Resumable,
-) -> Result<Condition, Problem> {
-    let (mut demands, ()) = http::Request::new(()).into_parts();
-    for name in ["if", "lock-token"] {
-        for value in head.headers.get_all(name) {
-            demands
-                .headers
-                .append(HeaderName::from_static(name), value.clone());
-        }
-    }
-    let kept = [
-        (header::IF_MATCH, &upload.if_match),
-        (header::IF_NONE_MATCH, &upload.if_none_match),
-    ];
-    for (name, value) in kept {
-        if let Some(value) = value {
-            let value = HeaderValue::try_from(value).map_err(|_| Problem::internal())?;
-            demands.headers.insert(name, value);
-        }
-    }
-    Ok(state.dav.condition(caller, &demands)?)
-}
-
-/// Where an upload is, in the protocol's words.
-fn progress(status: StatusCode, upload: &Resumable, file: Option<&UploadedFile>) -> Response {
-    let mut answer = status.into_response();
-    let headers = answer.headers_mut();
-    headers.insert(UPLOAD_OFFSET, upload.offset_bytes.into());
-    let mut expires = Vec::new();
-    date::write_imf(&mut expires, upload.expires_at.div_euclid(1000));
-    if let Ok(expires) = HeaderValue::try_from(expires) {
-        headers.insert(UPLOAD_EXPIRES, expires);
-    }
-    if let Some(file) = file {
-        let ascii = |text: &str| HeaderValue::try_from(text).expect("ids and tags are ASCII");
-        headers.insert(header::ETAG, ascii(&file.etag));
-        headers.insert(FILE_ID, ascii(&file.node.to_string()));
-    }
-    answer
-}
-
 fn shown(upload: &Resumable) -> Upload {
     let state = match &upload.stored {
         Some(_) => "stored",
@@ -662,72 +453,7 @@ fn shown(upload: &Resumable) -> Upload {
     }
 }
 
-/// The length of the whole, which has to be known: all of it is reserved.
-fn announced_length(headers: &HeaderMap) -> Result<u64, Problem> {
-    if headers.contains_key(DEFER_LENGTH) {
-        return Err(bad_request("Upload-Defer-Length is not supported."));
-    }
-    if headers.contains_key(UPLOAD_CONCAT) {
-        return Err(bad_request("Upload-Concat is not supported."));
-    }
-    let length = number(headers, &UPLOAD_LENGTH)?;
-    let length = length.ok_or_else(|| bad_request("Upload-Length is missing."))?;
-    if length > MOST_BYTES {
-        let detail = format!("An upload can have {MOST_BYTES} bytes.");
-        let status = StatusCode::PAYLOAD_TOO_LARGE;
-        return Err(Problem::new(status, code::BODY_TOO_LARGE, detail));
-    }
-    Ok(length)
-}
-
-/// A header that is a number.
-fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Problem> {
-    let mut values = headers.get_all(name).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    let digits = value.to_str().unwrap_or("");
-    let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-    match digits.parse() {
-        Ok(number) if is_number && values.next().is_none() => Ok(Some(number)),
-        _ => Err(bad_request(format!("{name} is not a number of bytes."))),
-    }
-}
-
-fn require_octets(headers: &HeaderMap) -> Result<(), Problem> {
-    let media_type = headers.get(header::CONTENT_TYPE);
-    if media_type.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(OCTETS)) {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        code::UNSUPPORTED_MEDIA_TYPE,
-        "The Content-Type of bytes is application/offset+octet-stream.",
-    ))
-}
-
-/// All values of a header as one.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Result<Option<String>, Problem> {
-    let mut all: Option<String> = None;
-    for value in headers.get_all(name) {
-        let value = value.to_str();
-        let value = value.map_err(|_| bad_request(format!("{name} is not ASCII.")))?;
-        match &mut all {
-            Some(all) => {
-                all.push_str(", ");
-                all.push_str(value);
-            }
-            none => *none = Some(value.to_owned()),
-        }
-    }
-    Ok(all)
-}
-
 /// What cannot be an id names nothing.
 fn read_id(id: &str) -> Result<UploadId, Problem> {
     id.parse().map_err(|_| Problem::not_found())
-}
-
-fn bad_request(detail: impl Into<String>) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, code::BAD_REQUEST, detail)
 }

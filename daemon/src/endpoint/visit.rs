@@ -3,6 +3,7 @@
 //! Whoever asks for HTML gets pages without any script; everybody else gets contents, and problems
 //! in JSON. What a link leads to is confined in the store; here it is only shown.
 
+mod content;
 mod counted;
 mod page;
 mod pass;
@@ -11,20 +12,17 @@ mod upload;
 use std::sync::Arc;
 
 use api::{LinkEntry, LinkFolder};
-use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use http_body::Body as _;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use store::{Error, FoundLink, LinkKind, Located, Members, OpenLink, Path, Target, Walk, World};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use self::counted::Counted;
-use super::files::content::out_of_range;
+use self::counted::count;
 use super::files::{archive, kind, read_cursor, write_cursor};
 use super::openapi::Content;
 use super::page::{Asked, Part};
@@ -44,16 +42,6 @@ const LINES: u32 = 500;
 const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 /// What a link that may end any time leaves in no cache.
 const NOT_KEPT: HeaderValue = HeaderValue::from_static("private, no-store");
-/// Fields of a request for a content that mean something here. `If` is not among them: its tagged
-/// lists could ask for what is outside.
-const CONTENT_FIELDS: [HeaderName; 5] = [
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    HeaderName::from_static("want-repr-digest"),
-];
-const RANGE_FIELDS: [HeaderName; 2] = [header::RANGE, header::IF_RANGE];
 
 pub fn routes() -> OpenApiRouter<AppState> {
     OpenApiRouter::default()
@@ -327,88 +315,6 @@ impl Visit {
         let found = state.store().look_up(&link.caller, &target).await?;
         Ok(found.ok_or(Error::NotFound)?)
     }
-
-    async fn content(
-        &self,
-        state: &AppState,
-        link: &OpenLink,
-        located: &Located,
-        head: &Parts,
-    ) -> Result<Response, Refused> {
-        let name = located.path.name().unwrap_or(&link.name);
-        let head = content_head(head, link.is_limited);
-        let dav = &state.dav;
-        let answer = dav.content_named(&link.caller, &head, located.node.id, name.clone());
-        let answer = answer.await.map_err(Problem::from)?;
-        if answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            let (head, _) = answer.into_parts();
-            return Ok(out_of_range(head.headers.get(header::CONTENT_RANGE)));
-        }
-        let mut answer = answer.map(Body::new);
-        let headers = answer.headers_mut();
-        if link.is_limited {
-            headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
-        }
-        if link.is_limited || link.has_password() {
-            headers.insert(header::CACHE_CONTROL, NOT_KEPT);
-        }
-        if answer.status() == StatusCode::NOT_MODIFIED {
-            return Ok(answer);
-        }
-        let disposition = webdav::attachment(name.as_str());
-        let headers = answer.headers_mut();
-        headers.insert(header::CONTENT_DISPOSITION, disposition);
-        count(state, link, &head.method, answer).await
-    }
-}
-
-/// Has an answer counted that gives out a content to its end.
-async fn count(
-    state: &AppState,
-    link: &OpenLink,
-    method: &Method,
-    answer: Response,
-) -> Result<Response, Refused> {
-    if method != Method::GET || !has_the_end(&answer) {
-        return Ok(answer);
-    }
-    let download = state.store().begin_link_download(link).await?;
-    if answer.body().is_end_stream() {
-        download.complete().await?;
-        return Ok(answer);
-    }
-    Ok(answer.map(|body| Body::new(Counted::new(body, download))))
-}
-
-/// Whether an answer holds the last byte of a content. Of several ranges nobody can tell whether
-/// they are a download.
-fn has_the_end(answer: &Response) -> bool {
-    if answer.status() != StatusCode::PARTIAL_CONTENT {
-        return true;
-    }
-    let range = answer.headers().get(header::CONTENT_RANGE);
-    let range = range.and_then(|value| value.to_str().ok());
-    let ends_at = |range: &str| -> Option<bool> {
-        let (span, size) = range.strip_prefix("bytes ")?.split_once('/')?;
-        let (_, last) = span.split_once('-')?;
-        let (last, size): (u64, u64) = (last.parse().ok()?, size.parse().ok()?);
-        Some(last + 1 == size)
-    };
-    range.and_then(ends_at).unwrap_or(false)
-}
-
-/// The part of a request that says how a content is wanted. Of a limited link there are no parts:
-/// each download counts once, and nothing can be had piece by piece beside the count.
-fn content_head(head: &Parts, is_limited: bool) -> Parts {
-    let (mut wanted, ()) = http::Request::new(()).into_parts();
-    wanted.method = head.method.clone();
-    let ranges = RANGE_FIELDS.iter().filter(|_| !is_limited);
-    for name in CONTENT_FIELDS.iter().chain(ranges) {
-        for value in head.headers.get_all(name) {
-            wanted.headers.append(name, value.clone());
-        }
-    }
-    wanted
 }
 
 /// Whether `Accept` names a media type.
@@ -442,22 +348,6 @@ fn name_of(located: &Located) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_answer_with_the_last_byte_is_a_download() {
-        let partial = |range: &'static str| {
-            let mut answer = Response::new(Body::empty());
-            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
-            let range = HeaderValue::from_static(range);
-            answer.headers_mut().insert(header::CONTENT_RANGE, range);
-            has_the_end(&answer)
-        };
-        assert!(partial("bytes 0-9/10"));
-        assert!(partial("bytes 9-9/10"));
-        assert!(!partial("bytes 0-8/10"));
-        assert!(!partial("bytes 0-8/*"));
-        assert!(has_the_end(&Response::new(Body::empty())));
-    }
 
     #[test]
     fn browsers_are_told_apart_by_what_they_accept() {

@@ -9,7 +9,8 @@ use http::{HeaderValue, StatusCode, header};
 use serde::Deserialize;
 use store::{Caller, Condition, Error, Located, Name, Store, Target, UploadOptions, Written};
 
-use super::{Named, Place, instant, node, reach, reach_new, stored};
+use super::place::node;
+use super::{Named, Place, instant, reach, reach_new, stored};
 use crate::endpoint::openapi::{Content, Form};
 use crate::endpoint::{AppState, Authenticated, Json, Path};
 use crate::server::multipart::{self, Multipart, Part};

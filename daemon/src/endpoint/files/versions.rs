@@ -12,7 +12,8 @@ use serde::Deserialize;
 use store::{Target, VersionId};
 
 use super::content::answer_of;
-use super::{ByPath, bad_query, node, reach};
+use super::place::{ByPath, node};
+use super::{bad_query, reach};
 use crate::endpoint::openapi::Content;
 use crate::endpoint::page::{Part, PartQuery};
 use crate::endpoint::{AppState, Authenticated, Json};

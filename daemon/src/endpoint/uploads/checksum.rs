@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use md5::Digest as _;
 use store::AppendOptions;
 
-use super::bad_request;
+use super::tus::bad_request;
 use crate::server::problem::{Problem, code};
 
 /// As `Tus-Checksum-Algorithm` names them.

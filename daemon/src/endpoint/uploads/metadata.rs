@@ -6,7 +6,7 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::{HeaderMap, HeaderName};
 use store::{Digest, Error, Name, UploadTarget};
 
-use super::bad_request;
+use super::tus::bad_request;
 use crate::moment;
 use crate::server::problem::Problem;
 

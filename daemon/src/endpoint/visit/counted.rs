@@ -5,15 +5,55 @@ use std::task::{Context, Poll, ready};
 
 use axum::Error;
 use axum::body::Body;
+use axum::response::Response;
 use bytes::Bytes;
-use http_body::{Frame, SizeHint};
-use store::LinkDownload;
+use http::{Method, StatusCode, header};
+use http_body::{Body as _, Frame, SizeHint};
+use store::{LinkDownload, OpenLink};
+
+use super::super::AppState;
+use super::Refused;
+
+/// Has an answer counted that gives out a content to its end.
+pub(super) async fn count(
+    state: &AppState,
+    link: &OpenLink,
+    method: &Method,
+    answer: Response,
+) -> Result<Response, Refused> {
+    if method != Method::GET || !has_the_end(&answer) {
+        return Ok(answer);
+    }
+    let download = state.store().begin_link_download(link).await?;
+    if answer.body().is_end_stream() {
+        download.complete().await?;
+        return Ok(answer);
+    }
+    Ok(answer.map(|body| Body::new(Counted::new(body, download))))
+}
+
+/// Whether an answer holds the last byte of a content. Of several ranges nobody can tell whether
+/// they are a download.
+fn has_the_end(answer: &Response) -> bool {
+    if answer.status() != StatusCode::PARTIAL_CONTENT {
+        return true;
+    }
+    let range = answer.headers().get(header::CONTENT_RANGE);
+    let range = range.and_then(|value| value.to_str().ok());
+    let ends_at = |range: &str| -> Option<bool> {
+        let (span, size) = range.strip_prefix("bytes ")?.split_once('/')?;
+        let (_, last) = span.split_once('-')?;
+        let (last, size): (u64, u64) = (last.parse().ok()?, size.parse().ok()?);
+        Some(last + 1 == size)
+    };
+    range.and_then(ends_at).unwrap_or(false)
+}
 
 /// A body whose last piece leaves once the download is counted.
 ///
 /// So there are never more downloads than a link allows, even where the count cannot be written; one
 /// that breaks off while its last piece is on the way counts.
-pub(super) struct Counted {
+struct Counted {
     body: Body,
     /// Taken by the end, or by a failure.
     download: Option<LinkDownload>,
@@ -27,9 +67,9 @@ pub(super) struct Counted {
 type Counting = Pin<Box<dyn Future<Output = store::Result<()>> + Send>>;
 
 impl Counted {
-    pub fn new(body: Body, download: LinkDownload) -> Self {
+    fn new(body: Body, download: LinkDownload) -> Self {
         Self {
-            looks_ahead: http_body::Body::size_hint(&body).exact().is_none(),
+            looks_ahead: body.size_hint().exact().is_none(),
             body,
             download: Some(download),
             held: None,
@@ -110,5 +150,28 @@ impl http_body::Body for Counted {
             Some(left_bytes) => SizeHint::with_exact(left_bytes + held_bytes),
             None => hint,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_an_answer_with_the_last_byte_is_a_download() {
+        let partial = |range: &'static str| {
+            let mut answer = Response::new(Body::empty());
+            *answer.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let range = HeaderValue::from_static(range);
+            answer.headers_mut().insert(header::CONTENT_RANGE, range);
+            has_the_end(&answer)
+        };
+        assert!(partial("bytes 0-9/10"));
+        assert!(partial("bytes 9-9/10"));
+        assert!(!partial("bytes 0-8/10"));
+        assert!(!partial("bytes 0-8/*"));
+        assert!(has_the_end(&Response::new(Body::empty())));
     }
 }
