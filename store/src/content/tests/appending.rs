@@ -79,6 +79,10 @@ proptest! {
             let rig = Rig::with(cutting, 1 << 20);
             let mut row = Row::default();
             for request in frames(&data, &requests) {
+                // With what is whole nobody goes on, be it with nothing.
+                if row.sha256.is_some() {
+                    break;
+                }
                 rig.append(&mut row, data.len(), frames(&request, &splits)).await;
             }
             let whole = rig.store(&data).await;
