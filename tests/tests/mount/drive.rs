@@ -3,8 +3,6 @@
 //! Whatever a server does, the drive must answer alike, or the mount's rules (never overwrite what
 //! nobody has seen, never delete a folder with something in it) would hold on ours only.
 
-mod elsewhere;
-
 use std::io::Write;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -19,7 +17,7 @@ use futures_util::StreamExt;
 use harness::{Setup, World};
 use reqwest::Url;
 
-use self::elsewhere::Elsewhere;
+use crate::elsewhere::Elsewhere;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 

@@ -32,6 +32,7 @@ use harness::{Output, Program};
 
 mod applications;
 mod drive;
+mod elsewhere;
 mod fsx;
 mod guarantees;
 mod identical;
