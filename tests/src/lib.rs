@@ -35,7 +35,7 @@ pub use content::{SPECIAL_NAMES, noise, sha256_hex};
 pub use daemon::{Daemon, Launch};
 pub use dav_client::{Credential, Dav, Request, decode_path, encode_path};
 pub use fsx::Fsx;
-pub use mount::{Mount, MountSetup, is_mounted};
+pub use mount::{Mount, MountSetup, is_mounted, private_file};
 pub use multistatus::{Multistatus, Property, Response};
 pub use postgres::{Cluster, Database, Durability};
 pub use program::{Output, Program, binary, client_dir};

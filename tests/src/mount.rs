@@ -336,7 +336,8 @@ fn detach(point: &Path) {
     }
 }
 
-fn private_file(path: &Path, line: &str) {
+/// Writes a file that only its owner may read.
+pub fn private_file(path: &Path, line: &str) {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
 

@@ -394,6 +394,36 @@ async fn cutting_and_growing_leaves_zeros() {
 }
 
 #[tokio::test]
+async fn holes_are_found_in_what_is_here_and_nowhere_else() {
+    const DATA: i32 = 3;
+    const HOLE: i32 = 4;
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let end = 8 << 20;
+    let ino = write(&fs, ROOT, "a", b"first").await;
+    edit(&fs, ino, end, b"last").await;
+    let opened = fs.open_file(ME, ino, 0).await.unwrap();
+    let hole = fs.seek(opened.handle, 0, HOLE).await.unwrap();
+    assert!(hole > 0 && hole < end, "{hole}");
+    let data = fs.seek(opened.handle, hole, DATA).await.unwrap();
+    assert!(data > hole && data <= end, "{data}");
+    assert_eq!(fs.seek(opened.handle, end, HOLE).await.unwrap(), end + 4);
+    let past = fs.seek(opened.handle, end + 4, DATA).await;
+    assert_eq!(past.unwrap_err(), Errno::NXIO);
+    fs.release(opened.handle).await.unwrap();
+    fs.settle().await;
+
+    // What is only on the server may be anything.
+    let elsewhere = TempDir::new().unwrap();
+    let fs = start(&drive, &elsewhere).await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, 0).await.unwrap();
+    assert_eq!(fs.seek(opened.handle, hole, DATA).await.unwrap(), hole);
+    assert_eq!(fs.seek(opened.handle, 0, HOLE).await.unwrap(), end + 4);
+    fs.release(opened.handle).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_open_file_outlives_its_name() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
     let fs = start(&drive, &cache).await;

@@ -1,8 +1,10 @@
 //! Beginnings that cannot be: each says what is wrong, and loses nothing.
 
 use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use harness::{Mount, MountSetup, User, World, noise};
+use harness::{Mount, MountSetup, Program, User, World, binary, is_mounted, noise, until};
 
 fn refused(started: Result<Mount, String>, words: &[&str]) {
     let reason = started.err().expect("it is refused");
@@ -138,4 +140,62 @@ async fn a_damaged_state_is_found_or_does_no_harm() {
         200,
         "the server has all of it"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_of_certificates_without_any() {
+    let world = World::start().await;
+    let file = world.scratch().join("empty.pem");
+    std::fs::write(&file, "nothing of the kind").unwrap();
+    let setup = MountSetup::new(&world, "mount").argument(format!("--ca-file={}", file.display()));
+    refused(setup.try_start().await, &["empty.pem", "no certificate"]);
+}
+
+/// A mount that outlives whoever made it.
+struct Left(PathBuf);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if is_mounted(&self.0) {
+            let _ = std::process::Command::new("umount")
+                .arg("-l")
+                .arg(&self.0)
+                .status();
+        }
+    }
+}
+
+/// As a line of fstab has it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_mount_8_calls() {
+    let world = World::start().await;
+    let folder = world.scratch().join("helper");
+    let point = folder.join("drive");
+    std::fs::create_dir_all(&point).unwrap();
+    let helper = folder.join("mount.fuse.coffer");
+    std::os::unix::fs::symlink(binary("coffer"), &helper).unwrap();
+    let password = folder.join("password");
+    harness::private_file(&password, &World::alice_user().password);
+    let options = format!(
+        "rw,noexec,nofail,username={},password_file={},cache={}",
+        World::alice_user().name,
+        password.display(),
+        folder.join("cache").display()
+    );
+    let program = |path: PathBuf| Program::new(path).env("XDG_RUNTIME_DIR", &folder);
+    let left = Left(point.clone());
+    let mounting = program(helper).arg(world.drive_url()).arg(&point);
+    mounting.args(["-o", &options]).run().await.success();
+    assert!(is_mounted(&point), "it is there when the helper has ended");
+    std::fs::write(point.join("file"), "content").unwrap();
+    let sync = program(binary("coffer")).arg("sync").arg(&point);
+    sync.run().await.success();
+    Program::new("umount").arg(&point).run().await.success();
+    until("it is gone", Duration::from_secs(20), || async {
+        !is_mounted(&point)
+    })
+    .await;
+    drop(left);
+    let mount = Mount::new(&world).await;
+    assert_eq!(std::fs::read(mount.path("file")).unwrap(), b"content");
 }
