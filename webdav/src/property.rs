@@ -1,6 +1,6 @@
 //! The live properties, one row each, and how a question about properties is answered.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -225,11 +225,15 @@ impl Facts {
         if node.links == 1 || known.contains_key(&node.id) {
             return Ok(());
         }
+        // The same file comes again under its other names, but a listing may be of any length.
+        if known.len() >= store::PAGE as usize {
+            known.clear();
+        }
         let next = next.filter(|node| node.links > 1).map(|node| node.id);
         let nodes = std::iter::once(node.id).chain(next.take(store::PAGE as usize));
-        *known = store
-            .names_below(self.drive, *root, nodes.collect())
-            .await?;
+        let nodes: BTreeSet<NodeId> = nodes.filter(|id| !known.contains_key(id)).collect();
+        let nodes = nodes.into_iter().collect();
+        known.extend(store.names_below(self.drive, *root, nodes).await?);
         Ok(())
     }
 }

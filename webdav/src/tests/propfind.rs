@@ -417,3 +417,37 @@ async fn the_parents_of_a_share_are_collections_that_lead_to_it() {
         assert_eq!(answer.field("allow"), "OPTIONS, GET, HEAD, PROPFIND");
     }
 }
+
+/// Names are counted for each file once, not for each of its names.
+#[tokio::test]
+async fn many_names_of_few_files_are_counted_in_few_statements() {
+    let mut drive = Drive::new().await;
+    drive.ask("MKCOL", "/dav/s", &[], b"").await;
+    for file in ["/dav/s/f", "/dav/s/g"] {
+        drive.put(file, b"one").await;
+    }
+    for number in 0..30 {
+        let file = ["f", "g"][number % 2];
+        let body = format!(
+            "<D:bind xmlns:D='DAV:'><D:segment>{number:02}</D:segment>\
+             <D:href>/dav/s/{file}</D:href></D:bind>"
+        );
+        let bound = drive.ask("BIND", "/dav/s", &[], body.as_bytes()).await;
+        assert_eq!(bound.status, StatusCode::CREATED, "{bound:?}");
+    }
+    drive.caller.root = drive.node("/s").await.unwrap().id;
+    drive.caller.whole_drive = false;
+    let prop = "<D:prop><p:links xmlns:p='urn:coffer:posix'/></D:prop>";
+    let listing = format!("<D:propfind xmlns:D='DAV:'>{prop}</D:propfind>");
+    let report = format!(
+        "<D:sync-collection xmlns:D='DAV:'><D:sync-token/><D:sync-level>1</D:sync-level>\
+         {prop}</D:sync-collection>"
+    );
+    for (method, depth, body) in [("PROPFIND", "1", listing), ("REPORT", "0", report)] {
+        let fields = [("depth", depth)];
+        let answer = drive.ask(method, "/dav/", &fields, body.as_bytes()).await;
+        let told = answer.text().matches("<p:links>16</p:links>").count();
+        assert_eq!(told, 32, "{answer:?}");
+        assert!(answer.statements < 10, "{method}: {}", answer.statements);
+    }
+}
