@@ -1,4 +1,4 @@
-"""The mounts under test, each over the same daemon with a drive of its own, and the local disk."""
+"""The mounts under test: those over one daemon, each in a folder of it; sshfs; the local disk."""
 
 import http.client
 import json
@@ -9,8 +9,10 @@ import subprocess
 import time
 
 from benches.servers import AUTHORIZATION, PASSWORD, USER, Failed
+from benches.sshd import Sshd
 
 START_SECONDS = 30
+STOP_SECONDS = 20
 SEND_SECONDS = 600
 
 
@@ -60,6 +62,10 @@ class Mount:
     def unmount(self):
         subprocess.run(["umount", self.point], check=True)
         self.process.wait(timeout=SEND_SECONDS)
+
+    def stop(self):
+        """Leaves nothing mounted, however far this came."""
+        subprocess.run(["umount", "-l", self.point], stderr=subprocess.DEVNULL)
 
     def wait_until_sent(self, expected):
         """Until the server lists as many files and bytes as were written."""
@@ -158,6 +164,58 @@ class Davfs(Mount):
 
     def resident_mib(self):
         return 0.0
+
+
+class Sshfs(Mount):
+    """`sshfs` to a server of its own, over a folder of the disk that the daemon uses."""
+
+    def __init__(self, name, folder, server):
+        super().__init__(name, folder, server)
+        self.sshd = Sshd(self.run)
+
+    def prepare(self):
+        self.sshd.start()
+
+    def command(self):
+        # What people take who want it to last and to be fast: else each open reads all again.
+        options = "reconnect,ServerAliveInterval=15,auto_cache"
+        return ["sshfs", f"{Sshd.HOST}:{self.sshd.files}", self.point, "-f",
+                "-F", self.sshd.config, "-o", options]
+
+    def stop(self):
+        super().stop()
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.sshd.stop()
+        shutil.rmtree(self.sshd.files)
+        self.sshd.files.mkdir()
+
+    def wait_until_sent(self, expected):
+        super().wait_until_sent(expected)
+        # Its server answers when its kernel has the files: as with those of the local disk.
+        os.sync()
+
+    def on_server(self):
+        found = [file.lstat().st_size for file in self.sshd.files.rglob("*") if file.is_file()]
+        return len(found), sum(found)
+
+    def resident_mib(self):
+        """With its `ssh`, which is in the same session."""
+        pages = 0
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                # After the name in brackets: state, parent, group, session, …, resident pages
+                fields = stat.read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == self.process.pid:
+                pages += int(fields[21])
+        return pages * os.sysconf("SC_PAGE_SIZE") / (1 << 20)
 
 
 class Local(Mount):
