@@ -134,6 +134,9 @@ impl Feed {
                 () = watch.shares() => {
                     // What is new is told from here on: the client looks at it after this.
                     self.look_inside().await?;
+                    // And what was found before comes before: it may be shared no more.
+                    let items = self.inside.take();
+                    self.tell_inside(items).await?;
                     self.tell(&Event::Shares).await?;
                 }
                 () = watch.inside(), if self.inside.due_at().is_none() => self.inside.wake(),
@@ -195,6 +198,10 @@ impl Feed {
     /// Tells what happened inside of what others share, as far as one look finds it.
     async fn look_inside(&mut self) -> Result<(), End> {
         let items = self.inside.look(&self.watch).await.map_err(End::Failed)?;
+        self.tell_inside(items).await
+    }
+
+    async fn tell_inside(&mut self, items: Vec<Change>) -> Result<(), End> {
         if items.is_empty() {
             return Ok(());
         }

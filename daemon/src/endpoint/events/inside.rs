@@ -65,7 +65,12 @@ impl Gathering {
         if notices.more && self.items.len() < MOST_ITEMS {
             return Ok(Vec::new());
         }
-        Ok(mem::take(&mut self.items))
+        Ok(self.take())
+    }
+
+    /// What was found and is not told yet.
+    pub fn take(&mut self) -> Vec<Change> {
+        mem::take(&mut self.items)
     }
 }
 
@@ -122,6 +127,8 @@ mod tests {
 
         let (watch, mut gathering) = (store.watch(&bob), Gathering::new());
         assert!(gathering.look(&watch).await.unwrap().is_empty());
+        let mut hasty = Gathering::new();
+        assert!(hasty.look(&watch).await.unwrap().is_empty());
         folder(&store, &alice, "/s/first").await;
         for number in 0..BESIDE {
             folder(&store, &alice, &format!("/{number}")).await;
@@ -140,7 +147,18 @@ mod tests {
         }
         assert!(looks > 3, "{looks}");
         // Nothing tells that other things happened in between.
-        let paths: Vec<&str> = told.iter().map(|item| item.path.as_str()).collect();
-        assert_eq!(paths, ["/Shared with me/s/first", "/Shared with me/s/last"]);
+        let paths = |told: &[Change]| -> Vec<String> {
+            told.iter().map(|item| item.path.clone()).collect()
+        };
+        let (first, last) = ("/Shared with me/s/first", "/Shared with me/s/last");
+        assert_eq!(paths(&told), [first, last]);
+        // Before something else is said, what was found is told.
+        assert!(hasty.look(&watch).await.unwrap().is_empty());
+        assert_eq!(paths(&hasty.take()), [first]);
+        let mut rest = Vec::new();
+        while hasty.due_at().is_some() {
+            rest = hasty.look(&watch).await.unwrap();
+        }
+        assert_eq!(paths(&rest), [last]);
     }
 }
