@@ -78,6 +78,7 @@ class Sshd:
             f"Host {self.HOST}\nHostName 127.0.0.1\nPort {port}\nUser {getpass.getuser()}\n"
             f"IdentityFile \"{user}\"\nIdentitiesOnly yes\nIdentityAgent none\nBatchMode yes\n"
             f"UserKnownHostsFile \"{self.run / 'known_hosts'}\"\nStrictHostKeyChecking yes\n"
+            "GlobalKnownHostsFile /dev/null\n"
         )
 
     def stop(self):
