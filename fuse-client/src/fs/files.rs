@@ -247,19 +247,6 @@ impl<D: Drive> Fs<D> {
         Ok(length)
     }
 
-    /// A descriptor of the handle was closed.
-    ///
-    /// # Errors
-    /// `EBADF`.
-    #[expect(
-        clippy::unused_async,
-        reason = "all calls of the kernel's are awaited alike"
-    )]
-    pub async fn flush(&self, handle: Handle) -> Result<(), Errno> {
-        // What was written is safe from the end of this process, and is sent after the last close.
-        self.shared.held(handle).map(drop)
-    }
-
     /// The last descriptor of the handle was closed.
     ///
     /// # Errors

@@ -135,9 +135,7 @@ impl Vfs {
     }
 
     pub async fn close(&self, handle: Handle) -> Result<(), Errno> {
-        let flushed = self.0.flush(handle).await;
-        self.0.release(handle).await?;
-        flushed
+        self.0.release(handle).await
     }
 
     pub async fn read_path(&self, path: &[&str]) -> Result<Vec<u8>, Errno> {
