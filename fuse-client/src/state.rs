@@ -22,7 +22,7 @@ use crate::errno::Fault;
 use crate::fs::StartError;
 
 pub(crate) use self::node::{
-    AGAIN, ATTRIBUTES, Content, Node, XATTRS, decode_xattrs, encode_xattrs,
+    AGAIN, ATTRIBUTES, Content, ECHOED, Node, XATTRS, decode_xattrs, encode_xattrs,
 };
 pub(crate) use self::sending::{Sending, Sent, add_digest, has_digest};
 pub(crate) use self::tree::Name;
@@ -30,6 +30,11 @@ pub(crate) use self::work::Work;
 
 /// Format of the state that this version reads: the tables below.
 pub const VERSION: i64 = 1;
+
+/// Pages of the state.
+const PAGE_BYTES: i64 = 1 << 10;
+/// So long the log becomes before what is in it is moved into the state.
+const LOG_BYTES: i64 = 16 << 20;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -242,11 +247,13 @@ impl Db {
 /// Settings and tables; the version of the tables that are there.
 fn prepare(sql: &Connection) -> rusqlite::Result<i64> {
     sql.set_prepared_statement_cache_capacity(128);
+    // A change touches a row here and there in a dozen pages, and each goes to the log whole.
+    sql.pragma_update(None, "page_size", PAGE_BYTES)?;
     sql.pragma_update(None, "journal_mode", "WAL")?;
     sql.pragma_update(None, "synchronous", "NORMAL")?;
     sql.pragma_update(None, "cache_size", -32_768)?;
     sql.pragma_update(None, "temp_store", "MEMORY")?;
-    sql.pragma_update(None, "wal_autocheckpoint", 4000)?;
+    sql.pragma_update(None, "wal_autocheckpoint", LOG_BYTES / PAGE_BYTES)?;
     let found: i64 = sql.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     let tables: i64 = sql.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if found == 0 && tables == 0 {
