@@ -25,6 +25,7 @@ mod unheard;
 
 pub(crate) use self::unheard::Unheard;
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
@@ -39,14 +40,29 @@ pub(crate) enum Key {
     Node(Ino),
 }
 
+/// How far a request reaches beyond what it is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// Not at all.
+    Itself,
+    /// To the names in a folder: of them there are to be none.
+    Inside(Ino),
+    /// It changes the paths of others, and is alone.
+    All,
+}
+
 /// Requests under way. What was read from the server before one of our own changes was answered must
 /// not be believed about what that change was about.
 #[derive(Default)]
 pub(crate) struct Flight {
     keys: HashSet<Key>,
-    /// Requests; one that changes the paths of others is alone.
+    /// Requests.
     count: usize,
     alone: bool,
+    /// How many of them are about names in a folder.
+    inside: HashMap<Ino, usize>,
+    /// Folders in which nothing is to begin.
+    closed: HashSet<Ino>,
     tick: u64,
     /// When a change was answered last, while anybody is reading.
     answered: HashMap<Key, u64>,
@@ -57,15 +73,37 @@ pub(crate) struct Flight {
 
 impl Flight {
     /// Begins a change, if it does not get in the way of another.
-    fn begin(&mut self, keys: &[Key], alone: bool) -> bool {
-        if self.alone || (alone && self.count > 0) || keys.iter().any(|key| self.keys.contains(key))
-        {
+    fn begin(&mut self, keys: &[Key], reach: Reach) -> bool {
+        let meets_another = keys.iter().any(|key| {
+            let in_closed = matches!(key, Key::Name((folder, _)) if self.closed.contains(folder));
+            in_closed || self.keys.contains(key)
+        });
+        let reaches_another = match reach {
+            Reach::Itself => false,
+            Reach::Inside(folder) => self.inside.contains_key(&folder),
+            Reach::All => self.count > 0,
+        };
+        if self.alone || meets_another || reaches_another {
             return false;
+        }
+        for key in keys {
+            if let Key::Name((folder, _)) = key {
+                *self.inside.entry(*folder).or_default() += 1;
+            }
         }
         self.keys.extend(keys.iter().cloned());
         self.count += 1;
-        self.alone = alone;
+        match reach {
+            Reach::Itself => {}
+            Reach::Inside(folder) => drop(self.closed.insert(folder)),
+            Reach::All => self.alone = true,
+        }
         true
+    }
+
+    /// Whether nothing can begin before what is under way has ended.
+    fn is_alone(&self) -> bool {
+        self.alone
     }
 
     /// Whether a change of this is under way.
@@ -79,6 +117,17 @@ impl Flight {
         self.alone = false;
         for key in keys {
             self.keys.remove(key);
+            match key {
+                Key::Name((folder, _)) => {
+                    if let Entry::Occupied(mut names) = self.inside.entry(*folder) {
+                        *names.get_mut() -= 1;
+                        if *names.get() == 0 {
+                            names.remove();
+                        }
+                    }
+                }
+                Key::Node(ino) => drop(self.closed.remove(ino)),
+            }
             if self.readers > 0 {
                 self.answered.insert(key.clone(), self.tick);
             }

@@ -15,6 +15,9 @@ pub(crate) const XATTRS: i64 = 2;
 
 /// [`Node::listed_at`]: to be listed again, while what is known of it is still the best there is.
 pub(crate) const AGAIN: i64 = -1;
+/// [`Node::listed_at`]: the same, but only about names that were being changed by us, which are here as
+/// they are to be.
+pub(crate) const ECHOED: i64 = -2;
 
 const S_IFMT: u32 = 0o170_000;
 
@@ -116,6 +119,11 @@ impl Node {
 
     pub(crate) fn is_folder(&self) -> bool {
         self.mode & S_IFMT == 0o040_000
+    }
+
+    /// Of a folder: something read of it could not be believed.
+    pub(crate) fn is_doubtful(&self) -> bool {
+        self.listed_at == AGAIN || self.listed_at == ECHOED
     }
 
     pub(crate) fn is_file(&self) -> bool {
@@ -386,8 +394,10 @@ impl Db {
     /// Folders to be listed again.
     pub(crate) fn folders_again(&self) -> rusqlite::Result<Vec<Ino>> {
         self.sql
-            .prepare_cached("SELECT ino FROM node WHERE listed_at = ?1 AND mode & 61440 = 16384")?
-            .query_map([AGAIN], |row| row.get(0).map(i64::cast_unsigned))?
+            .prepare_cached(
+                "SELECT ino FROM node WHERE listed_at IN (?1, ?2) AND mode & 61440 = 16384",
+            )?
+            .query_map([AGAIN, ECHOED], |row| row.get(0).map(i64::cast_unsigned))?
             .collect()
     }
 

@@ -15,7 +15,7 @@ use crate::drive::{Changes, Drive, DrivePath, Error, Listed, SyncToken};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
-use crate::state::{AGAIN, Content, Db, Node};
+use crate::state::{AGAIN, Content, Db, ECHOED, Node};
 
 impl<D: Drive> Shared<D> {
     /// Asks what is in a folder.
@@ -44,7 +44,7 @@ impl<D: Drive> Shared<D> {
                         .collect();
                     for (name, _) in db.synced_members(ino)? {
                         if !told.contains(name.as_str()) {
-                            all &= self.gone(db, ino, &name, Some(tick))?;
+                            all &= self.is_gone(db, ino, &name, tick)?;
                         }
                     }
                     for listed in &listing.members {
@@ -54,7 +54,7 @@ impl<D: Drive> Shared<D> {
                     }
                     let mut node = self.node(db, ino)?;
                     node.complete = true;
-                    node.listed_at = if all { now_ms() } else { AGAIN };
+                    node.listed_at = if all { now_ms() } else { ECHOED };
                     db.save(&node)?;
                     if !all {
                         lock(&self.flight).relist.insert(ino);
@@ -183,7 +183,7 @@ impl<D: Drive> Shared<D> {
                 match self.find(db, &folder, tick)? {
                     Found::Folder(parent) => {
                         if !self.merge(db, parent, &listed, tick)? {
-                            self.look_again(db, parent)?;
+                            self.look_later(db, parent)?;
                         }
                     }
                     Found::Unsure(folders) => self.look_again_at(db, &folders)?,
@@ -196,8 +196,8 @@ impl<D: Drive> Shared<D> {
                 };
                 match self.find(db, &folder, tick)? {
                     Found::Folder(parent) => {
-                        if !self.gone(db, parent, name, Some(tick))? {
-                            self.look_again(db, parent)?;
+                        if !self.is_gone(db, parent, name, tick)? {
+                            self.look_later(db, parent)?;
                         }
                     }
                     Found::Unsure(folders) => self.look_again_at(db, &folders)?,
@@ -221,6 +221,34 @@ impl<D: Drive> Shared<D> {
         })?;
         self.push.notify_one();
         Ok(())
+    }
+
+    /// As [`Self::look_again`], for names that are being changed by us.
+    fn look_later(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        lock(&self.flight).relist.insert(folder);
+        if let Some(mut node) = db.node(folder)?
+            && node.is_folder()
+            && !node.is_doubtful()
+        {
+            node.listed_at = ECHOED;
+            db.save(&node)?;
+        }
+        Ok(())
+    }
+
+    /// Takes over that a name is gone from the server. `false`: not now, it is being changed by us.
+    fn is_gone(&self, db: &Db, folder: Ino, name: &str, tick: u64) -> Result<bool, Fault> {
+        if db.entry(folder, name)?.is_none() {
+            // It is to go anyway: the request that is to remove it finds it gone.
+            self.gone(db, folder, name, Some(tick))?;
+            return Ok(true);
+        }
+        let key = Key::Name((folder, name.to_owned()));
+        if db.synced(folder, name)?.is_none() && !lock(&self.flight).holds(&key, tick) {
+            // What is being sent may have arrived, and have gone after that.
+            return Ok(false);
+        }
+        self.gone(db, folder, name, Some(tick))
     }
 
     fn look_again(&self, db: &Db, folder: Ino) -> Result<(), Fault> {

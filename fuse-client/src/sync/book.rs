@@ -210,7 +210,7 @@ impl<D: Drive> Shared<D> {
             node.etag = stored.etag.as_ref().map(|etag| etag.0.clone());
             node.remote_id = stored.id.as_ref().map(|id| id.0.clone());
             if mine {
-                if node.listed_at == AGAIN {
+                if node.is_doubtful() {
                     lock(&self.flight).relist.insert(was.ino);
                 }
                 let carried = self.can.attributes_with_content || !self.can.properties;

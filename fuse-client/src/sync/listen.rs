@@ -12,46 +12,90 @@ use crate::errno::Fault;
 use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
 
+/// While requests of ours are under way, most of what is told is what they have done, and what is read
+/// may not be believed yet: so long is the pause between two questions what has changed, and between
+/// two of what is in folders.
+const CHANGES: Duration = Duration::from_millis(100);
+const FOLDERS: Duration = Duration::from_millis(500);
+
+/// Something to ask for, when it is wanted.
+struct Question {
+    wanted: bool,
+    asked: Option<Instant>,
+    pause: Duration,
+}
+
+impl Question {
+    fn new(wanted: bool, pause: Duration) -> Self {
+        Self {
+            wanted,
+            asked: None,
+            pause,
+        }
+    }
+
+    /// Before this it is not asked while requests of ours are under way; `None`: at any time.
+    fn due(&self) -> Option<Instant> {
+        self.asked.map(|asked| asked + self.pause)
+    }
+
+    fn is_due(&self, busy: bool) -> bool {
+        self.wanted && (!busy || self.due().is_none_or(|due| due <= Instant::now()))
+    }
+}
+
 impl<D: Drive> Shared<D> {
     /// Listens and asks for as long as the mount lasts.
     pub(crate) async fn run_pull(self: Arc<Self>) {
         let mut notices = self.drive.watch();
         let mut listening = self.can.notices;
-        let mut wanted = self.can.changes;
-        let mut again = false;
+        let mut changes = Question::new(self.can.changes, CHANGES);
+        let mut folders = Question::new(false, FOLDERS);
         // After a failure nothing is asked before this.
         let mut rest: Option<Instant> = None;
         loop {
-            if (wanted || again) && rest.is_none_or(|until| until <= Instant::now()) {
+            let busy = lock(&self.flight).count > 0;
+            let (changes_due, folders_due) = (changes.is_due(busy), folders.is_due(busy));
+            let rested = rest.is_none_or(|until| until <= Instant::now());
+            if (changes_due || folders_due) && rested {
                 self.pulling.store(true, Ordering::SeqCst);
-                let done = self.catch_up(wanted).await;
+                let done = self.catch_up(changes_due, folders_due).await;
                 self.pulling.store(false, Ordering::SeqCst);
+                for (question, asked) in [(&mut changes, changes_due), (&mut folders, folders_due)]
+                {
+                    if asked {
+                        question.asked = Some(Instant::now());
+                    }
+                }
                 match done {
                     Ok(()) => {
-                        wanted = false;
+                        changes.wanted &= !changes_due;
                         rest = None;
                         self.pull_failures.store(0, Ordering::SeqCst);
-                        // What is being changed by us is looked at when that has been answered.
-                        let flight = lock(&self.flight);
-                        again = !flight.relist.is_empty() && flight.count == 0;
+                        folders.wanted = !lock(&self.flight).relist.is_empty();
                     }
                     Err(fault) => {
                         self.live.store(false, Ordering::SeqCst);
                         *lock(&self.last_error) = Some(fault.to_string());
                         let failures = self.pull_failures.fetch_add(1, Ordering::SeqCst);
                         rest = Some(Instant::now() + Duration::from_secs(1 << failures.min(5)));
-                        again = true;
+                        folders.wanted = true;
                     }
                 }
                 self.progress.send_modify(|count| *count += 1);
-                if (wanted || again) && rest.is_none() {
+                if (changes.wanted || folders.wanted) && rest.is_none() {
                     continue;
                 }
             }
+            // Whoever waits for what others did waits for what is only put off as well.
+            let put_off = changes.wanted && rest.is_none();
+            self.pulling.store(put_off, Ordering::SeqCst);
+            let wanted = [&changes, &folders].into_iter().filter(|it| it.wanted);
+            let next = wanted.filter_map(|it| rest.max(it.due())).min();
             let rested = async {
-                match rest {
-                    Some(until) if wanted || again => tokio::time::sleep_until(until).await,
-                    _ => std::future::pending().await,
+                match next {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
                 }
             };
             tokio::select! {
@@ -59,11 +103,11 @@ impl<D: Drive> Shared<D> {
                     Some(Notice::Connected) => {
                         self.told_live.store(true, Ordering::SeqCst);
                         self.come_back();
-                        (wanted, rest) = (true, None);
+                        (changes.wanted, rest) = (true, None);
                     }
-                    Some(Notice::Changed) => wanted = true,
+                    Some(Notice::Changed) => changes.wanted = true,
                     Some(Notice::ChangedAt(places)) => {
-                        again = true;
+                        folders.wanted = true;
                         if let Err(fault) = self.look_at(&places) {
                             tracing::debug!(%fault, "not listed again");
                         }
@@ -77,10 +121,10 @@ impl<D: Drive> Shared<D> {
                     None => listening = false,
                 },
                 () = self.pull.notified() => {
-                    again = true;
+                    folders.wanted = true;
                     if self.asked.swap(false, Ordering::SeqCst) {
-                        wanted |= self.can.changes;
-                        rest = None;
+                        changes.wanted |= self.can.changes;
+                        (changes.asked, folders.asked, rest) = (None, None, None);
                         if listening && !self.told_live.load(Ordering::SeqCst) {
                             // The server is back: it may be listened to again at once.
                             notices = self.drive.watch();
@@ -92,12 +136,15 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    async fn catch_up(&self, changes: bool) -> Result<(), Fault> {
+    async fn catch_up(&self, changes: bool, folders: bool) -> Result<(), Fault> {
         if changes && self.can.changes {
             Box::pin(self.pull_changes()).await?;
             if self.told_live.load(Ordering::SeqCst) {
                 self.live.store(true, Ordering::SeqCst);
             }
+        }
+        if !folders {
+            return Ok(());
         }
         let mut again: Vec<Ino> = lock(&self.flight).relist.drain().collect();
         while let Some(ino) = again.pop() {

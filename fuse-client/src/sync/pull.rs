@@ -247,7 +247,8 @@ impl<D: Drive> Shared<D> {
                     .into_iter()
                     .any(|ino| !flight.holds(&Key::Node(ino), tick))
             {
-                return Ok(false);
+                drop(flight);
+                return self.tells_nothing(db, there, listed);
             }
         }
         if let Some(sending) = db.sending(parent, name)?
@@ -289,6 +290,28 @@ impl<D: Drive> Shared<D> {
         db.put_synced(parent, name, ino)?;
         self.show(db, parent, name, ino)?;
         Ok(true)
+    }
+
+    /// Whether what was told of a name is what is known of it: the answer to a request of ours, or what
+    /// one that is under way is about to change.
+    fn tells_nothing(&self, db: &Db, there: Option<Ino>, listed: &Listed) -> Result<bool, Fault> {
+        let Some(ino) = there else {
+            return Ok(false);
+        };
+        let node = self.node(db, ino)?;
+        let mut told = node.clone();
+        told.remote_id = id(listed).or(told.remote_id);
+        if node.attributes_dirty & ATTRIBUTES == 0 {
+            take_attributes(&mut told, listed);
+            if node.content == Content::Clean {
+                told.mtime = mtime(listed);
+            }
+        }
+        if node.attributes_dirty & XATTRS == 0 {
+            told.xattrs = encode_xattrs(&listed.xattrs);
+        }
+        let etag = listed.etag.as_ref().map(|etag| &etag.0);
+        Ok(is_same(&node, listed) && etag.is_some() && etag == node.etag.as_ref() && told == node)
     }
 
     /// Whether a new name of what has lost all its names here may be one more, that nobody here has

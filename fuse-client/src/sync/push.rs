@@ -8,9 +8,9 @@ use rustix::io::Errno;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::Key;
 use super::content::COPY;
 use super::plan::{Step, plan_name};
+use super::{Key, Reach};
 use crate::clock::now_ms;
 use crate::drive::{Drive, DrivePath, Error};
 use crate::errno::Fault;
@@ -55,6 +55,8 @@ impl<D: Drive> Shared<D> {
                 Some(_) = running.join_next() => {}
                 () = tokio::time::sleep(wait) => {}
             }
+            // What has ended at the same time is planned after at once.
+            while running.try_join_next().is_some() {}
         }
     }
 
@@ -64,10 +66,14 @@ impl<D: Drive> Shared<D> {
             return Ok(REST);
         }
         let db = lock(&self.db);
+        self.break_off(&db)?;
+        if running.len() >= REQUESTS || lock(&self.flight).is_alone() {
+            // Whatever was found could not begin before one of these has ended.
+            return Ok(REST);
+        }
         let now = now_ms();
         let unheard = self.unheard(&db)?;
         let rest = self.start_asking(&unheard, running, now);
-        self.break_off(&db)?;
         let mut waiting = 0;
         let due = db.due_work(now, DUE)?;
         let mut postponed = 0;
@@ -89,7 +95,7 @@ impl<D: Drive> Shared<D> {
                 continue;
             }
             let uploads = lock(&self.uploading).len();
-            let (keys, alone, upload) = Self::about(&db, &step)?;
+            let (keys, reach, upload) = Self::about(&db, &step)?;
             if let Some((ino, _)) = upload
                 && work.due > 0
                 && let Some(quiet) = self.quiet_at(ino)
@@ -98,20 +104,23 @@ impl<D: Drive> Shared<D> {
                 db.change(|db| Ok(db.mark_all(ino, quiet)?))?;
                 continue;
             }
-            if !unheard.is_empty() && self.depends(&db, &unheard, &keys, alone)? {
+            if !unheard.is_empty() && self.depends(&db, &unheard, &keys, reach)? {
                 continue;
             }
             if upload.is_some() && uploads >= UPLOADS {
                 waiting += 1;
                 continue;
             }
-            if !lock(&self.flight).begin(&keys, alone) {
+            if !lock(&self.flight).begin(&keys, reach) {
                 continue;
             }
             let upload = upload
                 .map(|(ino, size_bytes)| self.show_upload(&db, ino, size_bytes))
                 .transpose()?;
             running.spawn(Arc::clone(self).carry_out(work, step, keys, upload));
+            if reach == Reach::All {
+                return Ok(REST);
+            }
         }
         if postponed == DUE {
             // There may be others behind them.
@@ -166,7 +175,14 @@ impl<D: Drive> Shared<D> {
         }
         lock(&self.flight).end(&keys);
         self.progress.send_modify(|count| *count += 1);
-        if !lock(&self.flight).relist.is_empty() {
+        self.ask_after_changes();
+    }
+
+    /// What was not asked while requests of ours were under way is asked after the last of them.
+    fn ask_after_changes(&self) {
+        let flight = lock(&self.flight);
+        let put_off = flight.count == 0 && self.pulling.load(Ordering::SeqCst);
+        if put_off || !flight.relist.is_empty() {
             self.pull.notify_one();
         }
     }
@@ -208,8 +224,12 @@ impl<D: Drive> Shared<D> {
             }
             let keys = sending.keys();
             // The paths of what lies in a folder depend on the answer.
-            let alone = sending.is_folder();
-            if running.len() >= REQUESTS || !lock(&self.flight).begin(&keys, alone) {
+            let reach = if sending.is_folder() {
+                Reach::All
+            } else {
+                Reach::Itself
+            };
+            if running.len() >= REQUESTS || !lock(&self.flight).begin(&keys, reach) {
                 continue;
             }
             let (shared, sending) = (Arc::clone(self), sending.clone());
@@ -218,9 +238,7 @@ impl<D: Drive> Shared<D> {
                 lock(&shared.flight).end(&keys);
                 shared.progress.send_modify(|count| *count += 1);
                 shared.push.notify_one();
-                if !lock(&shared.flight).relist.is_empty() {
-                    shared.pull.notify_one();
-                }
+                shared.ask_after_changes();
             });
         }
         rest
@@ -261,22 +279,22 @@ impl<D: Drive> Shared<D> {
         Ok(step)
     }
 
-    /// What a step is about, whether it must be alone, and what content it sends.
+    /// What a step is about, how far it reaches, and what content it sends.
     #[expect(
         clippy::type_complexity,
         reason = "three answers to one look at a step"
     )]
-    fn about(db: &Db, step: &Step) -> Result<(Vec<Key>, bool, Option<(Ino, u64)>), Fault> {
+    fn about(db: &Db, step: &Step) -> Result<(Vec<Key>, Reach, Option<(Ino, u64)>), Fault> {
         let size =
             |ino: Ino| -> Result<u64, Fault> { Ok(db.node(ino)?.map_or(0, |node| node.size)) };
         let name = |name: &Name| Key::Name(name.clone());
         Ok(match step {
-            Step::Nothing => (Vec::new(), false, None),
-            Step::MakeFolder { at, ino } => (vec![name(at), Key::Node(*ino)], false, None),
+            Step::Nothing => (Vec::new(), Reach::Itself, None),
+            Step::MakeFolder { at, ino } => (vec![name(at), Key::Node(*ino)], Reach::Itself, None),
             Step::Put { at, ino, replaces } => {
                 let mut keys = vec![name(at), Key::Node(*ino)];
                 keys.extend(replaces.map(Key::Node));
-                (keys, false, Some((*ino, size(*ino)?)))
+                (keys, Reach::Itself, Some((*ino, size(*ino)?)))
             }
             Step::Move {
                 from,
@@ -287,16 +305,26 @@ impl<D: Drive> Shared<D> {
                 let mut keys = vec![name(from), name(to), Key::Node(*ino)];
                 keys.extend(replaces.map(Key::Node));
                 let folder = db.node(*ino)?.is_some_and(|node| node.is_folder());
-                (keys, folder, None)
+                let reach = if folder { Reach::All } else { Reach::Itself };
+                (keys, reach, None)
             }
-            Step::Bind { existing, at, ino } => {
-                (vec![name(existing), name(at), Key::Node(*ino)], false, None)
+            Step::Bind { existing, at, ino } => (
+                vec![name(existing), name(at), Key::Node(*ino)],
+                Reach::Itself,
+                None,
+            ),
+            Step::Remove { at, ino, folder } => {
+                let reach = if *folder {
+                    Reach::Inside(*ino)
+                } else {
+                    Reach::Itself
+                };
+                (vec![name(at), Key::Node(*ino)], reach, None)
             }
-            Step::Remove { at, ino, folder } => (vec![name(at), Key::Node(*ino)], *folder, None),
             Step::Update { ino } => {
                 let content = db.node(*ino)?.filter(Node::is_changed);
                 let upload = content.map(|node| (*ino, node.size));
-                (vec![Key::Node(*ino)], false, upload)
+                (vec![Key::Node(*ino)], Reach::Itself, upload)
             }
         })
     }

@@ -1,8 +1,9 @@
-//! Plans for what two trees may differ in.
+//! Plans for what two trees may differ in, and which requests may be under way together.
 
 use tempfile::TempDir;
 
 use super::plan::{Step, aside_name, plan_name};
+use super::{Flight, Key, Reach};
 use crate::fs::{Ino, ROOT};
 use crate::state::{Db, Name, Node};
 
@@ -182,4 +183,33 @@ fn a_folder_is_emptied_before_it_is_removed() {
         folder: true,
     };
     assert_eq!(trees.plan(ROOT, "d"), remove);
+}
+
+#[test]
+fn a_folder_is_removed_beside_others_but_not_beside_what_is_in_it() {
+    let mut flight = Flight::default();
+    let name = |parent, name| Key::Name(at(parent, name));
+    let (inside, elsewhere) = ([name(7, "a"), Key::Node(8)], [name(ROOT, "b")]);
+    let folder = [name(ROOT, "f"), Key::Node(7)];
+    assert!(flight.begin(&inside, Reach::Itself));
+    assert!(flight.begin(&elsewhere, Reach::Itself));
+    assert!(!flight.begin(&folder, Reach::Inside(7)));
+    flight.end(&inside);
+    assert!(flight.begin(&folder, Reach::Inside(7)));
+    assert!(!flight.begin(&inside, Reach::Itself));
+    flight.end(&folder);
+    assert!(flight.begin(&inside, Reach::Itself));
+}
+
+#[test]
+fn what_changes_the_paths_of_others_is_alone() {
+    let mut flight = Flight::default();
+    let (moved, other) = ([Key::Node(7)], [Key::Node(8)]);
+    assert!(flight.begin(&other, Reach::Itself));
+    assert!(!flight.begin(&moved, Reach::All));
+    flight.end(&other);
+    assert!(flight.begin(&moved, Reach::All));
+    assert!(!flight.begin(&other, Reach::Itself));
+    flight.end(&moved);
+    assert!(flight.begin(&other, Reach::Itself));
 }

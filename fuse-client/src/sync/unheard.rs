@@ -7,9 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use super::Key;
 use super::book;
 use super::content::{DIGEST, Job};
+use super::{Key, Reach};
 use crate::cache::Blocks;
 use crate::clock::now_ns;
 use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};
@@ -195,8 +195,12 @@ impl<D: Drive> Shared<D> {
 
     /// Requests whose outcome matters for more than trying again.
     pub(crate) fn unwanted(db: &Db) -> Result<Vec<Sending>, Fault> {
+        Self::only_unwanted(db, db.all_sending()?)
+    }
+
+    fn only_unwanted(db: &Db, all: Vec<Sending>) -> Result<Vec<Sending>, Fault> {
         let mut unwanted = Vec::new();
-        for sending in db.all_sending()? {
+        for sending in all {
             if Self::is_unwanted(db, &sending)? {
                 unwanted.push(sending);
             }
@@ -206,9 +210,10 @@ impl<D: Drive> Shared<D> {
 
     /// Of these, those that nobody waits for the answer of.
     pub(super) fn unheard(&self, db: &Db) -> Result<Vec<Sending>, Fault> {
-        let mut unheard = Self::unwanted(db)?;
+        let mut unheard = db.all_sending()?;
+        // Most are under way, which is known without a look at the trees.
         unheard.retain(|sending| !lock(&self.flight).is_busy(&Key::Name(sending.at())));
-        Ok(unheard)
+        Self::only_unwanted(db, unheard)
     }
 
     /// What is still wanted just so is sent again, and that finds out; but a folder that has moved
@@ -251,18 +256,18 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    /// Whether a step would be about names or nodes, or paths, that depend on what became of requests;
-    /// `alone`: it is about all below a folder.
+    /// Whether a step would be about names or nodes, or paths, that depend on what became of requests.
+    /// One that reaches further depends on all of them.
     pub(super) fn depends(
         &self,
         db: &Db,
         unheard: &[Sending],
         keys: &[Key],
-        alone: bool,
+        reach: Reach,
     ) -> Result<bool, Fault> {
         let open = unheard.iter();
         let mut fresh = open.filter(|sending| lock(&self.unheard).tired(sending).is_none());
-        if alone && fresh.next().is_some() {
+        if reach != Reach::Itself && fresh.next().is_some() {
             return Ok(true);
         }
         let about: HashSet<Key> = unheard.iter().flat_map(Sending::keys).collect();
