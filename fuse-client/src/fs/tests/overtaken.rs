@@ -249,3 +249,30 @@ async fn what_another_puts_into_a_folder_that_is_being_removed_brings_it_back() 
         assert_eq!(there(&drive), ["/d", "/d/x"]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_has_taken_the_place_of_a_file_is_not_moved_for_it() {
+    for drive in [MemoryDrive::plain(), MemoryDrive::extended()] {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        let ino = write(&fs, ROOT, "a", b"one").await;
+        settled(&fs).await;
+        drive.take_calls();
+        drive.fail_next(Some(Verb::Rename), Fault::HeldBefore);
+        edit(&fs, ino, 0, b"two").await;
+        rename(&fs, "a", "b").await;
+        until(|| drive.count(Verb::Rename) == 1).await;
+        let other = drive.as_other();
+        other.remove("/a").unwrap();
+        other.make_folder("/a").unwrap();
+        other.write("/a/x", "theirs").unwrap();
+        drive.release();
+        settled(&fs).await;
+        let seen = names(&fs, ROOT).await;
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        let ours = seen.iter().find(|name| *name != "b").unwrap();
+        assert_eq!(read(&fs, ours).await.unwrap(), b"two");
+        assert_eq!(other.read(&format!("/{ours}")).unwrap(), "two");
+        assert_eq!(read(&fs, "b/x").await.unwrap(), b"theirs");
+    }
+}
