@@ -375,6 +375,14 @@ impl Db {
             .map(drop)
     }
 
+    /// Folders of which all names are known.
+    pub(crate) fn complete_folders(&self) -> rusqlite::Result<Vec<Ino>> {
+        self.sql
+            .prepare_cached("SELECT ino FROM node WHERE mode & 61440 = 16384 AND complete")?
+            .query_map([], |row| row.get(0).map(i64::cast_unsigned))?
+            .collect()
+    }
+
     /// Nobody can tell what has changed: every folder is to be listed again.
     pub(crate) fn set_all_again(&self) -> rusqlite::Result<()> {
         self.sql

@@ -5,8 +5,10 @@
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
+use tokio::time::{Instant, timeout_at};
 
 use super::pull::is_same;
 use super::{Key, Reading};
@@ -15,11 +17,49 @@ use crate::drive::{Changes, Drive, DrivePath, Error, Listed, SyncToken};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
-use crate::state::{AGAIN, Content, Db, ECHOED, Node};
+use crate::state::{AGAIN, Content, Db, ECHOED, Node, Sending, Sent};
+
+/// So long it is waited until it is known where a folder is that is being moved.
+const MOVING: Duration = Duration::from_secs(20);
 
 impl<D: Drive> Shared<D> {
     /// Asks what is in a folder.
     pub(crate) async fn list_folder(&self, ino: Ino) -> Result<(), Fault> {
+        let patience = Instant::now() + MOVING;
+        loop {
+            let mut progress = self.progress.subscribe();
+            match self.list_once(ino).await {
+                // It was asked while the folder was being moved.
+                Err(Fault::Rule(Errno::AGAIN)) => {}
+                answered => return answered,
+            }
+            self.push.notify_one();
+            let ended = timeout_at(patience, progress.changed()).await;
+            if ended.is_err() {
+                return Err(Errno::TIMEDOUT.into());
+            }
+        }
+    }
+
+    /// Whether a node was moved, or may be, since `tick`, when its path was this: it itself or what it
+    /// lies in.
+    fn is_moving(&self, db: &Db, ino: Ino, path: &DrivePath, tick: u64) -> Result<bool, Fault> {
+        let sending = db.all_sending()?;
+        let mut at = ino;
+        while at != ROOT {
+            let unheard = |sent: &Sending| sent.ino == at && matches!(sent.what, Sent::Move(_));
+            if !lock(&self.flight).holds(&Key::Node(at), tick) || sending.iter().any(unheard) {
+                return Ok(true);
+            }
+            let Some(name) = db.synced_of(at)?.into_iter().next() else {
+                break;
+            };
+            at = name.0;
+        }
+        Ok(db.remote_path(ino)?.as_ref() != Some(path))
+    }
+
+    async fn list_once(&self, ino: Ino) -> Result<(), Fault> {
         let path = lock(&self.db).remote_path(ino)?.ok_or(Errno::NOENT)?;
         let reading = Reading::begin(&self.flight);
         let tick = reading.tick;
@@ -63,6 +103,9 @@ impl<D: Drive> Shared<D> {
                 })
             }
             Err(Error::NotFound { .. }) if ino != ROOT => {
+                if self.is_moving(&lock(&self.db), ino, &path, tick)? {
+                    return Err(Errno::AGAIN.into());
+                }
                 self.check_folder(ino).await.ok();
                 Err(Errno::NOENT.into())
             }
@@ -85,6 +128,12 @@ impl<D: Drive> Shared<D> {
         let mut has_other = false;
         let applied = {
             let db = lock(&self.db);
+            if matches!(&answer, Err(Error::NotFound { .. }))
+                && self.is_moving(&db, ino, &path, tick)?
+            {
+                // What is known is as good as it gets.
+                return Ok(());
+            }
             match (answer, at) {
                 (Ok(listed), Some((parent, name))) => db.change(|db| {
                     let listed = Listed { name, ..listed };
@@ -207,8 +256,14 @@ impl<D: Drive> Shared<D> {
             db.set_meta("token", Some(&changes.token.0))?;
             if first && !changes.more {
                 db.set_meta("listed", Some("all"))?;
-                // Of these, not all that was told could be believed.
-                let again: Vec<_> = lock(&self.flight).relist.iter().copied().collect();
+                // Of some, not all that was told could be believed; of others more was known before,
+                // of which it was not told that it has gone since.
+                let known = db.complete_folders()?;
+                let again: Vec<_> = {
+                    let mut flight = lock(&self.flight);
+                    flight.relist.extend(known);
+                    flight.relist.iter().copied().collect()
+                };
                 let unsure = again.into_iter().map(|ino| db.node(ino));
                 let unsure: Vec<_> = unsure.collect::<rusqlite::Result<_>>()?;
                 db.set_all_complete(now_ms())?;

@@ -3,6 +3,7 @@
 use rustix::io::Errno;
 
 use super::content::{DIGEST, Job};
+use super::pull;
 use crate::cache::Blocks;
 use crate::drive::{Condition, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
@@ -284,6 +285,12 @@ impl<D: Drive> Shared<D> {
                 if !self.can.ids && self.can.strong_etags {
                     there = self.look(&target).await.ok().flatten();
                 }
+                if there
+                    .as_ref()
+                    .is_some_and(|there| !pull::is_same(&node, there))
+                {
+                    return self.another_moved(from, to);
+                }
                 if let Some(there) = &there {
                     self.retag(&target, ino, there).await?;
                 }
@@ -294,6 +301,19 @@ impl<D: Drive> Shared<D> {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// What another had put in place of something was moved instead of it.
+    fn another_moved(&self, from: &Name, to: &Name) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        db.change(|db| {
+            db.remove_sending(to.0, &to.1)?;
+            db.mark_name(to.0, &to.1, 0)?;
+            self.gone(db, from.0, &from.1, None).map(drop)
+        })?;
+        lock(&self.flight).relist.extend([from.0, to.0]);
+        self.push.notify_one();
+        Ok(())
     }
 
     /// A file that was moved has another tag. What was changed here meanwhile is sent to replace that

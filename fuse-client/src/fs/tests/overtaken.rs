@@ -276,3 +276,43 @@ async fn a_folder_that_has_taken_the_place_of_a_file_is_not_moved_for_it() {
         assert_eq!(read(&fs, "b/x").await.unwrap(), b"theirs");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_can_be_used_while_it_is_being_moved() {
+    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let ino = fs
+        .make_folder(ME, ROOT, name("d"), 0o755, 0)
+        .await
+        .unwrap()
+        .ino;
+    settled(&fs).await;
+    // What is known of it is not believed any more.
+    tokio::time::sleep(Duration::from_hours(1)).await;
+    drive.fail_next(Some(Verb::Rename), Fault::HeldAfter);
+    rename(&fs, "d", "e").await;
+    until(|| there(&drive) == ["/e"]).await;
+    let made = fs.make_folder(ME, ino, name("in"), 0o755, 0);
+    let released = async {
+        until(|| drive.count(Verb::List) > 0).await;
+        drive.release();
+    };
+    let (made, ()) = tokio::join!(made, released);
+    made.unwrap();
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/e", "/e/in"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_before_the_first_report_is_gone() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let other = drive.as_other();
+    other.make_folder("/d").unwrap();
+    drive.fail_next(Some(Verb::Changes), Fault::Busy);
+    let fs = start(&drive, &cache).await;
+    assert_eq!(names(&fs, ROOT).await, ["d"]);
+    other.remove("/d").unwrap();
+    settled(&fs).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+}
