@@ -166,8 +166,10 @@ impl<D: Drive> Shared<D> {
                 db.save(&old)?;
                 self.collect(db, old.ino)?;
             }
+            // What was removed here keeps the tag it had: the request finds out that it changed.
             if let Some(there) = there
                 && let Ok(node) = self.node(db, ino)
+                && !db.entries_of(ino)?.is_empty()
             {
                 self.update(db, node, there)?;
             }
@@ -316,14 +318,15 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
-    /// A file that was moved has another tag. What was changed here meanwhile is sent to replace that
-    /// version only if it has the bytes of the one that was known.
+    /// A file that was moved has another tag. What was changed here meanwhile, or removed, is sent to
+    /// replace that version, or to remove it, only if it has the bytes of the one that was known.
     async fn retag(&self, path: &DrivePath, ino: Ino, there: &Listed) -> Result<(), Fault> {
-        let node = {
+        let (node, is_removed) = {
             let db = lock(&self.db);
-            self.node(&db, ino)?
+            (self.node(&db, ino)?, db.entries_of(ino)?.is_empty())
         };
-        if node.is_folder() || node.content == Content::Clean || there.etag == node.etag() {
+        let as_it_was = node.content == Content::Clean && !is_removed;
+        if node.is_folder() || as_it_was || there.etag == node.etag() {
             return Ok(());
         }
         let known = node.sha256.is_some() && there.size_bytes == node.base_size;

@@ -316,3 +316,47 @@ async fn what_went_before_the_first_report_is_gone() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(names(&fs, ROOT).await, [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_moved_alike_and_changed_is_not_removed_for_what_was_known() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "a", b"ours").await;
+    settled(&fs).await;
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Rename), Fault::HeldBefore);
+    rename(&fs, "a", "b").await;
+    until(|| drive.count(Verb::Rename) == 1).await;
+    drive.set_online(false);
+    let other = drive.as_other();
+    other.rename("/a", "/b").unwrap();
+    other.write("/b", "theirs").unwrap();
+    drive.release();
+    fs.unlink(ROOT, name("b")).await.unwrap();
+    drive.set_online(true);
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/b"]);
+    assert_eq!(read(&fs, "b").await.unwrap(), b"theirs");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_wrote_before_it_was_moved_is_not_removed_for_what_was_known() {
+    for changed in [true, false] {
+        let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+        let fs = start(&drive, &cache).await;
+        write(&fs, ROOT, "a", b"ours").await;
+        settled(&fs).await;
+        drive.take_calls();
+        drive.fail_next(Some(Verb::Rename), Fault::HeldBefore);
+        rename(&fs, "a", "b").await;
+        until(|| drive.count(Verb::Rename) == 1).await;
+        if changed {
+            drive.as_other().write("/a", "theirs").unwrap();
+        }
+        fs.unlink(ROOT, name("b")).await.unwrap();
+        drive.release();
+        settled(&fs).await;
+        let left = if changed { &["/b"][..] } else { &[] };
+        assert_eq!(there(&drive), left);
+    }
+}
