@@ -24,11 +24,15 @@ impl<D: Drive> Shared<D> {
         if self.folder_is_known(ino)? {
             return Ok(());
         }
-        let _one = self.listing.lock().await;
-        if self.folder_is_known(ino)? {
-            return Ok(());
-        }
-        match self.list_folder(ino).await {
+        let listed = self.at_its_path(async || {
+            // Held for one question, and not while a folder moves: others are listed meanwhile.
+            let _one = self.listing.lock().await;
+            if self.folder_is_known(ino)? {
+                return Ok(());
+            }
+            self.list_once(ino).await
+        });
+        match listed.await {
             // What is here is as good as it gets.
             Err(Fault::Drive(Error::Unreachable { .. } | Error::Busy { .. }))
                 if lock(&self.db)

@@ -4,6 +4,7 @@
 //! asked for again.
 
 use std::collections::HashSet;
+use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -25,11 +26,18 @@ const MOVING: Duration = Duration::from_secs(20);
 impl<D: Drive> Shared<D> {
     /// Asks what is in a folder.
     pub(crate) async fn list_folder(&self, ino: Ino) -> Result<(), Fault> {
+        self.at_its_path(|| self.list_once(ino)).await
+    }
+
+    /// Asks again what was asked while a folder was being moved, and so came to `EAGAIN`.
+    pub(crate) async fn at_its_path<F>(&self, ask: impl Fn() -> F) -> Result<(), Fault>
+    where
+        F: Future<Output = Result<(), Fault>>,
+    {
         let patience = Instant::now() + MOVING;
         loop {
             let mut progress = self.progress.subscribe();
-            match self.list_once(ino).await {
-                // It was asked while the folder was being moved.
+            match ask().await {
                 Err(Fault::Rule(Errno::AGAIN)) => {}
                 answered => return answered,
             }
@@ -59,7 +67,8 @@ impl<D: Drive> Shared<D> {
         Ok(db.remote_path(ino)?.as_ref() != Some(path))
     }
 
-    async fn list_once(&self, ino: Ino) -> Result<(), Fault> {
+    /// As [`Self::list_folder`], once; `EAGAIN` when it is being moved.
+    pub(crate) async fn list_once(&self, ino: Ino) -> Result<(), Fault> {
         let path = lock(&self.db).remote_path(ino)?.ok_or(Errno::NOENT)?;
         let reading = Reading::begin(&self.flight);
         let tick = reading.tick;

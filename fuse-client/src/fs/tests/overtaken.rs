@@ -286,21 +286,25 @@ async fn a_folder_can_be_used_while_it_is_being_moved() {
         .await
         .unwrap()
         .ino;
+    let beside = fs.make_folder(ME, ROOT, name("beside"), 0o755, 0);
+    let beside = beside.await.unwrap().ino;
     settled(&fs).await;
     // What is known of it is not believed any more.
     tokio::time::sleep(Duration::from_hours(1)).await;
     drive.fail_next(Some(Verb::Rename), Fault::HeldAfter);
     rename(&fs, "d", "e").await;
-    until(|| there(&drive) == ["/e"]).await;
+    until(|| there(&drive) == ["/beside", "/e"]).await;
     let made = fs.make_folder(ME, ino, name("in"), 0o755, 0);
     let released = async {
         until(|| drive.count(Verb::List) > 0).await;
+        // Others need not wait for it.
+        assert_eq!(names(&fs, beside).await, [""; 0]);
         drive.release();
     };
     let (made, ()) = tokio::join!(made, released);
     made.unwrap();
     settled(&fs).await;
-    assert_eq!(there(&drive), ["/e", "/e/in"]);
+    assert_eq!(there(&drive), ["/beside", "/e", "/e/in"]);
 }
 
 #[tokio::test(start_paused = true)]
