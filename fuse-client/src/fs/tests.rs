@@ -2,6 +2,7 @@
 
 mod echo;
 mod elsewhere;
+mod forgotten;
 mod links;
 mod overtaken;
 mod reach;

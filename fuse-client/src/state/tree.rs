@@ -120,6 +120,14 @@ impl Db {
             .collect()
     }
 
+    /// Folders in which anything is on the server.
+    pub(crate) fn synced_folders(&self) -> rusqlite::Result<Vec<Ino>> {
+        self.sql
+            .prepare_cached("SELECT DISTINCT parent FROM synced")?
+            .query_map([], |row| row.get(0).map(i64::cast_unsigned))?
+            .collect()
+    }
+
     /// A path of a node on the server.
     pub(crate) fn remote_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
         self.path(ino, Self::synced_of)

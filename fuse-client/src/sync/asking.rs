@@ -199,12 +199,11 @@ impl<D: Drive> Shared<D> {
     pub(crate) async fn pull_changes(&self) -> Result<(), Fault> {
         loop {
             let token = lock(&self.db).meta("token")?.map(SyncToken);
-            let first = lock(&self.db).meta("listed")?.is_none();
             let reading = Reading::begin(&self.flight);
             let tick = reading.tick;
             let answer = self.ask(self.drive.changes(token.as_ref())).await;
             let applied = match answer {
-                Ok(changes) => self.apply(&changes, first, tick).map(|()| changes.more),
+                Ok(changes) => self.apply(&changes, tick).map(|()| changes.more),
                 Err(Error::TokenExpired) => {
                     let db = lock(&self.db);
                     db.change(|db| {
@@ -223,7 +222,7 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    fn apply(&self, changes: &Changes, first: bool, tick: u64) -> Result<(), Fault> {
+    fn apply(&self, changes: &Changes, tick: u64) -> Result<(), Fault> {
         let db = lock(&self.db);
         db.change(|db| {
             let mut changed: Vec<_> = changes.changed.iter().collect();
@@ -263,27 +262,46 @@ impl<D: Drive> Shared<D> {
                 }
             }
             db.set_meta("token", Some(&changes.token.0))?;
-            if first && !changes.more {
-                db.set_meta("listed", Some("all"))?;
-                // Of some, not all that was told could be believed; of others more was known before,
-                // of which it was not told that it has gone since.
-                let known = db.complete_folders()?;
-                let again: Vec<_> = {
-                    let mut flight = lock(&self.flight);
-                    flight.relist.extend(known);
-                    flight.relist.iter().copied().collect()
-                };
-                let unsure = again.into_iter().map(|ino| db.node(ino));
-                let unsure: Vec<_> = unsure.collect::<rusqlite::Result<_>>()?;
-                db.set_all_complete(now_ms())?;
-                for mut node in unsure.into_iter().flatten().filter(Node::is_folder) {
-                    node.listed_at = AGAIN;
-                    db.save(&node)?;
+            if !changes.more {
+                match db.meta("listed")?.as_deref() {
+                    None => self.all_is_told(db)?,
+                    Some("again") => self.all_is_told_again(db)?,
+                    Some(_) => {}
                 }
             }
             Ok(())
         })?;
         self.push.notify_one();
+        Ok(())
+    }
+
+    /// For the first time it was told what is in every folder.
+    fn all_is_told(&self, db: &Db) -> Result<(), Fault> {
+        db.set_meta("listed", Some("all"))?;
+        // Of some, not all that was told could be believed; of others more was known before, of which
+        // it was not told that it has gone since.
+        let known = db.complete_folders()?;
+        let again: Vec<_> = {
+            let mut flight = lock(&self.flight);
+            flight.relist.extend(known);
+            flight.relist.iter().copied().collect()
+        };
+        let unsure = again.into_iter().map(|ino| db.node(ino));
+        let unsure: Vec<_> = unsure.collect::<rusqlite::Result<_>>()?;
+        db.set_all_complete(now_ms())?;
+        for mut node in unsure.into_iter().flatten().filter(Node::is_folder) {
+            node.listed_at = AGAIN;
+            db.save(&node)?;
+        }
+        Ok(())
+    }
+
+    /// It was told anew what is in every folder, but not what has gone: neither before nor after a
+    /// folder was listed meanwhile. A name that is known is not asked for, so nobody else would notice.
+    fn all_is_told_again(&self, db: &Db) -> Result<(), Fault> {
+        db.set_meta("listed", Some("all"))?;
+        db.set_all_again()?;
+        lock(&self.flight).relist.extend(db.synced_folders()?);
         Ok(())
     }
 

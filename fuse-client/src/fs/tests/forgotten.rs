@@ -1,0 +1,47 @@
+//! What was done elsewhere since a moment that the server does not remember: nobody tells what went.
+
+use tempfile::TempDir;
+
+use super::{name, names, read, settled, start, until, write};
+use crate::drive::memory::{Fault, MemoryDrive, Verb};
+use crate::fs::ROOT;
+
+#[tokio::test(start_paused = true)]
+async fn what_went_since_a_forgotten_moment_is_not_found() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.as_other().make_folder("/d").unwrap();
+    drive.as_other().write("/d/a", "hello").unwrap();
+    settled(&fs).await;
+    assert_eq!(read(&fs, "d/a").await.unwrap(), b"hello");
+    drive.set_online(false);
+    drive.as_other().remove("/d/a").unwrap();
+    drive.expire_tokens();
+    drive.set_online(true);
+    settled(&fs).await;
+    // It was known, and nothing else asks what the folder has.
+    let d = fs.lookup(ROOT, name("d")).await.unwrap();
+    assert!(fs.lookup(d.ino, name("a")).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_between_a_listing_and_a_new_report_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "a", b"ours").await;
+    settled(&fs).await;
+    drive.expire_tokens();
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Changes), Fault::HeldBefore);
+    drive.fail_next(Some(Verb::Changes), Fault::HeldBefore);
+    drive.as_other().write("/b", "theirs").unwrap();
+    until(|| drive.count(Verb::Changes) == 1).await;
+    drive.release();
+    // The history is forgotten, and a report of all there is asked for.
+    until(|| drive.count(Verb::Changes) == 2).await;
+    assert_eq!(names(&fs, ROOT).await, ["a", "b"]);
+    drive.as_other().remove("/a").unwrap();
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, ["b"]);
+}
