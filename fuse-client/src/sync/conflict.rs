@@ -681,19 +681,17 @@ impl<D: Drive> Shared<D> {
                 let Some(name) = db.synced_of(at)?.into_iter().next() else {
                     break;
                 };
-                at = name.0;
-                chain.push(name);
+                let ino = std::mem::replace(&mut at, name.0);
+                chain.push((name, ino));
             }
             chain
         };
-        for at in chain.into_iter().rev() {
+        for (at, ino) in chain.into_iter().rev() {
             let path = self.path_of(&at)?;
             let there = self.look(&path).await?;
             if there.is_none_or(|listed| !listed.is_folder) {
-                let db = lock(&self.db);
-                db.change(|db| self.gone(db, at.0, &at.1, None).map(drop))?;
-                self.push.notify_one();
-                return Ok(());
+                // What was told meanwhile is newer: something else may have the name by now.
+                return self.gone_there(&at, ino);
             }
         }
         // All is there: what went wrong may not do so again, but not at once.

@@ -1,10 +1,12 @@
-//! What is kept about a file besides its content: by others, and of what was replaced.
+//! What others did to names and attributes, and when that is heard of.
+
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{name, read, rename, settled, start, write};
+use super::{ME, name, names, read, rename, settled, start, there, until, write};
 use crate::drive::Attributes;
-use crate::drive::memory::MemoryDrive;
+use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::ROOT;
 
 #[tokio::test(start_paused = true)]
@@ -59,4 +61,30 @@ async fn what_was_replaced_leaves_no_attributes_to_its_successor() {
     let there = drive.as_other().listed("/a").unwrap();
     assert_eq!(there.xattrs, [].into());
     assert_eq!(drive.as_other().read("/a").unwrap(), "new");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_in_the_place_of_a_folder_does_not_go_with_it() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().make_folder("/c").unwrap();
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    let c = fs.lookup(ROOT, name("c")).await.unwrap();
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Changes), Fault::Busy);
+    drive.fail_next(Some(Verb::Stat), Fault::HeldAfter);
+    drive.as_other().rename("/c", "/a").unwrap();
+    drive.as_other().write("/c", "theirs").unwrap();
+    fs.make_folder(ME, c.ino, name("x"), 0o755, 0)
+        .await
+        .unwrap();
+    // Before it is answered whether the folder is there, it is told what has become of it.
+    until(|| drive.count(Verb::Stat) == 1).await;
+    until(|| drive.count(Verb::Changes) == 2).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, ["a", "c"]);
+    assert_eq!(read(&fs, "c").await.unwrap(), b"theirs");
+    assert_eq!(there(&drive), ["/a", "/a/x", "/c"]);
 }
