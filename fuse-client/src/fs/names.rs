@@ -520,15 +520,9 @@ fn is_shared(db: &Db, ino: Ino) -> Result<bool, Fault> {
 }
 
 /// `EINVAL` when a folder would come to lie in itself.
-fn refuse_descent(db: &Db, folder: Ino, mut into: Ino) -> Result<(), Fault> {
-    while into != ROOT {
-        if into == folder {
-            return Err(Errno::INVAL.into());
-        }
-        match db.entries_of(into)?.first() {
-            Some((parent, _)) => into = *parent,
-            None => break,
-        }
+fn refuse_descent(db: &Db, folder: Ino, into: Ino) -> Result<(), Fault> {
+    if db.lies_in(into, folder)? {
+        return Err(Errno::INVAL.into());
     }
     Ok(())
 }

@@ -120,6 +120,19 @@ impl Db {
             .collect()
     }
 
+    /// Whether a node is a folder, or lies in it, by its names here.
+    pub(crate) fn lies_in(&self, ino: Ino, folder: Ino) -> rusqlite::Result<bool> {
+        let mut at = ino;
+        while at != folder {
+            let above = self.entries_of(at)?.into_iter().next();
+            let Some((parent, _)) = above.filter(|_| at != ROOT) else {
+                return Ok(false);
+            };
+            at = parent;
+        }
+        Ok(true)
+    }
+
     /// Folders in which anything is on the server.
     pub(crate) fn synced_folders(&self) -> rusqlite::Result<Vec<Ino>> {
         self.sql

@@ -346,11 +346,13 @@ impl<D: Drive> Shared<D> {
             return Ok(false);
         }
         let more = self.can.bind && listed.links.is_some_and(|links| links > 1);
-        let mut wanted = !db.entries_of(ino)?.is_empty();
+        // Into something that was moved into it here: it goes back, or both would be nowhere.
+        let circle = listed.is_folder && db.lies_in(parent, ino)?;
+        let mut wanted = !db.entries_of(ino)?.is_empty() && !circle;
         if listed.is_folder || !more {
             for (old_parent, old_name) in db.synced_of(ino)? {
                 db.remove_synced(old_parent, &old_name)?;
-                if db.entry(old_parent, &old_name)? == Some(ino) {
+                if db.entry(old_parent, &old_name)? == Some(ino) && !circle {
                     db.remove_entry(old_parent, &old_name)?;
                     if listed.is_folder {
                         self.count_folders(db, old_parent, -1)?;

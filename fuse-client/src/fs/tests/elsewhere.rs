@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{ME, name, names, read, rename, settled, start, there, until, write};
 use crate::drive::Attributes;
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
-use crate::fs::ROOT;
+use crate::fs::{ROOT, RenameFlags};
 
 #[tokio::test(start_paused = true)]
 async fn a_file_with_one_more_name_is_one_file() {
@@ -87,4 +87,30 @@ async fn a_file_in_the_place_of_a_folder_does_not_go_with_it() {
     assert_eq!(names(&fs, ROOT).await, ["a", "c"]);
     assert_eq!(read(&fs, "c").await.unwrap(), b"theirs");
     assert_eq!(there(&drive), ["/a", "/a/x", "/c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_that_are_moved_into_each_other_here_and_there_stay_where_they_are_here() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    for folder in ["/a", "/b", "/b/d"] {
+        drive.as_other().make_folder(folder).unwrap();
+    }
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    let a = fs.lookup(ROOT, name("a")).await.unwrap();
+    // Of the name that was, and of the one that is to be.
+    drive.fail_next(Some(Verb::Rename), Fault::Forbidden);
+    drive.fail_next(Some(Verb::Rename), Fault::Forbidden);
+    let flags = RenameFlags::default();
+    fs.rename(ROOT, name("b"), a.ino, name("x"), flags)
+        .await
+        .unwrap();
+    until(|| fs.status().blocked.len() == 2).await;
+    drive.as_other().rename("/a", "/b/d/y").unwrap();
+    // It is heard of before anything is tried again.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, ["a"]);
+    assert_eq!(names(&fs, a.ino).await, ["x"]);
+    assert_eq!(there(&drive), ["/a", "/a/x", "/a/x/d"]);
 }
