@@ -29,13 +29,15 @@ pub(crate) use self::tree::Name;
 pub(crate) use self::work::Work;
 
 /// Format of the state that this version reads: the tables below.
-pub const VERSION: i64 = 1;
+pub const VERSION: i64 = 2;
 
 /// Pages of the state.
 const PAGE_BYTES: i64 = 1 << 10;
 /// So long the log becomes before what is in it is moved into the state.
 const LOG_BYTES: i64 = 16 << 20;
 
+/// Each index is one more page, or two, for nearly every change: there is none that another can do the
+/// work of. Names lie in the order of their folder, as they are listed.
 const SCHEMA: &str = "
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE node (
@@ -54,11 +56,10 @@ CREATE INDEX node_remote ON node (remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX node_used ON node (used_at) WHERE cached > 0;
 CREATE INDEX node_changed ON node (content) WHERE content <> 0;
 CREATE TABLE entry (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    parent INTEGER NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL
-);
+    parent INTEGER NOT NULL, place INTEGER NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL,
+    PRIMARY KEY (parent, place)
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX entry_name ON entry (parent, name);
-CREATE INDEX entry_order ON entry (parent, id);
 CREATE INDEX entry_ino ON entry (ino);
 CREATE TABLE synced (
     parent INTEGER NOT NULL, name TEXT NOT NULL, ino INTEGER NOT NULL, PRIMARY KEY (parent, name)
@@ -72,13 +73,12 @@ CREATE TABLE sending (
 ) WITHOUT ROWID;
 CREATE INDEX sending_from ON sending (from_parent, from_name) WHERE from_parent IS NOT NULL;
 CREATE TABLE work (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    id INTEGER PRIMARY KEY,
     parent INTEGER NOT NULL, name TEXT NOT NULL, urgent INTEGER NOT NULL, due INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0, error TEXT, blocked TEXT
 );
 CREATE UNIQUE INDEX work_name ON work (parent, name);
-CREATE INDEX work_due ON work (due);
-CREATE INDEX work_order ON work (urgent DESC, (due > 0), id);
+CREATE INDEX work_due ON work (urgent, due);
 ";
 
 /// The local state; whoever holds it has the cache for itself.

@@ -138,6 +138,11 @@ impl<D: Drive> Shared<D> {
                 return Err(Errno::STALE.into());
             };
             inner.overlay(&mut node);
+            let due = if inner.writers > 0 {
+                self.late()
+            } else {
+                self.soon()
+            };
             db.change(|db| {
                 if size == 0 {
                     inner.dirty = Blocks::ALL;
@@ -164,14 +169,7 @@ impl<D: Drive> Shared<D> {
                 inner.overlay(&mut node);
                 inner.passthrough = passthrough;
                 db.save(&node)?;
-                db.mark_all(
-                    open.ino,
-                    if inner.writers > 0 {
-                        self.late()
-                    } else {
-                        self.soon()
-                    },
-                )?;
+                db.mark_all(open.ino, due)?;
                 Ok(())
             })?;
             inner.changed = false;
@@ -183,7 +181,7 @@ impl<D: Drive> Shared<D> {
             drop(inner);
             drop(db);
             drop(fetching);
-            self.push.notify_one();
+            self.push_by(due);
             return Ok(());
         }
     }
@@ -202,7 +200,7 @@ impl<D: Drive> Shared<D> {
             node.ctime = now_ns();
             self.attributes_changed(db, &mut node, XATTRS)
         })?;
-        self.push.notify_one();
+        self.push_by(self.soon());
         Ok(())
     }
 }
@@ -252,7 +250,7 @@ impl<D: Drive> Fs<D> {
             return Ok(shared.node(&db, ino)?.stat());
         }
         let node = db.change(|db| shared.change_attributes(db, caller, ino, &rest))?;
-        shared.push.notify_one();
+        shared.push_by(shared.soon());
         Ok(node.stat())
     }
 

@@ -287,14 +287,14 @@ impl<D: Drive> Fs<D> {
                 // It may be opened once more by who has looked it up before.
                 shared.persist(&db, &open, None)?;
                 db.change(|db| shared.collect(db, open.ino))?;
-                shared.push.notify_one();
+                shared.push_by(0);
             }
             return Ok(());
         }
-        let soon = now_ms() + i64::try_from(shared.options.debounce.as_millis()).unwrap_or(0);
+        let soon = shared.soon();
         shared.persist(&db, &open, due.then_some(soon))?;
         if due {
-            shared.push.notify_one();
+            shared.push_by(soon);
         } else if last {
             note_use(&db, open.ino)?;
         }
@@ -307,7 +307,7 @@ fn note_use(db: &Db, ino: Ino) -> Result<(), Fault> {
     match db.node(ino)? {
         Some(mut node) if node.cached > 0 && now_ms() - node.used_at > USED => {
             node.used_at = now_ms();
-            db.change(|db| Ok(db.save(&node)?))
+            db.change(|db| Ok(db.save_content(&node)?))
         }
         _ => Ok(()),
     }

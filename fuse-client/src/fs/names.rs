@@ -126,7 +126,7 @@ impl<D: Drive> Shared<D> {
         })
         .inspect(|node| {
             self.remember(node.ino);
-            self.push.notify_one();
+            self.push_by(due_ms);
         })
     }
 
@@ -141,6 +141,10 @@ impl<D: Drive> Shared<D> {
         if db.entries_of(node.ino)?.is_empty() {
             if let Some(open) = self.opened(node.ino) {
                 open.unlinked.store(true, Ordering::SeqCst);
+            }
+            if lock(&self.uploading).contains_key(&node.ino) {
+                // It is not wanted any more.
+                self.push.notify_one();
             }
             self.collect(db, node.ino)?;
         }
@@ -181,7 +185,7 @@ impl<D: Drive> Shared<D> {
             Ok(())
         })?;
         self.uncovered(&db, parent)?;
-        self.push.notify_one();
+        self.push_by(0);
         Ok(())
     }
 
@@ -202,7 +206,7 @@ impl<D: Drive> Shared<D> {
 fn touch_folder(db: &Db, folder: &mut Node, now: i64) -> Result<(), Fault> {
     folder.mtime = now;
     folder.ctime = now;
-    Ok(db.save(folder)?)
+    Ok(db.save_folder(folder)?)
 }
 
 /// With the caller's mask; of the bits below the type.
@@ -356,7 +360,7 @@ impl<D: Drive> Fs<D> {
             Ok(node)
         })?;
         shared.remember(ino);
-        shared.push.notify_one();
+        shared.push_by(0);
         Ok(node.stat())
     }
 
@@ -414,7 +418,7 @@ impl<D: Drive> Fs<D> {
             }
         })?;
         shared.uncovered(&db, parent)?;
-        shared.push.notify_one();
+        shared.push_by(0);
         Ok(())
     }
 }
@@ -509,7 +513,7 @@ impl<D: Drive> Shared<D> {
     pub(crate) fn count_folders(&self, db: &Db, ino: Ino, by: i32) -> Result<(), Fault> {
         let mut node = self.node(db, ino)?;
         node.nlink = node.nlink.saturating_add_signed(by);
-        Ok(db.save(&node)?)
+        Ok(db.save_folder(&node)?)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::io::Errno;
@@ -77,6 +77,8 @@ pub(crate) struct Shared<D> {
     pub(crate) uploading: Mutex<HashMap<Ino, Course>>,
     /// There is something to send.
     pub(crate) push: Notify,
+    /// When it is looked for in any case, in ms; changed while the state is locked.
+    pub(crate) push_at: AtomicI64,
     /// There is something to ask for.
     pub(crate) pull: Notify,
     /// There are doubts whether the server answers, or none any more.
@@ -121,6 +123,14 @@ impl<D: Drive> Shared<D> {
         }
         self.net.notify_one();
         self.progress.send_modify(|count| *count += 1);
+    }
+
+    /// After a change that is to be sent at `due_ms`. Most are due when there is looked for work
+    /// anyway, or cannot begin before something else has ended: then nobody is woken for them.
+    pub(crate) fn push_by(&self, due_ms: i64) {
+        if due_ms < self.push_at.load(Ordering::SeqCst) {
+            self.push.notify_one();
+        }
     }
 
     /// A name as the server can have it.

@@ -1,7 +1,7 @@
 //! The beginning and the end of a mount, and what a crash has left between them.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -82,6 +82,7 @@ impl<D: Drive> Fs<D> {
             conflicts: Mutex::new(Vec::new()),
             uploading: Mutex::new(HashMap::new()),
             push: Notify::new(),
+            push_at: AtomicI64::new(i64::MAX),
             pull: Notify::new(),
             net: Notify::new(),
             progress: watch::Sender::new(0),

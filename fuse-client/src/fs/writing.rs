@@ -41,7 +41,7 @@ impl<D: Drive> Shared<D> {
         inner.overlay(&mut node);
         inner.passthrough = passthrough;
         let done = db.change(|db| {
-            db.save(&node)?;
+            db.save_content(&node)?;
             if before != Content::Open {
                 db.mark_all(open.ino, self.late())?;
             }
@@ -70,7 +70,7 @@ impl<D: Drive> Shared<D> {
             node.used_at = now_ms();
             self.cached
                 .fetch_add(node.cached.saturating_sub(before), Ordering::Relaxed);
-            db.save(&node)?;
+            db.save_content(&node)?;
             if let Some(due_ms) = due_ms {
                 db.mark_all(open.ino, due_ms)?;
             }

@@ -32,6 +32,16 @@ pub(crate) enum Content {
     Dirty,
 }
 
+impl Content {
+    fn number(self) -> i64 {
+        match self {
+            Self::Clean => 0,
+            Self::Open => 1,
+            Self::Dirty => 2,
+        }
+    }
+}
+
 /// A file, folder or other thing with attributes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -256,14 +266,14 @@ impl Db {
     ) -> rusqlite::Result<Vec<(u64, String, Node)>> {
         self.sql
             .prepare_cached(&format!(
-                "SELECT {COLUMNS}, id, name FROM entry JOIN node ON node.ino = entry.ino \
-                 WHERE parent = ?1 AND id > ?2 ORDER BY id LIMIT ?3"
+                "SELECT {COLUMNS}, place, name FROM entry JOIN node ON node.ino = entry.ino \
+                 WHERE parent = ?1 AND place > ?2 ORDER BY place LIMIT ?3"
             ))?
             .query_map(
                 params![parent.cast_signed(), after.cast_signed(), limit],
                 |row| {
-                    let id: i64 = row.get(30)?;
-                    Ok((id.cast_unsigned(), row.get(31)?, read(row)?))
+                    let place: i64 = row.get(30)?;
+                    Ok((place.cast_unsigned(), row.get(31)?, read(row)?))
                 },
             )?
             .collect()
@@ -338,6 +348,43 @@ impl Db {
                  used_at = ?27, listed_at = ?28, complete = ?29, sent_sha256 = ?30 WHERE ino = ?1",
             )?
             .execute(rusqlite::params_from_iter(values(node)))
+            .map(drop)
+    }
+
+    /// Keeps what [`crate::cache::Inner`] says of a node, and when it was used.
+    pub(crate) fn save_content(&self, node: &Node) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached(
+                "UPDATE node SET size = ?2, mtime = ?3, ctime = ?4, present = ?5, dirty = ?6, \
+                 content = ?7, version = ?8, generation = ?9, cached = ?10, used_at = ?11 \
+                 WHERE ino = ?1",
+            )?
+            .execute(params![
+                node.ino.cast_signed(),
+                node.size.cast_signed(),
+                node.mtime,
+                node.ctime,
+                node.present,
+                node.dirty,
+                node.content.number(),
+                node.version,
+                node.generation,
+                node.cached.cast_signed(),
+                node.used_at,
+            ])
+            .map(drop)
+    }
+
+    /// Keeps a folder's times and number of links, which every name made or removed in it changes.
+    pub(crate) fn save_folder(&self, folder: &Node) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE node SET mtime = ?2, ctime = ?3, nlink = ?4 WHERE ino = ?1")?
+            .execute(params![
+                folder.ino.cast_signed(),
+                folder.mtime,
+                folder.ctime,
+                folder.nlink
+            ])
             .map(drop)
     }
 
@@ -447,11 +494,7 @@ fn values(node: &Node) -> Vec<rusqlite::types::Value> {
         text(&node.etag),
         blob(&node.sha256),
         number(node.base_size),
-        Value::Integer(match node.content {
-            Content::Clean => 0,
-            Content::Open => 1,
-            Content::Dirty => 2,
-        }),
+        node.content.number().into(),
         node.attributes_dirty.into(),
         node.generation.into(),
         node.version.into(),

@@ -56,10 +56,13 @@ impl Db {
         self.names("SELECT parent, name FROM synced WHERE ino = ?1", ino)
     }
 
-    /// Gives a name here; the name must be free.
+    /// Gives a name here, behind all others of its folder; the name must be free.
     pub(crate) fn add_entry(&self, parent: Ino, name: &str, ino: Ino) -> rusqlite::Result<()> {
         self.sql
-            .prepare_cached("INSERT INTO entry (parent, name, ino) VALUES (?1, ?2, ?3)")?
+            .prepare_cached(
+                "INSERT INTO entry (parent, place, name, ino) VALUES (?1, \
+                 (SELECT COALESCE(MAX(place), 0) + 1 FROM entry WHERE parent = ?1), ?2, ?3)",
+            )?
             .execute(params![parent.cast_signed(), name, ino.cast_signed()])
             .map(drop)
     }

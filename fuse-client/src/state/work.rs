@@ -122,22 +122,33 @@ impl Db {
     }
 
     /// Work that is due: what makes room first, then what somebody waits for (due at once), then by
-    /// age.
-    pub(crate) fn due_work(&self, now_ms: i64, limit: u32) -> rusqlite::Result<Vec<Work>> {
-        self.sql
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS} FROM work INDEXED BY work_order WHERE due <= ?1 \
-                 ORDER BY urgent DESC, due > 0, id LIMIT ?2"
-            ))?
-            .query_map(params![now_ms, limit], read)?
-            .collect()
+    /// the time it is due at. What is not due yet, thousands of files perhaps, is not looked at.
+    pub(crate) fn due_work(&self, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Work>> {
+        let mut due = Vec::new();
+        for urgent in [true, false] {
+            let mut statement = self.sql.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM work WHERE urgent = ?1 AND due <= ?2 \
+                 ORDER BY due, id LIMIT ?3"
+            ))?;
+            let left = i64::try_from(limit - due.len()).unwrap_or(i64::MAX);
+            for work in statement.query_map(params![urgent, now_ms, left], read)? {
+                due.push(work?);
+            }
+        }
+        Ok(due)
     }
 
     /// When the next work is due, if that is later than now.
     pub(crate) fn next_due(&self, now_ms: i64) -> rusqlite::Result<Option<i64>> {
-        self.sql
-            .prepare_cached("SELECT MIN(due) FROM work WHERE due > ?1")?
-            .query_row([now_ms], |row| row.get(0))
+        let mut next = None;
+        for urgent in [true, false] {
+            let due: Option<i64> = self
+                .sql
+                .prepare_cached("SELECT MIN(due) FROM work WHERE urgent = ?1 AND due > ?2")?
+                .query_row(params![urgent, now_ms], |row| row.get(0))?;
+            next = [next, due].into_iter().flatten().min();
+        }
+        Ok(next)
     }
 
     /// It did not work; to be tried again at `due_ms`.
@@ -282,4 +293,33 @@ impl Db {
 
 fn covered(parent: Ino, name: &str) -> String {
     format!("covered {parent} {name}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Db;
+
+    #[test]
+    fn due_is_what_makes_room_then_what_is_waited_for_then_the_oldest() {
+        let folder = tempfile::tempdir().unwrap();
+        let db = Db::open(folder.path()).unwrap();
+        for (name, urgent, due_ms) in [
+            ("later", false, 900),
+            ("third", false, 700),
+            ("second", false, 0),
+            ("much later", true, 5_000),
+            ("first", true, 800),
+        ] {
+            db.put_work(1, name, urgent, due_ms).unwrap();
+        }
+        let due = |limit| -> Vec<String> {
+            let due = db.due_work(800, limit).unwrap();
+            due.into_iter().map(|work| work.name).collect()
+        };
+        assert_eq!(due(9), ["first", "second", "third"]);
+        assert_eq!(due(2), ["first", "second"]);
+        assert_eq!(db.next_due(800).unwrap(), Some(900));
+        assert_eq!(db.next_due(900).unwrap(), Some(5_000));
+        assert_eq!(db.next_due(5_000).unwrap(), None);
+    }
 }

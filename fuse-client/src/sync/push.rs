@@ -18,13 +18,18 @@ use crate::fs::shared::{Shared, lock};
 use crate::fs::{Course, Ino};
 use crate::state::{Db, Name, Node, Sending, Work};
 
-/// Uploads at once, and requests at once.
-const UPLOADS: usize = 8;
+/// Requests at once, and uploads at once of what takes longer than a request.
 const REQUESTS: usize = 24;
+const UPLOADS: usize = 8;
+/// An upload up to this many bytes is as good as a request.
+const SMALL: u64 = 256 << 10;
 /// Rows looked at whenever a request has ended, and those of them that may wait for another upload's
-/// end: with thousands to send, all of them would be planned again for each.
-const DUE: u32 = 128;
+/// end: with thousands to send, all of them would be planned again for each. The first are those
+/// under way, and what takes their place; more only when there is none among these.
+const DUE: [usize; 2] = [REQUESTS + 8, 128];
 const WAITING: u32 = 16;
+/// What becomes due one by one is begun together, in ms.
+const GATHER: i64 = 20;
 /// What is waiting for somebody to act is tried again after this, in ms.
 const BLOCKED: i64 = 300_000;
 /// The longest pause, in ms, after what may be over at any time.
@@ -37,6 +42,17 @@ const TRIES: u32 = 6;
 const TRIES_BUSY: u32 = 4;
 /// After this it is looked whether there is anything to do, though nobody said so.
 const REST: Duration = Duration::from_secs(30);
+
+/// What came of a look at work that is due.
+#[derive(Default)]
+struct Looked {
+    /// Nodes that wait for the names in them.
+    postponed: usize,
+    /// Uploads that wait for another's end.
+    waiting: u32,
+    /// What was begun goes alone.
+    alone: bool,
+}
 
 impl<D: Drive> Shared<D> {
     /// Sends for as long as the mount lasts.
@@ -62,23 +78,69 @@ impl<D: Drive> Shared<D> {
 
     /// Starts what can be started; how long there is nothing else to do.
     fn start_due(self: &Arc<Self>, running: &mut JoinSet<()>) -> Result<Duration, Fault> {
-        if !self.online.load(Ordering::Relaxed) {
-            return Ok(REST);
-        }
         let db = lock(&self.db);
-        self.break_off(&db)?;
-        if running.len() >= REQUESTS || lock(&self.flight).is_alone() {
-            // Whatever was found could not begin before one of these has ended.
-            return Ok(REST);
+        let rest = self.start_in_order(&db, running);
+        // Said while the state is locked: who changes it afterwards compares with this.
+        let at = match &rest {
+            Ok(Some(rest)) => now_ms().saturating_add(millis(*rest)),
+            Ok(None) | Err(_) => i64::MIN,
+        };
+        self.push_at.store(at, Ordering::SeqCst);
+        Ok(rest?.unwrap_or(REST))
+    }
+
+    /// As [`Self::start_due`]; `None` when nothing could begin, whatever is due, before something ends
+    /// that tells so itself.
+    fn start_in_order(
+        self: &Arc<Self>,
+        db: &Db,
+        running: &mut JoinSet<()>,
+    ) -> Result<Option<Duration>, Fault> {
+        if !self.online.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        self.break_off(db)?;
+        let is_full = |running: &JoinSet<()>| running.len() >= REQUESTS;
+        if is_full(running) || lock(&self.flight).is_alone() {
+            return Ok(None);
         }
         let now = now_ms();
-        let unheard = self.unheard(&db)?;
+        let unheard = self.unheard(db)?;
         let rest = self.start_asking(&unheard, running, now);
-        let mut waiting = 0;
-        let due = db.due_work(now, DUE)?;
-        let mut postponed = 0;
+        let mut looked = Looked::default();
+        for most in DUE {
+            let due = db.due_work(now, most)?;
+            let all = due.len() < most;
+            looked = self.start_these(db, due, &unheard, running, now)?;
+            if looked.alone || running.len() >= REQUESTS {
+                return Ok(None);
+            }
+            if all || looked.waiting >= WAITING {
+                break;
+            }
+        }
+        if looked.postponed == DUE[1] {
+            // There may be others behind them.
+            return Ok(Some(Duration::ZERO));
+        }
+        let next = db.next_due(now)?.map_or(rest, |due| {
+            Duration::from_millis((due - now).max(GATHER).cast_unsigned())
+        });
+        Ok(Some(next.min(rest)))
+    }
+
+    /// Starts what can be started of this work.
+    fn start_these(
+        self: &Arc<Self>,
+        db: &Db,
+        due: Vec<Work>,
+        unheard: &[Sending],
+        running: &mut JoinSet<()>,
+        now: i64,
+    ) -> Result<Looked, Fault> {
+        let mut looked = Looked::default();
         for work in due {
-            if running.len() >= REQUESTS || waiting >= WAITING {
+            if running.len() >= REQUESTS || looked.waiting >= WAITING {
                 break;
             }
             let key = match work.node() {
@@ -89,13 +151,12 @@ impl<D: Drive> Shared<D> {
             if lock(&self.flight).is_busy(&key) {
                 continue;
             }
-            let step = self.plan(&db, &work)?;
+            let step = self.plan(db, &work)?;
             if step == Step::Nothing {
-                postponed += u32::from(work.node().is_some());
+                looked.postponed += usize::from(work.node().is_some());
                 continue;
             }
-            let uploads = lock(&self.uploading).len();
-            let (keys, reach, upload) = Self::about(&db, &step)?;
+            let (keys, reach, upload) = Self::about(db, &step)?;
             if let Some((ino, _)) = upload
                 && work.due > 0
                 && let Some(quiet) = self.quiet_at(ino)
@@ -104,32 +165,34 @@ impl<D: Drive> Shared<D> {
                 db.change(|db| Ok(db.mark_all(ino, quiet)?))?;
                 continue;
             }
-            if !unheard.is_empty() && self.depends(&db, &unheard, &keys, reach)? {
+            if !unheard.is_empty() && self.depends(db, unheard, &keys, reach)? {
                 continue;
             }
-            if upload.is_some() && uploads >= UPLOADS {
-                waiting += 1;
+            if upload.is_some_and(|(_, size_bytes)| size_bytes > SMALL)
+                && self.large_uploads() >= UPLOADS
+            {
+                looked.waiting += 1;
                 continue;
             }
             if !lock(&self.flight).begin(&keys, reach) {
                 continue;
             }
             let upload = upload
-                .map(|(ino, size_bytes)| self.show_upload(&db, ino, size_bytes))
+                .map(|(ino, size_bytes)| self.show_upload(db, ino, size_bytes))
                 .transpose()?;
             running.spawn(Arc::clone(self).carry_out(work, step, keys, upload));
             if reach == Reach::All {
-                return Ok(REST);
+                looked.alone = true;
+                break;
             }
         }
-        if postponed == DUE {
-            // There may be others behind them.
-            return Ok(Duration::ZERO);
-        }
-        let next = db.next_due(now)?.map_or(rest, |due| {
-            Duration::from_millis((due - now).cast_unsigned().max(1))
-        });
-        Ok(next.min(rest))
+        Ok(looked)
+    }
+
+    fn large_uploads(&self) -> usize {
+        let uploading = lock(&self.uploading);
+        let large = |course: &&Course| course.size_bytes > SMALL;
+        uploading.values().filter(large).count()
     }
 
     /// Makes the upload of a file seen in `status`; how it is told that nobody wants it any more.
@@ -389,6 +452,10 @@ impl<D: Drive> Shared<D> {
             Ok(db.work_failed(work, due, &fault.to_string(), blocked.as_deref())?)
         })
     }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// For what is looked at again in any case.
