@@ -10,7 +10,7 @@ mod room;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
 
 use crate::clock::now_ns;
@@ -28,6 +28,8 @@ pub(crate) struct Open {
     pub(crate) inner: Mutex<Inner>,
     /// Held by whoever fetches.
     pub(crate) fetch: tokio::sync::Mutex<ReadAhead>,
+    /// When that was written down last; ms.
+    pub(crate) used_at: AtomicI64,
     /// Has no name left here; goes with the last handle.
     pub(crate) unlinked: AtomicBool,
     /// The server has another version; it is taken when the kernel has closed this one.
@@ -156,6 +158,7 @@ impl Open {
             ino: node.ino,
             inner: Mutex::new(inner),
             fetch: tokio::sync::Mutex::default(),
+            used_at: AtomicI64::new(node.used_at),
             unlinked: AtomicBool::new(false),
             outdated: AtomicBool::new(false),
         })

@@ -479,11 +479,11 @@ impl<D: Drive> Filesystem for Adapter<D> {
     ) {
         let fs = self.fs.clone();
         self.serve(async move {
-            let each = |next: u64, name: &[u8], stat: &Stat| {
-                let (ino, kind) = (INodeNo(stat.ino), convert::kind(stat.mode));
+            let each = |next: u64, name: &[u8], ino: u64, mode: u32| {
+                let (ino, kind) = (INodeNo(ino), convert::kind(mode));
                 reply.add(ino, next, kind, OsStr::from_bytes(name))
             };
-            match fs.read_folder(Handle(handle.0), offset, each).await {
+            match fs.read_names(Handle(handle.0), offset, each).await {
                 Ok(()) => reply.ok(),
                 Err(error) => reply.error(errno(error)),
             }

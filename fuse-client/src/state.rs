@@ -10,6 +10,7 @@ mod sending;
 mod tree;
 mod work;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -88,6 +89,8 @@ pub(crate) struct Db {
     /// Held for as long as the mount lasts.
     lock: std::fs::File,
     closed: Arc<AtomicBool>,
+    /// Names were taken from nodes since somebody asked.
+    names_taken: Cell<bool>,
     /// Ended without [`Db::end`].
     pub(crate) unclean: bool,
     /// The machine has been started anew since.
@@ -139,6 +142,7 @@ impl Db {
             wal: cache.join("state.db-wal"),
             lock,
             closed: Arc::default(),
+            names_taken: Cell::default(),
             unclean: false,
             rebooted: false,
         };

@@ -399,7 +399,7 @@ impl<D: Drive> Shared<D> {
             return Err(Errno::INVAL.into());
         }
         let open = self.use_content(&node)?;
-        if db.entries_of(ino)?.is_empty() {
+        if !db.has_entry(ino)? {
             // Nothing that is done to it matters to anybody but who has it open.
             open.unlinked.store(true, Ordering::SeqCst);
         }

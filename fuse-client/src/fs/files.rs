@@ -170,9 +170,12 @@ impl<D: Drive> Fs<D> {
                 }
             }
         }
-        let mode = {
+        // Who only reads cannot take away privileges.
+        let mode = if writes {
             let db = lock(&shared.db);
             shared.node(&db, ino).map_err(stale)?.mode
+        } else {
+            0
         };
         Ok(shared.hold_file(open, flags, mode, false)?)
     }
@@ -296,19 +299,21 @@ impl<D: Drive> Fs<D> {
         if due {
             shared.push_by(soon);
         } else if last {
-            note_use(&db, open.ino)?;
+            note_use(&db, &open)?;
         }
         Ok(())
     }
 }
 
 /// A file was used; kept for the choice of what gives way.
-fn note_use(db: &Db, ino: Ino) -> Result<(), Fault> {
-    match db.node(ino)? {
-        Some(mut node) if node.cached > 0 && now_ms() - node.used_at > USED => {
-            node.used_at = now_ms();
-            db.change(|db| Ok(db.save_content(&node)?))
-        }
+fn note_use(db: &Db, open: &Open) -> Result<(), Fault> {
+    let now = now_ms();
+    if now - open.used_at.load(Ordering::Relaxed) <= USED {
+        return Ok(());
+    }
+    open.used_at.store(now, Ordering::Relaxed);
+    match db.node(open.ino)? {
+        Some(node) if node.cached > 0 => db.change(|db| Ok(db.set_used(node.ino, now)?)),
         _ => Ok(()),
     }
 }

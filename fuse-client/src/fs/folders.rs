@@ -2,14 +2,42 @@
 
 use rustix::io::Errno;
 
-use super::shared::{Held, lock};
+use super::shared::{Held, Shared, lock};
 use super::{Fs, Handle, Ino, ROOT, SpaceStat, Stat};
 use crate::drive::Drive;
+use crate::errno::Fault;
+use crate::state::Db;
 
-/// Entries that are read at once.
-const PAGE: u32 = 256;
 /// Where the names begin; before them there are `.` and `..`.
 const FIRST: u64 = 2;
+
+impl<D: Drive> Shared<D> {
+    fn held_folder(&self, handle: Handle) -> Result<Ino, Errno> {
+        match self.held(handle)? {
+            Held::Folder(ino) => Ok(ino),
+            Held::File { .. } => Err(Errno::NOTDIR),
+        }
+    }
+
+    /// Tells `.` and `..`, as far as they come after `offset`; whether that was all there is room for.
+    fn tell_dots(
+        &self,
+        db: &Db,
+        ino: Ino,
+        offset: u64,
+        mut each: impl FnMut(u64, &[u8], &Stat) -> bool,
+    ) -> Result<bool, Fault> {
+        if offset >= FIRST {
+            return Ok(false);
+        }
+        let itself = self.node(db, ino)?.stat();
+        let above = match db.entries_of(ino)?.first() {
+            Some((parent, _)) if ino != ROOT => self.node(db, *parent)?.stat(),
+            _ => itself,
+        };
+        Ok((offset == 0 && each(1, b".", &itself)) || each(FIRST, b"..", &above))
+    }
+}
 
 impl<D: Drive> Fs<D> {
     /// Opens a folder.
@@ -21,8 +49,35 @@ impl<D: Drive> Fs<D> {
         Ok(self.shared.hold(Held::Folder(ino)))
     }
 
-    /// Tells what is in a folder, with `.` and `..`, from `offset` (0, or the `next_offset` of an
-    /// entry) until `each` answers `true`: full.
+    /// Tells the names in a folder, with `.` and `..`, and the number and mode of what has them: from
+    /// `offset` (0, or the `next_offset` of an entry) until `each` answers `true`: full.
+    ///
+    /// # Errors
+    /// As `readdir`.
+    #[expect(
+        clippy::unused_async,
+        reason = "all calls of the kernel's are awaited alike"
+    )]
+    pub async fn read_names(
+        &self,
+        handle: Handle,
+        offset: u64,
+        mut each: impl FnMut(u64, &[u8], Ino, u32) -> bool + Send,
+    ) -> Result<(), Errno> {
+        let ino = self.shared.held_folder(handle)?;
+        let db = lock(&self.shared.db);
+        let dots = |next, name: &[u8], stat: &Stat| each(next, name, stat.ino, stat.mode);
+        if self.shared.tell_dots(&db, ino, offset, dots)? {
+            return Ok(());
+        }
+        let after = offset.saturating_sub(FIRST);
+        db.each_name(ino, after, |place, name, ino, mode| {
+            each(place + FIRST, name.as_bytes(), ino, mode)
+        })
+        .map_err(|_| Errno::IO)
+    }
+
+    /// As [`Self::read_names`], with all attributes.
     ///
     /// # Errors
     /// As `readdir`.
@@ -36,47 +91,18 @@ impl<D: Drive> Fs<D> {
         offset: u64,
         mut each: impl FnMut(u64, &[u8], &Stat) -> bool + Send,
     ) -> Result<(), Errno> {
-        let Held::Folder(ino) = self.shared.held(handle)? else {
-            return Err(Errno::NOTDIR);
-        };
-        let mut at = offset;
-        if at < FIRST {
-            let db = lock(&self.shared.db);
-            let itself = self.shared.node(&db, ino)?.stat();
-            let above = match db.entries_of(ino).map_err(|_| Errno::IO)?.first() {
-                Some((parent, _)) if ino != ROOT => self.shared.node(&db, *parent)?.stat(),
-                _ => itself,
-            };
-            drop(db);
-            if at == 0 && each(1, b".", &itself) {
-                return Ok(());
-            }
-            if each(FIRST, b"..", &above) {
-                return Ok(());
-            }
-            at = FIRST;
+        let ino = self.shared.held_folder(handle)?;
+        // What is told must still be there when it has been remembered.
+        let db = lock(&self.shared.db);
+        if self.shared.tell_dots(&db, ino, offset, &mut each)? {
+            return Ok(());
         }
-        loop {
-            // What is told must still be there when it has been remembered.
-            let db = lock(&self.shared.db);
-            let mut page = db.members(ino, at - FIRST, PAGE).map_err(|_| Errno::IO)?;
-            for (_, _, node) in &mut page {
-                if node.is_file()
-                    && let Some(open) = self.shared.opened(node.ino)
-                {
-                    open.overlay(node);
-                }
-            }
-            for (place, name, node) in &page {
-                at = place + FIRST;
-                if each(at, name.as_bytes(), &node.stat()) {
-                    return Ok(());
-                }
-            }
-            if page.len() < PAGE as usize {
-                return Ok(());
-            }
-        }
+        let after = offset.saturating_sub(FIRST);
+        db.each_member(ino, after, |place, name, mut node| {
+            self.shared.overlay(&mut node);
+            each(place + FIRST, name.as_bytes(), &node.stat())
+        })
+        .map_err(|_| Errno::IO)
     }
 
     /// Closes a folder.

@@ -180,7 +180,7 @@ impl<D: Drive> Shared<D> {
         Ok(node)
     }
 
-    fn overlay(&self, node: &mut Node) {
+    pub(super) fn overlay(&self, node: &mut Node) {
         if node.is_file()
             && let Some(open) = self.opened(node.ino)
         {

@@ -76,6 +76,17 @@ impl<D: Drive> Shared<D> {
         }
     }
 
+    /// Waits until the server has something, and this disk: it may be all there is, should the server
+    /// go out of reach meanwhile.
+    async fn wait_for_both(
+        &self,
+        durable: impl Future<Output = Result<(), Fault>>,
+        goal: Goal,
+    ) -> Result<(), Fault> {
+        let (durable, sent) = tokio::join!(durable, self.wait_for(goal));
+        durable.and(sent)
+    }
+
     /// Until what there was to send at the beginning is sent, or only what cannot be sent for now is
     /// left; the latter.
     async fn drain(&self, pulls: bool) -> Result<Vec<BlockedItem>, Fault> {
@@ -215,12 +226,15 @@ impl<D: Drive> Fs<D> {
             let version = lock(&open.inner).version;
             (file, version)
         };
-        shared.make_durable(Some(file)).await?;
+        let durable = shared.make_durable(Some(file));
         if shared.options.fsync == Fsync::Local || open.unlinked.load(Ordering::SeqCst) {
+            durable.await?;
             shared.push.notify_one();
             return Ok(());
         }
-        Ok(shared.wait_for(Goal::File(open.ino, version)).await?)
+        Ok(shared
+            .wait_for_both(durable, Goal::File(open.ino, version))
+            .await?)
     }
 
     /// Waits until the names in a folder are safe.
@@ -229,16 +243,16 @@ impl<D: Drive> Fs<D> {
     /// As [`Self::fsync`].
     pub async fn fsync_folder(&self, ino: Ino) -> Result<(), Errno> {
         let shared = &self.shared;
-        shared.make_durable(None).await?;
         {
             let db = lock(&shared.db);
             db.change(|db| Ok(db.due_in(ino)?))?;
         }
         shared.push.notify_one();
+        let durable = shared.make_durable(None);
         if shared.options.fsync == Fsync::Local {
-            return Ok(());
+            return Ok(durable.await?);
         }
-        Ok(shared.wait_for(Goal::Folder(ino)).await?)
+        Ok(shared.wait_for_both(durable, Goal::Folder(ino)).await?)
     }
 
     /// Sends everything; until nothing is left, or only what cannot be sent for now.
@@ -322,8 +336,11 @@ impl<D: Drive> Fs<D> {
             if node.is_folder() {
                 shared.know_folder(ino).await?;
                 let db = lock(&shared.db);
-                let members = db.members(ino, 0, u32::MAX).map_err(|_| Errno::IO)?;
-                left.extend(members.into_iter().map(|(_, _, node)| node.ino));
+                let each = |_, _: &str, ino, _| {
+                    left.push(ino);
+                    false
+                };
+                db.each_name(ino, 0, each).map_err(|_| Errno::IO)?;
             } else if node.is_file() && pinned {
                 let open = shared.open_by_number(ino)?;
                 shared.hydrate_all(&open).await?;

@@ -257,26 +257,54 @@ impl Db {
             .optional()
     }
 
-    /// Names in a folder after a place in their order: (place, name, node).
-    pub(crate) fn members(
+    /// Tells the names in a folder that come after a place in their order, with their nodes, until
+    /// `each` answers `true`. Only as many rows are read.
+    pub(crate) fn each_member(
         &self,
         parent: Ino,
         after: u64,
-        limit: u32,
-    ) -> rusqlite::Result<Vec<(u64, String, Node)>> {
-        self.sql
-            .prepare_cached(&format!(
-                "SELECT {COLUMNS}, place, name FROM entry JOIN node ON node.ino = entry.ino \
-                 WHERE parent = ?1 AND place > ?2 ORDER BY place LIMIT ?3"
-            ))?
-            .query_map(
-                params![parent.cast_signed(), after.cast_signed(), limit],
-                |row| {
-                    let place: i64 = row.get(30)?;
-                    Ok((place.cast_unsigned(), row.get(31)?, read(row)?))
-                },
-            )?
-            .collect()
+        mut each: impl FnMut(u64, &str, Node) -> bool,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.sql.prepare_cached(&format!(
+            "SELECT {COLUMNS}, place, name FROM entry JOIN node ON node.ino = entry.ino \
+             WHERE parent = ?1 AND place > ?2 ORDER BY place"
+        ))?;
+        let mut rows = statement.query(params![parent.cast_signed(), after.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let place: i64 = row.get(30)?;
+            let name = row.get_ref(31)?.as_str()?;
+            if each(place.cast_unsigned(), name, read(row)?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::each_member`], with no more of each node than its number and mode.
+    pub(crate) fn each_name(
+        &self,
+        parent: Ino,
+        after: u64,
+        mut each: impl FnMut(u64, &str, Ino, u32) -> bool,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT place, name, node.ino, mode FROM entry JOIN node ON node.ino = entry.ino \
+             WHERE parent = ?1 AND place > ?2 ORDER BY place",
+        )?;
+        let mut rows = statement.query(params![parent.cast_signed(), after.cast_signed()])?;
+        while let Some(row) = rows.next()? {
+            let (place, ino): (i64, i64) = (row.get(0)?, row.get(2)?);
+            let name = row.get_ref(1)?.as_str()?;
+            if each(
+                place.cast_unsigned(),
+                name,
+                ino.cast_unsigned(),
+                row.get(3)?,
+            ) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// A node by what the server calls it; one that has a name here, if any has.
@@ -372,6 +400,14 @@ impl Db {
                 node.cached.cast_signed(),
                 node.used_at,
             ])
+            .map(drop)
+    }
+
+    /// When its content was used.
+    pub(crate) fn set_used(&self, ino: Ino, now_ms: i64) -> rusqlite::Result<()> {
+        self.sql
+            .prepare_cached("UPDATE node SET used_at = ?2 WHERE ino = ?1")?
+            .execute(params![ino.cast_signed(), now_ms])
             .map(drop)
     }
 

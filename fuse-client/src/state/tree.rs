@@ -56,6 +56,18 @@ impl Db {
         self.names("SELECT parent, name FROM synced WHERE ino = ?1", ino)
     }
 
+    /// Whether it has a name here.
+    pub(crate) fn has_entry(&self, ino: Ino) -> rusqlite::Result<bool> {
+        self.sql
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE ino = ?1)")?
+            .query_row([ino.cast_signed()], |row| row.get(0))
+    }
+
+    /// Whether any node has lost a name here since this was asked last.
+    pub(crate) fn names_were_taken(&self) -> bool {
+        self.names_taken.replace(false)
+    }
+
     /// Gives a name here, behind all others of its folder; the name must be free.
     pub(crate) fn add_entry(&self, parent: Ino, name: &str, ino: Ino) -> rusqlite::Result<()> {
         self.sql
@@ -69,6 +81,7 @@ impl Db {
 
     /// Takes a name here.
     pub(crate) fn remove_entry(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.names_taken.set(true);
         self.sql
             .prepare_cached("DELETE FROM entry WHERE parent = ?1 AND name = ?2")?
             .execute(params![parent.cast_signed(), name])
@@ -87,6 +100,7 @@ impl Db {
 
     /// All names of a node, here and there, become those of another.
     pub(crate) fn hand_over_names(&self, from: Ino, to: Ino) -> rusqlite::Result<()> {
+        self.names_taken.set(true);
         for statement in [
             "UPDATE entry SET ino = ?2 WHERE ino = ?1",
             "UPDATE synced SET ino = ?2 WHERE ino = ?1",

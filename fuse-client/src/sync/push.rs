@@ -253,8 +253,11 @@ impl<D: Drive> Shared<D> {
     /// Ends uploads of what has no name any more: the line may be busy with it for hours. One that is
     /// all on its way may arrive in any case, and ends by itself.
     fn break_off(&self, db: &Db) -> Result<(), Fault> {
+        if !db.names_were_taken() {
+            return Ok(());
+        }
         for (ino, course) in lock(&self.uploading).iter() {
-            if db.entries_of(*ino)?.is_empty() && course.progress.give_up(course.size_bytes) {
+            if !db.has_entry(*ino)? && course.progress.give_up(course.size_bytes) {
                 course.unwanted.notify_one();
             }
         }
