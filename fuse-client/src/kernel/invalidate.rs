@@ -19,10 +19,16 @@ pub(super) fn spawn(
     thread::Builder::new()
         .name("invalidate".to_owned())
         .spawn(move || {
-            while let Some(invalidation) = invalidations.blocking_recv() {
-                // Fails when the kernel does not know it, which is just as well, or when the mount has
-                // ended; then nobody believes anything.
-                let _ = tell(&notifier, &invalidation);
+            let mut next = invalidations.blocking_recv();
+            while let Some(invalidation) = next {
+                next = invalidations.try_recv().ok();
+                // The last of several alike is enough: each new name in a folder tells of the folder.
+                if next.as_ref() != Some(&invalidation) {
+                    // Fails when the kernel does not know it, which is just as well, or when the mount
+                    // has ended; then nobody believes anything.
+                    let _ = tell(&notifier, &invalidation);
+                }
+                next = next.or_else(|| invalidations.blocking_recv());
             }
         })
 }

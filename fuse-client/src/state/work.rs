@@ -63,6 +63,12 @@ impl Db {
         self.put_work(parent, name, here.is_none(), due_ms)
     }
 
+    /// After a change of a name, which is now what it is on the server.
+    pub(crate) fn mark_same(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {
+        self.uncover(parent, name)?;
+        self.remove_work(parent, name)
+    }
+
     /// Another's file or folder has a name that is taken here by what was not sent yet. The request
     /// would meet it; but should the name become free without one, it has to be asked for.
     pub(crate) fn cover(&self, parent: Ino, name: &str) -> rusqlite::Result<()> {

@@ -271,7 +271,7 @@ impl<D: Drive> Shared<D> {
             }
             self.gone(db, parent, name, None)?;
         }
-        if db.entry(parent, name)?.is_some() {
+        if here.is_some() && db.entry(parent, name)?.is_some() {
             db.cover(parent, name)?;
             return Ok(true);
         }
@@ -288,7 +288,7 @@ impl<D: Drive> Shared<D> {
         let node = self.node_for(listed);
         let ino = db.insert(&node)?;
         db.put_synced(parent, name, ino)?;
-        self.show(db, parent, name, ino)?;
+        self.show(db, parent, name, ino, listed.is_folder)?;
         Ok(true)
     }
 
@@ -321,14 +321,20 @@ impl<D: Drive> Shared<D> {
     }
 
     /// A name that comes here because it is on the server.
-    fn show(&self, db: &Db, parent: Ino, name: &str, ino: Ino) -> Result<(), Fault> {
+    fn show(
+        &self,
+        db: &Db,
+        parent: Ino,
+        name: &str,
+        ino: Ino,
+        is_folder: bool,
+    ) -> Result<(), Fault> {
         db.add_entry(parent, name, ino)?;
-        let folder = db.node(ino)?.is_some_and(|node| node.is_folder());
-        if folder {
+        if is_folder {
             self.count_folders(db, parent, 1)?;
         }
-        db.mark_name(parent, name, 0)?;
-        self.invalidate_entry(parent, name);
+        db.mark_same(parent, name)?;
+        // The kernel keeps no names that are not there: it need not be told of this one.
         self.invalidate_attributes(parent);
         Ok(())
     }
@@ -371,8 +377,9 @@ impl<D: Drive> Shared<D> {
         }
         db.put_synced(parent, &listed.name, ino)?;
         if wanted {
-            self.show(db, parent, &listed.name, ino)?;
+            self.show(db, parent, &listed.name, ino, listed.is_folder)?;
         }
+        self.invalidate_entry(parent, &listed.name);
         db.mark_name(parent, &listed.name, 0)?;
         for (other_parent, name) in db.entries_of(ino)? {
             db.mark_name(other_parent, &name, 0)?;
