@@ -67,6 +67,8 @@ pub(crate) struct Flight {
     /// When a change was answered last, while anybody is reading.
     answered: HashMap<Key, u64>,
     readers: usize,
+    /// So often a folder was found to have been moved by another.
+    moved: u64,
     /// Folders where something read could not be believed: to be listed again.
     pub(crate) relist: HashSet<Ino>,
 }

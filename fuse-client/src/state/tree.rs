@@ -158,6 +158,21 @@ impl Db {
             .collect()
     }
 
+    /// Folders, this or below it, with anything in them that was sent there and not told since.
+    pub(crate) fn untold_below(&self, folder: Ino) -> rusqlite::Result<Vec<Ino>> {
+        self.sql
+            .prepare_cached(
+                "WITH RECURSIVE below (ino) AS (SELECT ?1 \
+                 UNION SELECT synced.ino FROM below JOIN synced ON parent = below.ino) \
+                 SELECT DISTINCT parent FROM below JOIN synced ON parent = below.ino \
+                 JOIN node ON node.ino = synced.ino WHERE remote_id IS NULL",
+            )?
+            .query_map([folder.cast_signed()], |row| {
+                row.get(0).map(i64::cast_unsigned)
+            })?
+            .collect()
+    }
+
     /// A path of a node on the server.
     pub(crate) fn remote_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
         self.path(ino, Self::synced_of)

@@ -345,7 +345,24 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
-    fn look_again_at(&self, db: &Db, folders: &[Ino]) -> Result<(), Fault> {
+    /// After a request that was begun when so many folders had been moved by others: if one was moved
+    /// since, what was sent may be elsewhere than where it is known to be.
+    pub(super) fn look_after_moves(&self, keys: &[Key], moved: u64) {
+        if lock(&self.flight).moved == moved {
+            return;
+        }
+        let folders = keys.iter().filter_map(|key| match key {
+            Key::Name((folder, _)) => Some(*folder),
+            Key::Node(_) => None,
+        });
+        let folders: Vec<_> = folders.collect();
+        let db = lock(&self.db);
+        if let Err(fault) = db.change(|db| self.look_again_at(db, &folders)) {
+            tracing::error!(%fault, "it cannot be written down what is to be listed");
+        }
+    }
+
+    pub(super) fn look_again_at(&self, db: &Db, folders: &[Ino]) -> Result<(), Fault> {
         folders
             .iter()
             .try_for_each(|folder| self.look_again(db, *folder))

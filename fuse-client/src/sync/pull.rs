@@ -385,6 +385,11 @@ impl<D: Drive> Shared<D> {
             db.mark_name(other_parent, &name, 0)?;
         }
         self.count_names(db, ino)?;
+        if listed.is_folder {
+            // What was sent by the path that it had may be in what has that path now.
+            lock(&self.flight).moved += 1;
+            self.look_again_at(db, &db.untold_below(ino)?)?;
+        }
         let node = self.node(db, ino)?;
         self.update(db, node, listed)?;
         Ok(true)

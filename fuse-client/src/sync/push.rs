@@ -217,6 +217,7 @@ impl<D: Drive> Shared<D> {
         keys: Vec<Key>,
         upload: Option<(Ino, Arc<Notify>)>,
     ) {
+        let moved = lock(&self.flight).moved;
         let broken_off = async {
             match &upload {
                 Some((_, unwanted)) => unwanted.notified().await,
@@ -236,6 +237,7 @@ impl<D: Drive> Shared<D> {
         if let Some((ino, _)) = upload {
             lock(&self.uploading).remove(&ino);
         }
+        self.look_after_moves(&keys, moved);
         lock(&self.flight).end(&keys);
         self.progress.send_modify(|count| *count += 1);
         self.ask_after_changes();
@@ -300,7 +302,9 @@ impl<D: Drive> Shared<D> {
             }
             let (shared, sending) = (Arc::clone(self), sending.clone());
             running.spawn(async move {
+                let moved = lock(&shared.flight).moved;
                 Box::pin(shared.ask_about(&sending)).await;
+                shared.look_after_moves(&keys, moved);
                 lock(&shared.flight).end(&keys);
                 shared.progress.send_modify(|count| *count += 1);
                 shared.push.notify_one();

@@ -114,3 +114,38 @@ async fn folders_that_are_moved_into_each_other_here_and_there_stay_where_they_a
     assert_eq!(names(&fs, a.ino).await, ["x"]);
     assert_eq!(there(&drive), ["/a", "/a/x", "/a/x/d"]);
 }
+
+/// What is written into a folder that another has moved, and put another in the place of, before this
+/// mount has heard of it; `early`: it is heard of before the answer.
+async fn written_where_another_folder_is(early: bool) {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().make_folder("/b").unwrap();
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    let b = fs.lookup(ROOT, name("b")).await.unwrap();
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Changes), Fault::Busy);
+    if early {
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    }
+    drive.as_other().rename("/b", "/a").unwrap();
+    drive.as_other().make_folder("/b").unwrap();
+    write(&fs, b.ino, "x", b"hello").await;
+    until(|| drive.count(Verb::Changes) == 2).await;
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/a", "/b", "/b/x"]);
+    assert_eq!(names(&fs, b.ino).await, [""; 0]);
+    assert_eq!(read(&fs, "b/x").await.unwrap(), b"hello");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_into_another_folder_is_not_shown_in_the_one_that_was_moved() {
+    written_where_another_folder_is(false).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_into_another_folder_is_not_shown_in_the_one_that_is_moved() {
+    written_where_another_folder_is(true).await;
+}
