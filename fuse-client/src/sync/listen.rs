@@ -17,11 +17,15 @@ use crate::fs::shared::{Shared, lock};
 /// two of what is in folders.
 const CHANGES: Duration = Duration::from_millis(100);
 const FOLDERS: Duration = Duration::from_millis(500);
+/// A long listing is not asked for again before so many times as long as it took: each time that a
+/// file in a large folder is saved may be a reason to list it.
+const REST: u32 = 4;
 
 /// Something to ask for, when it is wanted.
 struct Question {
     wanted: bool,
     asked: Option<Instant>,
+    took: Duration,
     pause: Duration,
 }
 
@@ -30,17 +34,20 @@ impl Question {
         Self {
             wanted,
             asked: None,
+            took: Duration::ZERO,
             pause,
         }
     }
 
-    /// Before this it is not asked while requests of ours are under way; `None`: at any time.
-    fn due(&self) -> Option<Instant> {
-        self.asked.map(|asked| asked + self.pause)
+    /// Before this it is not asked, while requests of ours are under way or not; `None`: at any time.
+    fn due(&self, busy: bool) -> Option<Instant> {
+        let rest = self.took * REST;
+        let pause = if busy { rest.max(self.pause) } else { rest };
+        self.asked.map(|asked| asked + pause)
     }
 
     fn is_due(&self, busy: bool) -> bool {
-        self.wanted && (!busy || self.due().is_none_or(|due| due <= Instant::now()))
+        self.wanted && self.due(busy).is_none_or(|due| due <= Instant::now())
     }
 }
 
@@ -59,6 +66,7 @@ impl<D: Drive> Shared<D> {
             let rested = rest.is_none_or(|until| until <= Instant::now());
             if (changes_due || folders_due) && rested {
                 self.pulling.store(true, Ordering::SeqCst);
+                let began = Instant::now();
                 let done = self.catch_up(changes_due, folders_due).await;
                 self.pulling.store(false, Ordering::SeqCst);
                 for (question, asked) in [(&mut changes, changes_due), (&mut folders, folders_due)]
@@ -66,6 +74,9 @@ impl<D: Drive> Shared<D> {
                     if asked {
                         question.asked = Some(Instant::now());
                     }
+                }
+                if folders_due {
+                    folders.took = began.elapsed();
                 }
                 match done {
                     Ok(()) => {
@@ -91,7 +102,7 @@ impl<D: Drive> Shared<D> {
             let put_off = changes.wanted && rest.is_none();
             self.pulling.store(put_off, Ordering::SeqCst);
             let wanted = [&changes, &folders].into_iter().filter(|it| it.wanted);
-            let next = wanted.filter_map(|it| rest.max(it.due())).min();
+            let next = wanted.filter_map(|it| rest.max(it.due(busy))).min();
             let rested = async {
                 match next {
                     Some(until) => tokio::time::sleep_until(until).await,
