@@ -3,6 +3,7 @@
 //! - [`plan`]: what one request brings a name closer to what it is here.
 //! - [`push`]: sends these, several at once; [`content`]: the bytes of files; [`book`] writes down what
 //!   was done.
+//! - [`burst`]: programs that are changing many files go first.
 //! - [`unheard`]: what became of requests whose answers got lost.
 //! - [`conflict`]: what to do when somebody else was first.
 //! - [`listen`]: when to ask what others did; [`asking`]: the questions; [`pull`]: what was answered comes
@@ -11,6 +12,7 @@
 
 mod asking;
 mod book;
+mod burst;
 mod conflict;
 mod content;
 mod listen;
@@ -23,6 +25,7 @@ mod supersede;
 mod tests;
 mod unheard;
 
+pub(crate) use self::burst::Burst;
 pub(crate) use self::unheard::Unheard;
 
 use std::collections::hash_map::Entry;

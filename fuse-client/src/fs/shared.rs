@@ -12,10 +12,11 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use super::known::Known;
 use super::{Course, Handle, Ino, Invalidation, Options};
 use crate::cache::Open;
+use crate::clock::now_ms;
 use crate::drive::{self, Capabilities, Drive, Error};
 use crate::errno::Fault;
 use crate::state::{Db, Node};
-use crate::sync::{Flight, Unheard};
+use crate::sync::{Burst, Flight, Unheard};
 
 /// A lock; that somebody panicked while holding it is that thread's trouble.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -79,6 +80,7 @@ pub(crate) struct Shared<D> {
     pub(crate) push: Notify,
     /// When it is looked for in any case, in ms; changed while the state is locked.
     pub(crate) push_at: AtomicI64,
+    pub(crate) burst: Burst,
     /// There is something to ask for.
     pub(crate) pull: Notify,
     /// There are doubts whether the server answers, or none any more.
@@ -128,6 +130,9 @@ impl<D: Drive> Shared<D> {
     /// After a change that is to be sent at `due_ms`. Most are due when there is looked for work
     /// anyway, or cannot begin before something else has ended: then nobody is woken for them.
     pub(crate) fn push_by(&self, due_ms: i64) {
+        if due_ms > 0 {
+            self.burst.goes_on(now_ms());
+        }
         if due_ms < self.push_at.load(Ordering::SeqCst) {
             self.push.notify_one();
         }

@@ -15,7 +15,7 @@ use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::{Content, Db, Node};
-use crate::sync::Flight;
+use crate::sync::{Burst, Flight};
 
 /// Ends the tasks when the last clone of a mount goes.
 pub(super) struct Guard {
@@ -83,6 +83,7 @@ impl<D: Drive> Fs<D> {
             uploading: Mutex::new(HashMap::new()),
             push: Notify::new(),
             push_at: AtomicI64::new(i64::MAX),
+            burst: Burst::default(),
             pull: Notify::new(),
             net: Notify::new(),
             progress: watch::Sender::new(0),

@@ -108,8 +108,11 @@ impl<D: Drive> Shared<D> {
         let unheard = self.unheard(db)?;
         let rest = self.start_asking(&unheard, running, now);
         let mut looked = Looked::default();
+        let burst_end = self.burst.end_ms(now);
+        // What somebody waits for is due at 0.
+        let until = if burst_end.is_some() { 0 } else { now };
         for most in DUE {
-            let due = db.due_work(now, most)?;
+            let due = db.due_work(until, most)?;
             let all = due.len() < most;
             looked = self.start_these(db, due, &unheard, running, now)?;
             if looked.alone || running.len() >= REQUESTS {
@@ -123,7 +126,8 @@ impl<D: Drive> Shared<D> {
             // There may be others behind them.
             return Ok(Some(Duration::ZERO));
         }
-        let next = db.next_due(now)?.map_or(rest, |due| {
+        let next = db.next_due(until)?.map_or(rest, |due| {
+            let due = due.max(burst_end.unwrap_or(due));
             Duration::from_millis((due - now).max(GATHER).cast_unsigned())
         });
         Ok(Some(next.min(rest)))
