@@ -28,7 +28,7 @@ pub(crate) struct Open {
     pub(crate) inner: Mutex<Inner>,
     /// Held by whoever fetches.
     pub(crate) fetch: tokio::sync::Mutex<ReadAhead>,
-    /// When that was written down last; ms.
+    /// When its use was written down last; ms.
     pub(crate) used_at: AtomicI64,
     /// Has no name left here; goes with the last handle.
     pub(crate) unlinked: AtomicBool,

@@ -27,9 +27,6 @@ const PASSTHROUGH_WHOLE_WRITES_TO: u64 = 64 << 20;
 /// keeps it when somebody else replaces it.
 const FETCH_AT_OPEN: u64 = BLOCK;
 const FETCH_FOR_PASSTHROUGH: u64 = 8 * BLOCK;
-/// From this on a file that the server has nothing of is sent as soon as it is closed: that takes
-/// longer than any pause in which more might be written to it.
-const SENT_AT_CLOSE_FROM: u64 = 32 << 20;
 /// Bits of a mode that a write takes away.
 const PRIVILEGES: u32 = 0o6000;
 /// Used at: not worth a change more often than this, in ms.
@@ -268,7 +265,7 @@ impl<D: Drive> Fs<D> {
             return Err(Errno::BADF);
         };
         let db = lock(&shared.db);
-        let (last, due, at_once) = {
+        let (last, due) = {
             let mut inner = lock(&open.inner);
             inner.look();
             inner.handles -= 1;
@@ -282,8 +279,7 @@ impl<D: Drive> Fs<D> {
             if inner.handles == 0 {
                 inner.passthrough = None;
             }
-            let at_once = inner.base_size == 0 && inner.size >= SENT_AT_CLOSE_FROM;
-            (inner.handles == 0, due, at_once)
+            (inner.handles == 0, due)
         };
         if last && open.outdated.swap(false, Ordering::SeqCst) {
             lock(&shared.flight).relist.insert(open.ino);
@@ -298,10 +294,10 @@ impl<D: Drive> Fs<D> {
             }
             return Ok(());
         }
-        let due_ms = if at_once { now_ms() } else { shared.soon() };
-        shared.persist(&db, &open, due.then_some(due_ms))?;
+        let soon = shared.soon();
+        shared.persist(&db, &open, due.then_some(soon))?;
         if due {
-            shared.push_by(due_ms);
+            shared.push_by(soon);
         } else if last {
             note_use(&db, &open)?;
         }

@@ -78,7 +78,8 @@ pub(crate) struct Shared<D> {
     pub(crate) uploading: Mutex<HashMap<Ino, Course>>,
     /// There is something to send.
     pub(crate) push: Notify,
-    /// When it is looked for in any case, in ms; changed while the state is locked.
+    /// When it is looked for in any case, in ms; changed while the state is locked. The least number:
+    /// nobody is to be woken for anything; the greatest: for everything.
     pub(crate) push_at: AtomicI64,
     pub(crate) burst: Burst,
     /// There is something to ask for.
@@ -133,7 +134,10 @@ impl<D: Drive> Shared<D> {
         if due_ms > 0 {
             self.burst.goes_on(now_ms());
         }
-        if due_ms < self.push_at.load(Ordering::SeqCst) {
+        let push_at = self.push_at.load(Ordering::SeqCst);
+        // The clock may have been set, or the machine have slept: who should have looked has not.
+        let overdue = push_at != i64::MIN && push_at < now_ms();
+        if due_ms < push_at || overdue {
             self.push.notify_one();
         }
     }

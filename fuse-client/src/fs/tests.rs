@@ -4,6 +4,7 @@ mod echo;
 mod elsewhere;
 mod forgotten;
 mod links;
+mod listing;
 mod overtaken;
 mod reach;
 mod replaced;

@@ -83,8 +83,16 @@ impl<D: Drive> Shared<D> {
         durable: impl Future<Output = Result<(), Fault>>,
         goal: Goal,
     ) -> Result<(), Fault> {
-        let (durable, sent) = tokio::join!(durable, self.wait_for(goal));
-        durable.and(sent)
+        let sent = self.wait_for(goal);
+        tokio::pin!(durable, sent);
+        tokio::select! {
+            kept = &mut durable => {
+                // What this disk did not take need not be waited for.
+                kept?;
+                sent.await
+            }
+            sent = &mut sent => durable.await.and(sent),
+        }
     }
 
     /// Until what there was to send at the beginning is sent, or only what cannot be sent for now is

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension, params};
 
 use super::Db;
+use crate::clock::now_ns;
 use crate::drive::DrivePath;
 use crate::fs::{Ino, ROOT};
 
@@ -63,19 +64,31 @@ impl Db {
             .query_row([ino.cast_signed()], |row| row.get(0))
     }
 
-    /// Whether any node has lost a name here since this was asked last.
-    pub(crate) fn names_were_taken(&self) -> bool {
+    /// Whether any node has lost a name here since this was asked last: asking forgets it.
+    pub(crate) fn forget_names_taken(&self) -> bool {
         self.names_taken.replace(false)
     }
 
-    /// Gives a name here, behind all others of its folder; the name must be free.
+    /// As if a node had lost a name just now.
+    pub(crate) fn remember_names_taken(&self) {
+        self.names_taken.set(true);
+    }
+
+    /// Gives a name here; the name must be free. Its place is behind all that were ever in the folder,
+    /// so that who is listing it does not miss a name for its having been given anew meanwhile. The
+    /// time makes it so, in µs, or else the last place.
     pub(crate) fn add_entry(&self, parent: Ino, name: &str, ino: Ino) -> rusqlite::Result<()> {
         self.sql
             .prepare_cached(
-                "INSERT INTO entry (parent, place, name, ino) VALUES (?1, \
-                 (SELECT COALESCE(MAX(place), 0) + 1 FROM entry WHERE parent = ?1), ?2, ?3)",
+                "INSERT INTO entry (parent, place, name, ino) VALUES (?1, MAX(?4, \
+                 (SELECT COALESCE(MAX(place), 0) + 1 FROM entry WHERE parent = ?1)), ?2, ?3)",
             )?
-            .execute(params![parent.cast_signed(), name, ino.cast_signed()])
+            .execute(params![
+                parent.cast_signed(),
+                name,
+                ino.cast_signed(),
+                now_ns() / 1_000
+            ])
             .map(drop)
     }
 

@@ -25,7 +25,7 @@ const UPLOADS: usize = 8;
 const SMALL: u64 = 256 << 10;
 /// Rows looked at whenever a request has ended, and those of them that may wait for another upload's
 /// end: with thousands to send, all of them would be planned again for each. The first are those
-/// under way, and what takes their place; more only when there is none among these.
+/// under way, and what takes their place; more only while there is room for more than these.
 const DUE: [usize; 2] = [REQUESTS + 8, 128];
 const WAITING: u32 = 16;
 /// What becomes due one by one is begun together, in ms.
@@ -83,14 +83,15 @@ impl<D: Drive> Shared<D> {
         // Said while the state is locked: who changes it afterwards compares with this.
         let at = match &rest {
             Ok(Some(rest)) => now_ms().saturating_add(millis(*rest)),
+            // After an error it is not tried again for each call of a program, either.
             Ok(None) | Err(_) => i64::MIN,
         };
         self.push_at.store(at, Ordering::SeqCst);
         Ok(rest?.unwrap_or(REST))
     }
 
-    /// As [`Self::start_due`]; `None` when nothing could begin, whatever is due, before something ends
-    /// that tells so itself.
+    /// As [`Self::start_due`]; `None` when nothing could begin, whatever becomes due, before something
+    /// happens that tells so itself: a request ends, or the server is back.
     fn start_in_order(
         self: &Arc<Self>,
         db: &Db,
@@ -259,12 +260,18 @@ impl<D: Drive> Shared<D> {
     /// Ends uploads of what has no name any more: the line may be busy with it for hours. One that is
     /// all on its way may arrive in any case, and ends by itself.
     fn break_off(&self, db: &Db) -> Result<(), Fault> {
-        if !db.names_were_taken() {
+        if !db.forget_names_taken() {
             return Ok(());
         }
         for (ino, course) in lock(&self.uploading).iter() {
-            if !db.has_entry(*ino)? && course.progress.give_up(course.size_bytes) {
+            if db.has_entry(*ino)? {
+                continue;
+            }
+            if course.progress.give_up(course.size_bytes) {
                 course.unwanted.notify_one();
+            } else {
+                // A server that takes no parts after all is sent the whole file next.
+                db.remember_names_taken();
             }
         }
         Ok(())
