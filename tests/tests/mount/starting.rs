@@ -1,10 +1,13 @@
 //! Beginnings that cannot be: each says what is wrong, and loses nothing.
 
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::{Mount, MountSetup, Program, User, World, binary, is_mounted, noise, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 fn refused(started: Result<Mount, String>, words: &[&str]) {
     let reason = started.err().expect("it is refused");
@@ -198,4 +201,53 @@ async fn what_mount_8_calls() {
     drop(left);
     let mount = Mount::new(&world).await;
     assert_eq!(std::fs::read(mount.path("file")).unwrap(), b"content");
+}
+
+/// As the unit for systemd has it: it says when it is ready, and ends in good order when it is told to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_systemd_starts_and_stops() {
+    let world = World::start().await;
+    let folder = world.scratch().join("unit");
+    let point = folder.join("drive");
+    std::fs::create_dir_all(&point).unwrap();
+    let password = folder.join("password");
+    harness::private_file(&password, &World::alice_user().password);
+    let place = folder.join("notify");
+    let told = UnixDatagram::bind(&place).unwrap();
+    told.set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let start = || {
+        let mut command = std::process::Command::new(binary("coffer"));
+        command.args(["mount", "--foreground", "--user"]);
+        command.arg(&World::alice_user().name);
+        command.arg("--password-file").arg(&password);
+        command.arg("--cache").arg(folder.join("cache"));
+        command.arg(world.drive_url()).arg(&point);
+        command.env("NOTIFY_SOCKET", &place);
+        let child = command.env("XDG_RUNTIME_DIR", &folder).spawn().unwrap();
+        let mut words = [0; 256];
+        let length = told.recv(&mut words).expect("it says when it is ready");
+        let words = String::from_utf8_lossy(&words[..length]);
+        assert!(words.contains("READY=1"), "{words}");
+        child
+    };
+    let stop = |mut child: std::process::Child| {
+        kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).unwrap();
+        let status = child.wait().unwrap();
+        assert!(status.success(), "{status}");
+        assert!(!is_mounted(&point));
+        let mut words = [0; 256];
+        while !words.starts_with(b"STOPPING=1") {
+            told.recv(&mut words).expect("it says that it stops");
+        }
+    };
+    let left = Left(point.clone());
+    let child = start();
+    assert!(is_mounted(&point), "it is there when it says so");
+    std::fs::write(point.join("file"), "content").unwrap();
+    stop(child);
+    let child = start();
+    assert_eq!(std::fs::read(point.join("file")).unwrap(), b"content");
+    stop(child);
+    drop(left);
 }
