@@ -166,6 +166,8 @@ impl<D: Drive> Shared<D> {
         if folder {
             self.know_folder(target).await?;
         }
+        // At once, but one of many comes after the last of them.
+        let due_ms = now_ms();
         let db = lock(&self.db);
         db.change(|db| {
             let mut node = self.entry(db, parent, name)?.ok_or(Errno::NOENT)?;
@@ -181,11 +183,11 @@ impl<D: Drive> Shared<D> {
                 above.nlink = above.nlink.saturating_sub(1);
             }
             touch_folder(db, &mut above, now_ns())?;
-            db.mark_name(parent, name, 0)?;
+            db.mark_name(parent, name, due_ms)?;
             Ok(())
         })?;
         self.uncovered(&db, parent)?;
-        self.push_by(0);
+        self.push_by(due_ms);
         Ok(())
     }
 
