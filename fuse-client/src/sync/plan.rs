@@ -112,11 +112,17 @@ impl Planner<'_> {
     /// A name that is gone here.
     fn take(&mut self, parent: Ino, name: &str, gone: Ino) -> Result<Option<Step>, Fault> {
         if let Some((to, new_name)) = self.wanted(gone)? {
-            // It has moved, and the new name makes the request.
-            return match self.name(to, &new_name)? {
-                Some(Step::Nothing) | None => Ok(Some(Step::Nothing)),
-                step => Ok(step),
-            };
+            // It has moved, and the new name makes the request. When that waits for the folder this is
+            // in to become empty, it steps aside.
+            return Ok(Some(match self.name(to, &new_name)? {
+                None => Step::Move {
+                    from: (parent, name.to_owned()),
+                    to: (to, aside_name(gone)),
+                    ino: gone,
+                    replaces: None,
+                },
+                Some(step) => step,
+            }));
         }
         let folder = self.is_folder(gone)?;
         if folder && let Some(step) = self.empty(gone)? {

@@ -124,6 +124,43 @@ fn a_circle_is_broken_by_a_step_aside() {
 }
 
 #[test]
+fn what_takes_the_place_of_the_folder_it_was_in_gets_out_first() {
+    for is_folder in [false, true] {
+        let trees = Trees::new();
+        // d/x/f was renamed to f, d/x and d were removed, and f was renamed to d.
+        let d = trees.node(true, None, Some(at(ROOT, "d")));
+        let x = trees.node(true, None, Some(at(d, "x")));
+        let f = trees.node(is_folder, Some(at(ROOT, "d")), Some(at(x, "f")));
+        let aside = at(ROOT, &aside_name(f));
+        let out = Step::Move {
+            from: at(x, "f"),
+            to: aside.clone(),
+            ino: f,
+            replaces: None,
+        };
+        assert_eq!(trees.plan(ROOT, "d"), out);
+        trees.db.remove_synced(x, "f").unwrap();
+        trees.db.put_synced(aside.0, &aside.1, f).unwrap();
+        for (parent, name, ino) in [(d, "x", x), (ROOT, "d", d)] {
+            let removal = Step::Remove {
+                at: at(parent, name),
+                ino,
+                folder: true,
+            };
+            assert_eq!(trees.plan(ROOT, "d"), removal);
+            trees.db.remove_synced(parent, name).unwrap();
+        }
+        let last = Step::Move {
+            from: aside,
+            to: at(ROOT, "d"),
+            ino: f,
+            replaces: None,
+        };
+        assert_eq!(trees.plan(ROOT, "d"), last);
+    }
+}
+
+#[test]
 fn a_new_file_over_an_old_one_is_one_write_of_it() {
     let trees = Trees::new();
     let old = trees.node(false, None, Some(at(ROOT, "a")));
