@@ -267,6 +267,8 @@ impl<D: Drive> Shared<D> {
                 return Ok(true);
             }
             if self.is_being_written(known) || here != there || node.content != Content::Clean {
+                // The request meets it; but it may be told next that what is here has moved.
+                db.cover(parent, name)?;
                 return Ok(true);
             }
             self.gone(db, parent, name, None)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{ME, name, names, read, rename, settled, start, there, until, write};
+use super::{ME, name, names, rdwr, read, rename, settled, start, there, until, write};
 use crate::drive::Attributes;
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{ROOT, RenameFlags};
@@ -148,4 +148,29 @@ async fn what_went_into_another_folder_is_not_shown_in_the_one_that_was_moved() 
 #[tokio::test(start_paused = true)]
 async fn what_goes_into_another_folder_is_not_shown_in_the_one_that_is_moved() {
     written_where_another_folder_is(true).await;
+}
+
+/// What is told of the name first would meet the request for what is here; but then that has moved.
+#[tokio::test(start_paused = true)]
+async fn what_has_the_name_of_a_changed_file_that_was_moved_is_seen() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let ino = write(&fs, ROOT, "b", b"one").await;
+    settled(&fs).await;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 0, b"two".to_vec()).await.unwrap();
+    drive.as_other().rename("/b", "/c").unwrap();
+    drive.as_other().write("/b", "theirs").unwrap();
+    let seen = async {
+        while names(&fs, ROOT).await != ["b", "c"] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let seen = tokio::time::timeout(Duration::from_mins(10), seen);
+    seen.await.expect("both are seen");
+    assert_eq!(read(&fs, "b").await.unwrap(), b"theirs");
+    fs.release(opened.handle).await.unwrap();
+    settled(&fs).await;
+    assert_eq!(read(&fs, "c").await.unwrap(), b"two");
+    assert_eq!(there(&drive), ["/b", "/c"]);
 }
