@@ -227,7 +227,13 @@ impl<D: Drive> Shared<D> {
         db.change(|db| {
             let mut changed: Vec<_> = changes.changed.iter().collect();
             changed.sort_by_key(|(path, _)| path.names().len());
+            // Folders whose names stand for something else here, until a request meets them.
+            let mut strange: Vec<&DrivePath> = Vec::new();
             for (path, listed) in changed {
+                let lies_in = |above: &&DrivePath| path.names().starts_with(above.names());
+                if strange.iter().any(lies_in) {
+                    continue;
+                }
                 let Some((folder, name)) = path.split() else {
                     let node = self.node(db, ROOT)?;
                     self.update(db, node, listed)?;
@@ -241,6 +247,8 @@ impl<D: Drive> Shared<D> {
                     Found::Folder(parent) => {
                         if !self.merge(db, parent, &listed, tick)? {
                             self.look_later(db, parent)?;
+                        } else if listed.is_folder && !Self::is_known_as(db, parent, &listed)? {
+                            strange.push(path);
                         }
                     }
                     Found::Unsure(folders) => self.look_again_at(db, &folders)?,
@@ -273,6 +281,13 @@ impl<D: Drive> Shared<D> {
         })?;
         self.push.notify_one();
         Ok(())
+    }
+
+    /// Whether what is known to have a name on the server is what was told.
+    fn is_known_as(db: &Db, parent: Ino, listed: &Listed) -> Result<bool, Fault> {
+        let there = db.synced(parent, &listed.name)?;
+        let node = there.map(|ino| db.node(ino)).transpose()?.flatten();
+        Ok(node.is_some_and(|node| is_same(&node, listed)))
     }
 
     /// For the first time it was told what is in every folder.
@@ -421,8 +436,8 @@ impl<D: Drive> Shared<D> {
                 return Ok(Found::Unsure(vec![at, self.guess(db, path)?]));
             }
             match db.synced(at, name)? {
-                Some(ino) => at = ino,
-                None => return Ok(Found::Unknown),
+                Some(ino) if db.node(ino)?.is_some_and(|node| node.is_folder()) => at = ino,
+                _ => return Ok(Found::Unknown),
             }
         }
         Ok(Found::Folder(at))

@@ -174,3 +174,21 @@ async fn what_has_the_name_of_a_changed_file_that_was_moved_is_seen() {
     assert_eq!(read(&fs, "c").await.unwrap(), b"two");
     assert_eq!(there(&drive), ["/b", "/c"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_took_the_place_of_a_file_removed_here_can_be_read() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "d", b"one").await;
+    fs.make_folder(ME, ROOT, name("a"), 0o755, 0).await.unwrap();
+    settled(&fs).await;
+    fs.unlink(ROOT, name("d")).await.unwrap();
+    drive.as_other().make_folder("/a/a").unwrap();
+    drive.as_other().rename("/a", "/d").unwrap();
+    // It is told before the removal is sent.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, ["d"]);
+    let folder = fs.lookup(ROOT, name("d")).await.unwrap();
+    assert_eq!(names(&fs, folder.ino).await, ["a"]);
+}
