@@ -186,6 +186,21 @@ impl Db {
             .collect()
     }
 
+    /// Folders of which all names are known, this or below it on the server.
+    pub(crate) fn complete_below(&self, folder: Ino) -> rusqlite::Result<Vec<Ino>> {
+        self.sql
+            .prepare_cached(
+                "WITH RECURSIVE below (ino) AS (SELECT ?1 \
+                 UNION SELECT synced.ino FROM below JOIN synced ON parent = below.ino) \
+                 SELECT node.ino FROM below JOIN node ON node.ino = below.ino \
+                 WHERE mode & 61440 = 16384 AND complete",
+            )?
+            .query_map([folder.cast_signed()], |row| {
+                row.get(0).map(i64::cast_unsigned)
+            })?
+            .collect()
+    }
+
     /// A path of a node on the server.
     pub(crate) fn remote_path(&self, ino: Ino) -> rusqlite::Result<Option<DrivePath>> {
         self.path(ino, Self::synced_of)

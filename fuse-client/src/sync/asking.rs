@@ -333,6 +333,18 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
+    /// After a folder was moved by us: what others had removed below it, and we were not told yet, is
+    /// not told any more, for all that was there has gone from where it was.
+    pub(super) fn look_below_later(&self, db: &Db, folder: Ino) -> Result<(), Fault> {
+        if !self.can.changes {
+            return Ok(());
+        }
+        for below in db.complete_below(folder)? {
+            self.look_later(db, below)?;
+        }
+        Ok(())
+    }
+
     /// Takes over that a name is gone from the server. `false`: not now, it is being changed by us.
     fn is_gone(&self, db: &Db, folder: Ino, name: &str, tick: u64) -> Result<bool, Fault> {
         if db.entry(folder, name)?.is_none() {

@@ -161,6 +161,7 @@ impl<D: Drive> Shared<D> {
             }
             self.keep_time(db, from.0)?;
             self.keep_time(db, to.0)?;
+            self.look_below_later(db, ino)?;
             if let Some(mut old) = replaces.map(|old| db.node(old)).transpose()?.flatten() {
                 old.remote_id = None;
                 db.save(&old)?;

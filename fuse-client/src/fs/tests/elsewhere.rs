@@ -192,3 +192,25 @@ async fn a_folder_that_took_the_place_of_a_file_removed_here_can_be_read() {
     let folder = fs.lookup(ROOT, name("d")).await.unwrap();
     assert_eq!(names(&fs, folder.ino).await, ["a"]);
 }
+
+/// The server tells that all has gone from where the folder was, and no more of what was there.
+#[tokio::test(start_paused = true)]
+async fn what_went_from_a_folder_just_before_it_was_moved_here_is_not_seen() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let d = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let below = fs
+        .make_folder(ME, d.ino, name("x"), 0o755, 0)
+        .await
+        .unwrap();
+    write(&fs, below.ino, "f", b"one").await;
+    settled(&fs).await;
+    // It is not told before the folder has been moved.
+    drive.fail_next(Some(Verb::Changes), Fault::Busy);
+    drive.as_other().remove("/d/x/f").unwrap();
+    rename(&fs, "d", "e").await;
+    until(|| there(&drive).contains(&"/e".to_owned())).await;
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/e", "/e/x"]);
+    assert_eq!(names(&fs, below.ino).await, [""; 0]);
+}
