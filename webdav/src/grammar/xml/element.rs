@@ -145,7 +145,13 @@ impl Element {
     pub(super) fn push_text(&mut self, text: &str) {
         match self.children.last_mut() {
             Some(Node::Text(last)) => last.push_str(text),
-            _ => self.children.push(Node::Text(text.to_owned())),
+            last => {
+                if last.is_none() {
+                    // Most elements with text have nothing else in them.
+                    self.children.reserve_exact(1);
+                }
+                self.children.push(Node::Text(text.to_owned()));
+            }
         }
     }
 }

@@ -52,7 +52,9 @@ impl<'x> Puller<'x> {
             return Err(XmlError::TooLong);
         }
         let text = str::from_utf8(body).map_err(|_| XmlError::Encoding)?;
-        if !text.chars().all(is_char) {
+        // Long listings are nearly all of these.
+        let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\t' | b'\r' | b'\n');
+        if !body.iter().all(is_plain) && !text.chars().all(is_char) {
             return Err(XmlError::Malformed("illegal character"));
         }
         let mut reader = Reader::from_str(text.strip_prefix('\u{feff}').unwrap_or(text));
