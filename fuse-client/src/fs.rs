@@ -60,7 +60,7 @@ pub struct Opened {
 }
 
 /// Something that the kernel must not believe any longer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Invalidation {
     /// What has this name.
     Entry {

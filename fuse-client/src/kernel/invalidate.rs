@@ -3,13 +3,19 @@
 //! By a thread that serves no requests: for an entry the kernel takes the folder's lock, which may be
 //! held by somebody who waits for an answer of ours.
 
+use std::collections::HashSet;
 use std::io;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use fuser::{INodeNo, Notifier};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::fs::Invalidation;
+
+/// So long it is waited for more: each new name in a folder tells of the folder, and who tells must not
+/// have to wake this thread for each.
+const GATHER: Duration = Duration::from_millis(1);
 
 /// Runs until the file system is gone.
 pub(super) fn spawn(
@@ -19,16 +25,19 @@ pub(super) fn spawn(
     thread::Builder::new()
         .name("invalidate".to_owned())
         .spawn(move || {
-            let mut next = invalidations.blocking_recv();
-            while let Some(invalidation) = next {
-                next = invalidations.try_recv().ok();
-                // The last of several alike is enough: each new name in a folder tells of the folder.
-                if next.as_ref() != Some(&invalidation) {
+            while let Some(first) = invalidations.blocking_recv() {
+                thread::sleep(GATHER);
+                let mut all = vec![first];
+                all.extend(std::iter::from_fn(|| invalidations.try_recv().ok()));
+                // The last of several alike is enough.
+                let mut seen = HashSet::new();
+                let mut last: Vec<_> = all.iter().rev().filter(|it| seen.insert(*it)).collect();
+                last.reverse();
+                for invalidation in last {
                     // Fails when the kernel does not know it, which is just as well, or when the mount
                     // has ended; then nobody believes anything.
-                    let _ = tell(&notifier, &invalidation);
+                    let _ = tell(&notifier, invalidation);
                 }
-                next = next.or_else(|| invalidations.blocking_recv());
             }
         })
 }
