@@ -5,6 +5,7 @@
 //! A change is committed before its caller is answered, so it survives the death of the process;
 //! what is fsynced survives that of the machine.
 
+mod listing;
 mod node;
 mod sending;
 mod tree;

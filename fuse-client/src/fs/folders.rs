@@ -98,9 +98,12 @@ impl<D: Drive> Fs<D> {
             return Ok(());
         }
         let after = offset.saturating_sub(FIRST);
-        db.each_member(ino, after, |place, name, mut node| {
-            self.shared.overlay(&mut node);
-            each(place + FIRST, name.as_bytes(), &node.stat())
+        db.each_member(ino, after, |place, name, kept| {
+            // Of what is in use more is known than its row says.
+            let open = self.shared.opened(kept.ino).is_some();
+            let node = open.then(|| self.shared.node(&db, kept.ino).ok()).flatten();
+            let stat = node.map_or(kept, |node| node.stat());
+            each(place + FIRST, name.as_bytes(), &stat)
         })
         .map_err(|_| Errno::IO)
     }

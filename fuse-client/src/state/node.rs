@@ -257,56 +257,6 @@ impl Db {
             .optional()
     }
 
-    /// Tells the names in a folder that come after a place in their order, with their nodes, until
-    /// `each` answers `true`. Only as many rows are read.
-    pub(crate) fn each_member(
-        &self,
-        parent: Ino,
-        after: u64,
-        mut each: impl FnMut(u64, &str, Node) -> bool,
-    ) -> rusqlite::Result<()> {
-        let mut statement = self.sql.prepare_cached(&format!(
-            "SELECT {COLUMNS}, place, name FROM entry JOIN node ON node.ino = entry.ino \
-             WHERE parent = ?1 AND place > ?2 ORDER BY place"
-        ))?;
-        let mut rows = statement.query(params![parent.cast_signed(), after.cast_signed()])?;
-        while let Some(row) = rows.next()? {
-            let place: i64 = row.get(30)?;
-            let name = row.get_ref(31)?.as_str()?;
-            if each(place.cast_unsigned(), name, read(row)?) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Self::each_member`], with no more of each node than its number and mode.
-    pub(crate) fn each_name(
-        &self,
-        parent: Ino,
-        after: u64,
-        mut each: impl FnMut(u64, &str, Ino, u32) -> bool,
-    ) -> rusqlite::Result<()> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT place, name, node.ino, mode FROM entry JOIN node ON node.ino = entry.ino \
-             WHERE parent = ?1 AND place > ?2 ORDER BY place",
-        )?;
-        let mut rows = statement.query(params![parent.cast_signed(), after.cast_signed()])?;
-        while let Some(row) = rows.next()? {
-            let (place, ino): (i64, i64) = (row.get(0)?, row.get(2)?);
-            let name = row.get_ref(1)?.as_str()?;
-            if each(
-                place.cast_unsigned(),
-                name,
-                ino.cast_unsigned(),
-                row.get(3)?,
-            ) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
     /// A node by what the server calls it; one that has a name here, if any has.
     pub(crate) fn node_by_remote_id(&self, id: &str) -> rusqlite::Result<Option<Node>> {
         self.sql

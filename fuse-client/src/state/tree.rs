@@ -173,28 +173,29 @@ impl Db {
 
     /// Folders, this or below it, with anything in them that was sent there and not told since.
     pub(crate) fn untold_below(&self, folder: Ino) -> rusqlite::Result<Vec<Ino>> {
-        self.sql
-            .prepare_cached(
-                "WITH RECURSIVE below (ino) AS (SELECT ?1 \
-                 UNION SELECT synced.ino FROM below JOIN synced ON parent = below.ino) \
-                 SELECT DISTINCT parent FROM below JOIN synced ON parent = below.ino \
-                 JOIN node ON node.ino = synced.ino WHERE remote_id IS NULL",
-            )?
-            .query_map([folder.cast_signed()], |row| {
-                row.get(0).map(i64::cast_unsigned)
-            })?
-            .collect()
+        self.below(
+            folder,
+            "SELECT DISTINCT parent FROM below JOIN synced ON parent = below.ino \
+             JOIN node ON node.ino = synced.ino WHERE remote_id IS NULL",
+        )
     }
 
     /// Folders of which all names are known, this or below it on the server.
     pub(crate) fn complete_below(&self, folder: Ino) -> rusqlite::Result<Vec<Ino>> {
+        self.below(
+            folder,
+            "SELECT node.ino FROM below JOIN node ON node.ino = below.ino \
+             WHERE mode & 61440 = 16384 AND complete",
+        )
+    }
+
+    /// What `select` finds by the help of `below`: this folder, and all below it on the server.
+    fn below(&self, folder: Ino, select: &str) -> rusqlite::Result<Vec<Ino>> {
         self.sql
-            .prepare_cached(
+            .prepare_cached(&format!(
                 "WITH RECURSIVE below (ino) AS (SELECT ?1 \
-                 UNION SELECT synced.ino FROM below JOIN synced ON parent = below.ino) \
-                 SELECT node.ino FROM below JOIN node ON node.ino = below.ino \
-                 WHERE mode & 61440 = 16384 AND complete",
-            )?
+                 UNION SELECT synced.ino FROM below JOIN synced ON parent = below.ino) {select}"
+            ))?
             .query_map([folder.cast_signed()], |row| {
                 row.get(0).map(i64::cast_unsigned)
             })?
