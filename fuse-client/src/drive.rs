@@ -364,8 +364,8 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 /// A drive on a server. Every call has a deadline of its own: 10 s for words about files, and 30 s
 /// without progress for their bytes. No call tries again by itself after anything was sent, unless
-/// that cannot do harm.
-pub trait Drive: Send + Sync + 'static {
+/// that cannot do harm. A clone is the same drive.
+pub trait Drive: Clone + Send + Sync + 'static {
     /// What the server can do.
     fn capabilities(&self) -> Capabilities;
 

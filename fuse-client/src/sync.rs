@@ -7,7 +7,7 @@
 //! - [`unheard`]: what became of requests whose answers got lost.
 //! - [`conflict`]: what to do when somebody else was first.
 //! - [`listen`]: when to ask what others did; [`asking`]: the questions; [`pull`]: what was answered comes
-//!   here; [`supersede`]: to files that are open.
+//!   here; [`supersede`]: to files that are open; [`first`]: the first answer is worth waiting for.
 //! - [`net`]: noticing that the server is out of reach, and that it is back.
 
 mod asking;
@@ -15,6 +15,7 @@ mod book;
 mod burst;
 mod conflict;
 mod content;
+mod first;
 mod listen;
 mod net;
 mod plan;
@@ -26,6 +27,7 @@ mod tests;
 mod unheard;
 
 pub(crate) use self::burst::Burst;
+pub(crate) use self::first::FirstReport;
 pub(crate) use self::unheard::Unheard;
 
 use std::collections::hash_map::Entry;

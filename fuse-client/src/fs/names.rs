@@ -24,6 +24,7 @@ impl<D: Drive> Shared<D> {
         if self.folder_is_known(ino)? {
             return Ok(());
         }
+        self.first_report.wait().await;
         let listed = self.at_its_path(async || {
             // Held for one question, and not while a folder moves: others are listed meanwhile.
             let _one = self.listing.lock().await;

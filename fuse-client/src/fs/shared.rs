@@ -16,7 +16,7 @@ use crate::clock::now_ms;
 use crate::drive::{self, Capabilities, Drive, Error};
 use crate::errno::Fault;
 use crate::state::{Db, Node};
-use crate::sync::{Burst, Flight, Unheard};
+use crate::sync::{Burst, FirstReport, Flight, Unheard};
 
 /// A lock; that somebody panicked while holding it is that thread's trouble.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -71,6 +71,7 @@ pub(crate) struct Shared<D> {
     /// What has changed is to be asked for without being told.
     pub(crate) asked: AtomicBool,
     pub(crate) pulling: AtomicBool,
+    pub(crate) first_report: FirstReport,
     /// So often in a row it was asked in vain what has changed.
     pub(crate) pull_failures: AtomicU32,
     pub(crate) last_error: Mutex<Option<String>>,

@@ -15,7 +15,7 @@ use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::{Content, Db, Node};
-use crate::sync::{Burst, Flight};
+use crate::sync::{Burst, FirstReport, Flight};
 
 /// Ends the tasks when the last clone of a mount goes.
 pub(super) struct Guard {
@@ -56,8 +56,10 @@ impl<D: Drive> Fs<D> {
         let mut flight = Flight::default();
         flight.relist.extend(again);
         let (tell, told) = mpsc::unbounded_channel();
+        let can = drive.capabilities();
+        let first_report = FirstReport::new(can.changes && !options.offline);
         let shared = Arc::new(Shared {
-            can: drive.capabilities(),
+            can,
             drive,
             db: Mutex::new(db),
             open: Mutex::new(HashMap::new()),
@@ -77,6 +79,7 @@ impl<D: Drive> Fs<D> {
             told_live: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             pulling: AtomicBool::new(false),
+            first_report,
             pull_failures: AtomicU32::new(0),
             last_error: Mutex::new(None),
             conflicts: Mutex::new(Vec::new()),

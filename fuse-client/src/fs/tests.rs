@@ -2,6 +2,7 @@
 
 mod echo;
 mod elsewhere;
+mod first;
 mod forgotten;
 mod links;
 mod listing;

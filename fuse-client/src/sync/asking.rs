@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, timeout_at};
 
 use super::pull::is_same;
@@ -195,15 +196,31 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    /// Asks for all that has changed, until there is no more.
+    /// Asks for all that has changed, until there is no more. Of a long answer the next part is asked
+    /// for while one is taken over.
     pub(crate) async fn pull_changes(&self) -> Result<(), Fault> {
+        let mut ahead = JoinSet::new();
+        let mut reading = Reading::begin(&self.flight);
         loop {
             let token = lock(&self.db).meta("token")?.map(SyncToken);
-            let reading = Reading::begin(&self.flight);
-            let tick = reading.tick;
-            let answer = self.ask(self.drive.changes(token.as_ref())).await;
+            let answer = async {
+                match ahead.join_next().await {
+                    Some(Ok(answer)) => answer,
+                    _ => self.drive.changes(token.as_ref()).await,
+                }
+            };
+            let answer = self.ask(answer).await;
+            let next = Reading::begin(&self.flight);
             let applied = match answer {
-                Ok(changes) => self.apply(&changes, tick).map(|()| changes.more),
+                Ok(changes) => {
+                    if changes.more {
+                        let (drive, token) = (self.drive.clone(), changes.token.clone());
+                        ahead.spawn(async move { drive.changes(Some(&token)).await });
+                        // It is begun before this thread is at work for a while.
+                        yield_now().await;
+                    }
+                    self.apply(&changes, reading.tick).map(|()| changes.more)
+                }
                 Err(Error::TokenExpired) => {
                     let db = lock(&self.db);
                     db.change(|db| {
@@ -215,7 +232,7 @@ impl<D: Drive> Shared<D> {
                 }
                 Err(error) => Err(error.into()),
             };
-            drop(reading);
+            reading = next;
             if !applied? {
                 return Ok(());
             }
@@ -229,6 +246,8 @@ impl<D: Drive> Shared<D> {
             changed.sort_by_key(|(path, _)| path.names().len());
             // Folders whose names stand for something else here, until a request meets them.
             let mut strange: Vec<&DrivePath> = Vec::new();
+            // What is in a folder is told in a row, and files do not change where it is.
+            let mut last: Option<(DrivePath, Ino)> = None;
             for (path, listed) in changed {
                 let lies_in = |above: &&DrivePath| path.names().starts_with(above.names());
                 if strange.iter().any(lies_in) {
@@ -243,8 +262,15 @@ impl<D: Drive> Shared<D> {
                     name: name.to_owned(),
                     ..listed.clone()
                 };
-                match self.find(db, &folder, tick)? {
+                let found = match last.take() {
+                    Some((path, ino)) if path == folder => Found::Folder(ino),
+                    _ => self.find(db, &folder, tick)?,
+                };
+                match found {
                     Found::Folder(parent) => {
+                        if !listed.is_folder {
+                            last = Some((folder, parent));
+                        }
                         if !self.merge(db, parent, &listed, tick)? {
                             self.look_later(db, parent)?;
                         } else if listed.is_folder && !Self::is_known_as(db, parent, &listed)? {

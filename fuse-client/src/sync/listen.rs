@@ -69,6 +69,7 @@ impl<D: Drive> Shared<D> {
                 let began = Instant::now();
                 let done = self.catch_up(changes_due, folders_due).await;
                 self.pulling.store(false, Ordering::SeqCst);
+                self.first_report.end();
                 for (question, asked) in [(&mut changes, changes_due), (&mut folders, folders_due)]
                 {
                     if asked {

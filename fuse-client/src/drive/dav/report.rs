@@ -11,7 +11,7 @@ use crate::connection::Fault;
 use crate::drive::{Changes, DrivePath, Error, Result, SyncToken};
 
 /// Lines of one report. An answer is held in memory as a whole, and applied as a whole.
-const MOST_LINES: u32 = 2000;
+const MOST_LINES: u32 = 1000;
 
 /// The body that asks for it; without a token, for everything there is.
 pub(super) fn asking(since: Option<&SyncToken>) -> String {
