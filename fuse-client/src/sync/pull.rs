@@ -5,13 +5,14 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use sha2::{Digest, Sha256};
 
 use super::Key;
 use super::supersede::Usage;
-use crate::cache::{BLOCK, Blocks};
+use crate::cache::{BLOCK, Blocks, open_file};
 use crate::clock::{now_ms, now_ns};
 use crate::drive::{Drive, Listed};
 use crate::errno::Fault;
@@ -138,7 +139,7 @@ impl<D: Drive> Shared<D> {
             node.etag = etag;
         } else if changed && node.content == Content::Clean {
             match self.usage(node.ino) {
-                Usage::Unused => self.take_content(&mut node, listed),
+                Usage::Unused => self.take_content(&mut node, listed)?,
                 Usage::Read => {
                     node = self.supersede(db, &node, listed)?;
                     before = node.clone();
@@ -196,35 +197,37 @@ impl<D: Drive> Shared<D> {
         Ok(node.ino)
     }
 
-    /// The content here is that of an older version, and not in use: none of it is any good.
-    fn take_content(&self, node: &mut Node, listed: &Listed) {
+    /// The content here is that of an older version, and not in use: none of it is any good. What is
+    /// being fetched of it still goes to the old file, which nobody reads any more.
+    fn take_content(&self, node: &mut Node, listed: &Listed) -> Result<(), Fault> {
         let size = listed.size_bytes;
-        let empty = if size == 0 {
+        let present = if size == 0 {
             Blocks::ALL
         } else {
             Blocks::none()
         };
+        crate::cache::remove_file(&self.options.cache, node.ino, node.generation);
+        node.generation += 1;
         if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
+            let file = open_file(&self.options.cache, node.ino, node.generation)?;
+            file.set_len(size)?;
             let mut inner = lock(&open.inner);
-            inner.present = empty.clone();
+            inner.file = Arc::new(file);
+            inner.generation = node.generation;
+            inner.present = present.clone();
             inner.dirty = Blocks::none();
             inner.size = size;
             inner.base_size = size;
             inner.mtime = mtime(listed);
-            if let Err(error) = inner.file.set_len(size) {
-                tracing::warn!(%error, "a content file cannot be cut");
-            }
-        } else {
-            crate::cache::remove_file(&self.options.cache, node.ino, node.generation);
-            node.generation += 1;
         }
         self.give_back(node.cached);
-        node.present = empty.0;
+        node.present = present.0;
         node.dirty = Blocks::none().0;
         node.cached = 0;
         node.size = size;
         node.base_size = size;
         node.sha256 = listed.sha256.map(Vec::from);
+        Ok(())
     }
 
     /// Takes over what the server has under a name. `false`: not now, it is being changed by us.

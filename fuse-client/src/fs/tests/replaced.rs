@@ -3,9 +3,9 @@
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{ME, edit, name, names, rdwr, read, rename, settled, start, write};
-use crate::drive::memory::MemoryDrive;
-use crate::fs::{Fs, Handle, ROOT};
+use super::{ME, edit, name, names, rdwr, read, rename, settled, start, until, write};
+use crate::drive::memory::{Fault, MemoryDrive, Verb};
+use crate::fs::{Change, Fs, Handle, ROOT};
 
 async fn text(fs: &Fs<MemoryDrive>, handle: Handle) -> Vec<u8> {
     fs.read(handle, 0, 1 << 24).await.unwrap().into()
@@ -109,4 +109,32 @@ async fn what_was_open_for_writing_and_was_not_written_to_gives_way() {
         assert_eq!(read(&fs, "a").await.unwrap(), b"theirs");
         assert_eq!(names(&fs, ROOT).await, ["a"]);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_being_fetched_of_an_older_version_is_nowhere_in_the_new_one() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.as_other().write("/a", "the old version").unwrap();
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    drive.fail_next(Some(Verb::Read), Fault::HeldAfter);
+    let opener = fs.clone();
+    let opening = tokio::spawn(async move { opener.open_file(ME, ino, rdwr()).await });
+    until(|| drive.count(Verb::Read) == 1).await;
+    drive.as_other().write("/a", "new").unwrap();
+    fs.settle().await;
+    assert_eq!(fs.stat(ino).await.unwrap().size, 3);
+    drive.release();
+    let opened = opening.await.unwrap().unwrap();
+    let longer = Change {
+        size: Some(15),
+        ..Change::default()
+    };
+    fs.set_attributes(ME, ino, longer, None).await.unwrap();
+    assert_eq!(
+        text(&fs, opened.handle).await,
+        b"new\0\0\0\0\0\0\0\0\0\0\0\0"
+    );
+    fs.release(opened.handle).await.unwrap();
 }
