@@ -30,6 +30,8 @@ use super::{
 
 /// The deadline that a real drive has for words about files.
 const DEADLINE: Duration = Duration::from_secs(10);
+/// How long a slow call is under way.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// A server and the network to it.
 #[derive(Clone)]
@@ -247,6 +249,7 @@ impl MemoryDrive {
                 // The sender lives as long as this drive.
                 let _ = released.changed().await;
             }
+            Some(Fault::SlowBefore) => tokio::time::sleep(SLOW).await,
             Some(Fault::Silent { done: false }) => {
                 tokio::time::sleep(DEADLINE).await;
                 return Err(unreachable());
@@ -276,6 +279,7 @@ impl MemoryDrive {
             Some(Fault::HeldAfter) => {
                 let _ = self.released.subscribe().changed().await;
             }
+            Some(Fault::SlowAfter) => tokio::time::sleep(SLOW).await,
             Some(Fault::Silent { .. }) => tokio::time::sleep(DEADLINE).await,
             _ => tokio::task::yield_now().await,
         }

@@ -90,6 +90,10 @@ pub enum Action {
         seed: u64,
         of_thousand: u64,
     },
+    /// Most calls take a while.
+    Slow {
+        seed: u64,
+    },
     /// The process is killed after so many turns of its tasks.
     Kill {
         turns: usize,
@@ -102,7 +106,7 @@ pub enum Action {
 }
 
 /// Faults that lose nothing but time.
-pub const HARMLESS: [Fault; 8] = [
+pub const HARMLESS: [Fault; 10] = [
     Fault::UnreachableBefore,
     Fault::UnreachableAfter,
     Fault::Silent { done: false },
@@ -111,7 +115,12 @@ pub const HARMLESS: [Fault; 8] = [
     Fault::NoSpace,
     Fault::Cut,
     Fault::Short,
+    Fault::SlowBefore,
+    Fault::SlowAfter,
 ];
+
+/// What makes a call last while others begin and end.
+pub const SLOW: [Fault; 2] = [Fault::SlowBefore, Fault::SlowAfter];
 
 const NAMES: [&str; 4] = ["a", "b", "c.txt", "ö d"];
 /// About a block of the cache, whose length is 1 MiB, and short of it.
@@ -182,6 +191,7 @@ fn any_action() -> impl Strategy<Value = Action> {
         1 => any::<bool>().prop_map(Action::Online),
         1 => (any::<u64>(), select(&[0_u64, 100, 300, 1000][..]))
             .prop_map(|(seed, of_thousand)| Action::Faults { seed, of_thousand }),
+        1 => any::<u64>().prop_map(|seed| Action::Slow { seed }),
         1 => (0_usize..200).prop_map(|turns| Action::Kill { turns }),
         1 => (program(), 0_usize..12).prop_map(|(action, turns)| Action::KillDuring {
             action: Box::new(action),

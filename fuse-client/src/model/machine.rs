@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use super::action::{Action, HARMLESS};
+use super::action::{Action, HARMLESS, SLOW};
 use super::reference::{Kind, Tree};
 use super::vfs::{Seen, Vfs, is_folder, is_link};
 use crate::drive::Capabilities;
@@ -172,6 +172,7 @@ impl Machine {
                 self.faulty = *of_thousand > 0;
                 self.drive.fail_by_chance(*seed, *of_thousand, &HARMLESS);
             }
+            Action::Slow { seed } => self.drive.fail_by_chance(*seed, 700, &SLOW),
             Action::Kill { turns } => {
                 self.life().run_for(*turns, std::future::pending::<()>());
                 self.restart();

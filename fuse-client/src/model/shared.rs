@@ -15,6 +15,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use rustix::io::Errno;
 
+use super::action::SLOW;
 use super::machine::Life;
 use super::reference::Path;
 use super::vfs::{Vfs, is_folder};
@@ -37,18 +38,22 @@ enum Step {
     Pause(u64),
     Online(bool),
     Faults(u64, u64),
+    /// Most calls take a while.
+    Slow(u64),
     ForgetTokens,
     Kill(usize),
 }
 
 /// Of two clients, and [`Fault::Overtaken`] is a third.
-const FAULTS: [Fault; 6] = [
+const FAULTS: [Fault; 8] = [
     Fault::UnreachableBefore,
     Fault::UnreachableAfter,
     Fault::Silent { done: true },
     Fault::Busy,
     Fault::Overtaken,
     Fault::Cut,
+    Fault::SlowBefore,
+    Fault::SlowAfter,
 ];
 
 fn step() -> impl Strategy<Value = Step> {
@@ -70,6 +75,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<bool>().prop_map(Step::Online),
         1 => (any::<u64>(), select(&[0_u64, 100, 300][..]))
             .prop_map(|(seed, of_thousand)| Step::Faults(seed, of_thousand)),
+        2 => any::<u64>().prop_map(Step::Slow),
         1 => Just(Step::ForgetTokens),
         1 => (0_usize..100).prop_map(Step::Kill),
     ]
@@ -137,6 +143,7 @@ impl Pair {
             Step::Faults(seed, of_thousand) => {
                 self.drive.fail_by_chance(*seed, *of_thousand, &FAULTS);
             }
+            Step::Slow(seed) => self.drive.fail_by_chance(*seed, 700, &SLOW),
             Step::ForgetTokens => self.drive.expire_tokens(),
             Step::Kill(turns) => {
                 self.life().run_for(*turns, std::future::pending::<()>());
@@ -167,6 +174,7 @@ impl Pair {
             let content = vfs.read_path(path).await;
             (content, call(vfs).await)
         };
+        let others = self.drive.as_other().written().len();
         let (at_once, (content, _)) = life.run(at_once(read_and_change));
         self.seen.extend(words(&content.unwrap_or_default()));
         if !at_once {
@@ -174,6 +182,10 @@ impl Pair {
             self.seen.extend(words(&there.unwrap_or_default()));
             let replaced = first.unwrap_or_default();
             self.seen.extend(words(&replaced));
+            // What came between the look-up and the change may have come to what was looked up.
+            let came = self.drive.as_other().written();
+            self.seen
+                .extend(came[others..].iter().flat_map(|it| words(it)));
         }
     }
 

@@ -62,6 +62,10 @@ pub enum Fault {
     Short,
     /// A body of the right length with wrong bytes in it.
     Corrupt,
+    /// The call takes a while to reach the server.
+    SlowBefore,
+    /// The server does it, and its answer takes a while.
+    SlowAfter,
     /// The call waits for [`super::MemoryDrive::release`] before it reaches the server.
     HeldBefore,
     /// The server does it, and the answer waits for [`super::MemoryDrive::release`].
