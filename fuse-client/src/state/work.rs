@@ -129,15 +129,27 @@ impl Db {
 
     /// Work that is due: what makes room first, then what somebody waits for (due at once), then by
     /// the time it is due at. What is not due yet, thousands of files perhaps, is not looked at.
-    pub(crate) fn due_work(&self, now_ms: i64, limit: usize) -> rusqlite::Result<Vec<Work>> {
+    /// `most_bytes`: without content that is longer.
+    pub(crate) fn due_work(
+        &self,
+        now_ms: i64,
+        limit: usize,
+        most_bytes: Option<u64>,
+    ) -> rusqlite::Result<Vec<Work>> {
         let mut due = Vec::new();
+        let most_bytes = most_bytes.map(u64::cast_signed);
         for urgent in [true, false] {
             let mut statement = self.sql.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM work WHERE urgent = ?1 AND due <= ?2 \
+                 AND (?4 IS NULL OR NOT EXISTS (SELECT 1 FROM node \
+                 WHERE content <> 0 AND size > ?4 AND ino = CASE work.parent WHEN 0 \
+                 THEN CAST(work.name AS INTEGER) ELSE (SELECT entry.ino FROM entry \
+                 WHERE entry.parent = work.parent AND entry.name = work.name) END)) \
                  ORDER BY due, id LIMIT ?3"
             ))?;
             let left = i64::try_from(limit - due.len()).unwrap_or(i64::MAX);
-            for work in statement.query_map(params![urgent, now_ms, left], read)? {
+            let found = statement.query_map(params![urgent, now_ms, left, most_bytes], read)?;
+            for work in found {
                 due.push(work?);
             }
         }
@@ -319,7 +331,7 @@ mod tests {
             db.put_work(1, name, urgent, due_ms).unwrap();
         }
         let due = |limit| -> Vec<String> {
-            let due = db.due_work(800, limit).unwrap();
+            let due = db.due_work(800, limit, None).unwrap();
             due.into_iter().map(|work| work.name).collect()
         };
         assert_eq!(due(9), ["first", "second", "third"]);

@@ -113,7 +113,7 @@ impl<D: Drive> Shared<D> {
         // What somebody waits for is due at 0.
         let until = if burst_end.is_some() { 0 } else { now };
         for most in DUE {
-            let due = db.due_work(until, most)?;
+            let due = db.due_work(until, most, None)?;
             let all = due.len() < most;
             looked = self.start_these(db, due, &unheard, running, now)?;
             if looked.alone || running.len() >= REQUESTS {
@@ -121,6 +121,14 @@ impl<D: Drive> Shared<D> {
             }
             if all || looked.waiting >= WAITING {
                 break;
+            }
+        }
+        if looked.waiting >= WAITING {
+            // Small ones do not wait behind the large ones that wait for each other.
+            let small = db.due_work(until, DUE[1], Some(SMALL))?;
+            looked = self.start_these(db, small, &unheard, running, now)?;
+            if looked.alone || running.len() >= REQUESTS {
+                return Ok(None);
             }
         }
         if looked.postponed == DUE[1] {

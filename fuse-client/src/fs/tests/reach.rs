@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use tempfile::TempDir;
 
-use super::{ME, name, names, rdwr, start, there, write};
+use super::{ME, edit, name, names, rdwr, start, there, until, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Fs, ROOT};
 
@@ -158,6 +158,29 @@ async fn a_large_file_is_sent_while_it_is_open_only_when_it_rests() {
     fs.release(opened.handle).await.unwrap();
     fs.settle().await;
     assert_eq!(drive.count(Verb::Write), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_files_do_not_wait_behind_many_large_ones() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    for _ in 0..8 {
+        drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+    }
+    let large = vec![1; 300 << 10];
+    for number in 0..40 {
+        write(&fs, ROOT, &format!("large {number}"), &large).await;
+    }
+    until(|| drive.count(Verb::Write) == 8).await;
+    let ino = write(&fs, ROOT, "small", b"one").await;
+    until(|| there(&drive) == ["/small"]).await;
+    // What has changed of a file there is no different.
+    edit(&fs, ino, 0, b"two").await;
+    until(|| drive.as_other().read("/small").unwrap() == "two").await;
+    drive.release();
+    fs.settle().await;
+    assert_eq!(there(&drive).len(), 41);
 }
 
 #[tokio::test(start_paused = true)]
