@@ -128,28 +128,33 @@ impl Open {
     pub(crate) fn new(cache: &Path, node: &Node) -> Result<Self, Fault> {
         let file = open_file(cache, node.ino, node.generation)?;
         let mut present = Blocks(node.present.clone());
+        let mut dirty = Blocks(node.dirty.clone());
+        let (mut size, mut version, mut changed) = (node.size, node.version, false);
         let length = file.metadata()?.len();
-        if length != node.size {
-            if length < node.size && node.content == Content::Clean {
-                // Somebody has emptied the cache's folder: nothing of the file is here.
-                present = Blocks::none();
-            }
-            if node.content != Content::Open {
-                file.set_len(node.size)?;
-            }
+        if length != size && node.content == Content::Open {
+            // It was written to, and its row could not follow: the file tells.
+            present.add(touched(&(size.min(length)..length)));
+            dirty = Blocks::ALL;
+            (size, version, changed) = (length, version + 1, true);
+        } else if length < size && node.content == Content::Clean && !present.is_empty() {
+            // Somebody has emptied the cache's folder: nothing of the file is here. It becomes as long
+            // as it was only when its row says so: it would be taken for zeros.
+            (present, changed) = (Blocks::none(), true);
+        } else if length != size {
+            file.set_len(size)?;
         }
         let inner = Inner {
             file: Arc::new(file),
             generation: node.generation,
-            size: node.size,
+            size,
             mtime: node.mtime,
             ctime: node.ctime,
             present,
-            dirty: Blocks(node.dirty.clone()),
+            dirty,
             content: node.content,
-            version: node.version,
+            version,
             base_size: node.base_size,
-            changed: false,
+            changed,
             handles: 0,
             writers: 0,
             passthrough: None,
@@ -177,7 +182,42 @@ impl Open {
     }
 }
 
+/// What a change of the content changes, to be put back should it fail.
+pub(crate) struct Before {
+    size: u64,
+    times: (i64, i64),
+    present: Blocks,
+    dirty: Blocks,
+    content: Content,
+    version: i64,
+    changed: bool,
+}
+
 impl Inner {
+    /// As it is now.
+    pub(crate) fn before(&self) -> Before {
+        Before {
+            size: self.size,
+            times: (self.mtime, self.ctime),
+            present: self.present.clone(),
+            dirty: self.dirty.clone(),
+            content: self.content,
+            version: self.version,
+            changed: self.changed,
+        }
+    }
+
+    /// As it was.
+    pub(crate) fn put_back(&mut self, before: Before) {
+        self.size = before.size;
+        (self.mtime, self.ctime) = before.times;
+        self.present = before.present;
+        self.dirty = before.dirty;
+        self.content = before.content;
+        self.version = before.version;
+        self.changed = before.changed;
+    }
+
     pub(crate) fn overlay(&mut self, node: &mut Node) {
         self.look();
         node.size = self.size;

@@ -125,6 +125,8 @@ impl<D: Drive> Shared<D> {
             let db = lock(&self.db);
             let mut inner = lock(&open.inner);
             let edge = size.min(inner.size);
+            // It may have been closed meanwhile, and given up.
+            let passthrough = inner.passthrough.is_some();
             if !passthrough
                 && !edge.is_multiple_of(BLOCK)
                 && inner.absent(&(edge - edge % BLOCK..edge))
@@ -143,7 +145,8 @@ impl<D: Drive> Shared<D> {
             } else {
                 self.soon()
             };
-            db.change(|db| {
+            let before = inner.before();
+            let changed = db.change(|db| {
                 if size == 0 {
                     inner.dirty = Blocks::ALL;
                     inner.present = Blocks::ALL;
@@ -158,6 +161,10 @@ impl<D: Drive> Shared<D> {
                         inner.dirty.add(touched(&(edge - 1..edge)));
                     }
                 }
+                if passthrough {
+                    // What the kernel writes meanwhile is not told from the cut.
+                    inner.dirty = Blocks::ALL;
+                }
                 inner.size = size;
                 inner.touch(now_ns());
                 inner.content = if inner.writers > 0 {
@@ -171,7 +178,11 @@ impl<D: Drive> Shared<D> {
                 db.save(&node)?;
                 db.mark_all(open.ino, due)?;
                 Ok(())
-            })?;
+            });
+            if let Err(fault) = changed {
+                inner.put_back(before);
+                return Err(fault);
+            }
             inner.changed = false;
             inner.file.set_len(size)?;
             set_file_time(&inner.file, inner.mtime)?;

@@ -2,17 +2,21 @@
 
 mod echo;
 mod elsewhere;
+mod failed;
 mod first;
 mod forgotten;
 mod links;
 mod listing;
 mod overtaken;
+mod partly;
 mod reach;
 mod replaced;
+mod through;
 mod times;
 mod unheard;
 
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::OFlags;
@@ -22,6 +26,7 @@ use tempfile::TempDir;
 use super::{Caller, Change, Fs, Handle, Options, ROOT, RenameFlags};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 
+const MIB: u64 = 1 << 20;
 const ME: Caller = Caller { uid: 7, gid: 8 };
 
 fn rdwr() -> i32 {
@@ -102,6 +107,48 @@ async fn until(is_so: impl Fn() -> bool + Send + Sync) {
 
 fn there(drive: &MemoryDrive) -> Vec<String> {
     drive.as_other().everything().into_keys().collect()
+}
+
+fn size(size: u64) -> Change {
+    Change {
+        size: Some(size),
+        ..Change::default()
+    }
+}
+
+/// How a long content is made up, for messages.
+fn runs(bytes: &[u8]) -> String {
+    let runs = bytes.chunk_by(|one, next| one == next).take(20);
+    let runs: Vec<_> = runs
+        .map(|run| format!("{} of {}", run.len(), run[0]))
+        .collect();
+    runs.join(", ")
+}
+
+#[track_caller]
+fn check(got: &[u8], allowed: &[&[u8]]) {
+    assert!(allowed.contains(&got), "got {}", runs(got));
+}
+
+fn content_files(cache: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for folder in std::fs::read_dir(cache.join("content")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            all.push(file.unwrap().path());
+        }
+    }
+    all
+}
+
+async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
+    let mut options = Options::new(cache.path());
+    options.host = "desk".to_owned();
+    options.debounce = Duration::ZERO;
+    options.passthrough = true;
+    options.open_upload_interval = Duration::from_millis(50);
+    let fs = Fs::open(options, drive.clone()).await.unwrap();
+    fs.allow_passthrough(true);
+    fs
 }
 
 #[tokio::test]

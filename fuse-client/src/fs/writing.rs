@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use rustix::io::Errno;
 
 use super::shared::{Shared, lock};
-use crate::cache::{BLOCK, Open, touched};
+use crate::cache::{BLOCK, Inner, Open, touched};
 use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
@@ -20,16 +20,30 @@ impl<D: Drive> Shared<D> {
         &self,
         db: &Db,
         open: &Open,
-        inner: &mut crate::cache::Inner,
+        inner: &mut Inner,
         blocks: Option<Range<u64>>,
     ) -> Result<(), Fault> {
         if self.is_lost(db, open.ino)? {
             // Gone, and not all of it is here: it cannot be made again.
             return Err(Errno::STALE.into());
         }
+        let before = inner.before();
+        let done = self.mark_writing(db, open, inner, blocks);
+        if done.is_err() {
+            inner.put_back(before);
+        }
+        done
+    }
+
+    fn mark_writing(
+        &self,
+        db: &Db,
+        open: &Open,
+        inner: &mut Inner,
+        blocks: Option<Range<u64>>,
+    ) -> Result<(), Fault> {
         let mut node = db.node(open.ino)?.ok_or(Errno::STALE)?;
-        let before = inner.content;
-        let dirty = inner.dirty.clone();
+        let was_open = inner.content == Content::Open;
         inner.content = Content::Open;
         if let Some(blocks) = blocks {
             self.make_room(db, (blocks.end - blocks.start) * BLOCK)?;
@@ -40,18 +54,13 @@ impl<D: Drive> Shared<D> {
         let passthrough = inner.passthrough.take();
         inner.overlay(&mut node);
         inner.passthrough = passthrough;
-        let done = db.change(|db| {
+        db.change(|db| {
             db.save_content(&node)?;
-            if before != Content::Open {
+            if !was_open {
                 db.mark_all(open.ino, self.late())?;
             }
             Ok(())
-        });
-        if done.is_err() {
-            inner.content = before;
-            inner.dirty = dirty;
-        }
-        done
+        })
     }
 
     /// Puts what is true of an open file into its row.
@@ -95,8 +104,8 @@ impl<D: Drive> Shared<D> {
                 let at = if append { inner.size } else { offset };
                 match ready(&inner, at, data.len() as u64) {
                     Ready::Yes => {
-                        self.put_bytes(&mut inner, at, data)?;
-                        return Ok(());
+                        self.take_growth(&inner, at, data)?;
+                        return put_bytes(&mut inner, at, data);
                     }
                     need => need,
                 }
@@ -109,9 +118,14 @@ impl<D: Drive> Shared<D> {
             let db = lock(&self.db);
             let mut inner = lock(&open.inner);
             let at = if append { inner.size } else { offset };
-            match ready(&inner, at, data.len() as u64) {
-                Ready::Fetch(_) => continue,
-                Ready::Yes => {}
+            let ready = ready(&inner, at, data.len() as u64);
+            if let Ready::Fetch(_) = ready {
+                continue;
+            }
+            // What is refused must not leave anything behind the end.
+            self.take_growth(&inner, at, data)?;
+            match ready {
+                Ready::Fetch(_) | Ready::Yes => {}
                 Ready::Mark(blocks) => {
                     // Into blocks that are not here the bytes go first: what was there is on the
                     // server only, and must not be taken for zeros after a crash.
@@ -126,29 +140,34 @@ impl<D: Drive> Shared<D> {
                     self.begin_writing(&db, open, &mut inner, Some(blocks))?;
                 }
             }
-            self.put_bytes(&mut inner, at, data)?;
-            return Ok(());
+            return put_bytes(&mut inner, at, data);
         }
     }
 
-    /// Writes into blocks that are marked.
-    fn put_bytes(
-        &self,
-        inner: &mut crate::cache::Inner,
-        at: u64,
-        data: &[u8],
-    ) -> Result<(), Fault> {
-        let end = at + data.len() as u64;
-        if end > inner.size {
-            self.take_space(end - inner.size)?;
+    fn take_growth(&self, inner: &Inner, at: u64, data: &[u8]) -> Result<(), Fault> {
+        let growth = (at + data.len() as u64).saturating_sub(inner.size);
+        if growth == 0 {
+            return Ok(());
         }
-        inner.file.write_all_at(data, at)?;
-        let first = at.min(inner.size);
-        inner.present.add(touched(&(first..end)));
-        inner.size = inner.size.max(end);
-        inner.touch(now_ns());
-        Ok(())
+        self.take_space(growth)
     }
+}
+
+/// Writes into blocks that are marked.
+fn put_bytes(inner: &mut Inner, at: u64, data: &[u8]) -> Result<(), Fault> {
+    let end = at + data.len() as u64;
+    if let Err(error) = inner.file.write_all_at(data, at) {
+        if end > inner.size {
+            // Where the file grows later, there are to be zeros.
+            inner.file.set_len(inner.size)?;
+        }
+        return Err(error.into());
+    }
+    let first = at.min(inner.size);
+    inner.present.add(touched(&(first..end)));
+    inner.size = inner.size.max(end);
+    inner.touch(now_ns());
+    Ok(())
 }
 
 /// An offset into bytes that are in memory.
@@ -165,7 +184,7 @@ enum Ready {
     Mark(Range<u64>),
 }
 
-fn ready(inner: &crate::cache::Inner, at: u64, length: u64) -> Ready {
+fn ready(inner: &Inner, at: u64, length: u64) -> Ready {
     // A write past the end makes what lies between zeros, and these differ from the server as well.
     let range = at.min(inner.size)..at + length;
     let blocks = touched(&range);

@@ -25,8 +25,15 @@ impl<D: Drive> Shared<D> {
         let ino = job.node.ino;
         let db = lock(&self.db);
         db.change(|db| {
-            let mut node = self.still(db, &job.node)?;
             let replaced = sent.replaces.map(|old| db.node(old)).transpose()?.flatten();
+            let is_there = db.node(ino)?.is_some();
+            let mut node = self.still(db, &job.node)?;
+            let open = self.opened(ino).filter(|_| is_there && node.is_file());
+            // Whoever writes waits until it is said what the server has: it would not be sent.
+            let mut inner = open.as_ref().map(|open| lock(&open.inner));
+            if let Some(inner) = &mut inner {
+                inner.overlay(&mut node);
+            }
             node.etag = sent.stored.etag.as_ref().map(|etag| etag.0.clone());
             let id = sent.stored.id.as_ref().map(|id| id.0.clone());
             let inherited = || replaced.as_ref().and_then(|old| old.remote_id.clone());
@@ -53,8 +60,7 @@ impl<D: Drive> Shared<D> {
             if !self.keeps_attributes() {
                 node.attributes_dirty = 0;
             }
-            if let Some(open) = self.opened(ino).filter(|_| node.is_file()) {
-                let mut inner = lock(&open.inner);
+            if let Some(inner) = &mut inner {
                 inner.base_size = node.base_size;
                 if same {
                     inner.content = Content::Clean;
@@ -67,6 +73,7 @@ impl<D: Drive> Shared<D> {
                 }
             }
             db.save(&node)?;
+            drop(inner);
             for (parent, name) in db.synced_of(ino)?.iter().chain(&sent.at) {
                 db.remove_sending(*parent, name)?;
             }

@@ -2,6 +2,9 @@
 //!
 //! The same questions settle requests that were answered while we were not there to hear it.
 
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
 use futures_util::StreamExt;
 use rustix::io::Errno;
 use sha2::{Digest, Sha256};
@@ -113,11 +116,45 @@ impl<D: Drive> Shared<D> {
         if listed.size_bytes != job.node.size || job.sha256.is_some() {
             return Ok(Whose::Theirs);
         }
+        let here = Blocks(job.node.present.clone());
+        if !here.has_all(touched(&(0..job.node.size))) {
+            let parts = here.ranges(job.node.size);
+            return Ok(ours(self.has_parts(path, listed, job, parts).await?));
+        }
         let file = std::sync::Arc::clone(&job.file);
         let digest = tokio::task::spawn_blocking(move || pull::digest(&file))
             .await
             .map_err(|error| Fault::Local(std::io::Error::other(error)))??;
         Ok(ours(digest == theirs))
+    }
+
+    /// Whether what the server has is alike where anything is here. Then nothing is lost by taking the
+    /// rest from it.
+    async fn has_parts(
+        &self,
+        path: &DrivePath,
+        listed: &Listed,
+        job: &Job,
+        parts: Vec<Range<u64>>,
+    ) -> Result<bool, Fault> {
+        for part in parts {
+            let mut at = part.start;
+            let reading = self.drive.read(path, listed.etag.as_ref(), part.clone());
+            let mut body = self.ask(reading).await?;
+            while let Some(bytes) = body.next().await {
+                let theirs = bytes?;
+                let mut ours = vec![0; theirs.len()];
+                job.file.read_exact_at(&mut ours, at)?;
+                if theirs != ours {
+                    return Ok(false);
+                }
+                at += theirs.len() as u64;
+            }
+            if at != part.end {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Digest of what the server has, by reading it; `None` when it is another version by now.
@@ -252,11 +289,15 @@ impl<D: Drive> Shared<D> {
             Whose::Older => return self.book_older(job, &sent, &listed),
             Whose::Theirs => {}
         }
-        self.complete_from(job, path, &listed).await?;
+        if pull::is_same(&job.node, &listed) && listed.size_bytes == job.node.base_size {
+            self.complete_from(job, path, &listed).await?;
+        }
         self.give_way(at, job.node.ino, &listed, false)
     }
 
-    /// What is not here of our version was never changed by us: the new version's bytes do for it.
+    /// What is not here of our version was never changed by us: the bytes of a new version of the same
+    /// file, as long as it was, do for it. With those of another file they would make one that nobody
+    /// ever had.
     async fn complete_from(
         &self,
         job: &Job,
@@ -359,7 +400,8 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
-    /// Ours is nothing that the server knows of any more: all of it is to be sent.
+    /// Ours is nothing that the server knows of any more: all of it is to be sent. What of it is not
+    /// here cannot be had any more: then it stays, and is shown as blocked.
     pub(super) fn disown(&self, db: &Db, ino: Ino) -> Result<(), Fault> {
         let mut node = self.node(db, ino)?;
         node.etag = None;
@@ -372,7 +414,6 @@ impl<D: Drive> Shared<D> {
             node.attributes_dirty |= state::XATTRS;
         }
         if node.is_file() {
-            node.present = None;
             node.dirty = None;
             if node.content == Content::Clean {
                 node.content = Content::Dirty;
@@ -380,7 +421,6 @@ impl<D: Drive> Shared<D> {
             if let Some(open) = self.opened(ino) {
                 let mut inner = lock(&open.inner);
                 inner.base_size = 0;
-                inner.present = Blocks::ALL;
                 inner.dirty = Blocks::ALL;
                 inner.content = if inner.writers > 0 {
                     Content::Open

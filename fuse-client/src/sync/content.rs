@@ -52,6 +52,19 @@ impl<D: Drive> Shared<D> {
         self.sources(job, vec![range]).remove(0)
     }
 
+    /// Before a look at a file that the kernel writes by itself: stores into mapped pages change its
+    /// time only when the page was clean, and are not noticed otherwise.
+    async fn write_out(&self, ino: Ino) -> Result<(), Fault> {
+        let file = self.opened(ino).and_then(|open| {
+            let inner = lock(&open.inner);
+            let is_written = inner.passthrough.is_some() && inner.writers > 0;
+            is_written.then(|| Arc::clone(&inner.file))
+        });
+        let Some(file) = file else { return Ok(()) };
+        let written = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        Ok(written.map_err(|error| Fault::Local(std::io::Error::other(error)))??)
+    }
+
     /// Takes a look at a node that is to be sent.
     fn prepare(&self, ino: Ino) -> Result<Job, Fault> {
         let db = lock(&self.db);
@@ -126,11 +139,15 @@ impl<D: Drive> Shared<D> {
         replaces: Option<Ino>,
     ) -> Result<(), Fault> {
         let path = self.path_of(at)?;
+        self.write_out(ino).await?;
         let mut job = self.prepare(ino)?;
-        if let Some(open) = &job.open
-            && job.node.etag.is_some()
-        {
-            self.hydrate_all(open).await?;
+        if let Some(open) = &job.open {
+            if job.node.etag.is_some() {
+                self.hydrate_all(open).await?;
+            } else if lock(&open.inner).absent(&(0..job.node.size)) {
+                // Removed there before all of it was here.
+                return Err(Errno::NODATA.into());
+            }
         }
         let condition = match replaces {
             None if self.can.strong_etags => Condition::Absent,
@@ -221,7 +238,8 @@ impl<D: Drive> Shared<D> {
             // Nothing but attributes is sent of the root, which has no name.
             (path, at.unwrap_or_default())
         };
-        let mut job = self.prepare(ino)?;
+        self.write_out(ino).await?;
+        let job = self.prepare(ino)?;
         if !job.node.is_changed() {
             if job.node.attributes_dirty == 0 {
                 let db = lock(&self.db);
@@ -237,8 +255,10 @@ impl<D: Drive> Shared<D> {
             && bytes * 2 < job.node.size.max(job.node.base_size)
             && let Some(etag) = job.node.etag()
         {
-            self.freeze(&mut job, &parts).await?;
-            let parts = self.sources(&job, parts);
+            // The copy has nothing but these: whatever else is sent, or compared, is of the whole.
+            let mut frozen = job.clone();
+            self.freeze(&mut frozen, &parts).await?;
+            let parts = self.sources(&frozen, parts);
             let attributes = job.node.attributes();
             let size = job.node.size;
             let intent = self.intend_content(&job, &at)?;

@@ -220,6 +220,8 @@ impl<D: Drive> Shared<D> {
             inner.base_size = size;
             inner.mtime = mtime(listed);
         }
+        // Before the kernel is told, and has forgotten its pages, somebody may open it.
+        lock(&self.stale_pages).insert(node.ino);
         self.give_back(node.cached);
         node.present = present.0;
         node.dirty = Blocks::none().0;

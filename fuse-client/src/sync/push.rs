@@ -462,6 +462,7 @@ impl<D: Drive> Shared<D> {
             Fault::Drive(Error::Forbidden { .. }) => (BLOCKED, Some("permission".to_owned())),
             Fault::Drive(Error::NoSpace { .. }) => (BLOCKED, Some("quota".to_owned())),
             Fault::Drive(Error::Locked { .. }) => (10_000, Some("locked".to_owned())),
+            Fault::Rule(Errno::NODATA) => (BLOCKED, Some("incomplete".to_owned())),
             Fault::Drive(Error::Unsupported) => (BLOCKED, Some("unsupported".to_owned())),
             // What it was about has changed meanwhile: planned anew.
             Fault::Rule(Errno::STALE) => (pause.min(1_000), None),

@@ -52,6 +52,8 @@ pub enum Fault {
     Forbidden,
     /// 423.
     Locked,
+    /// 501.
+    Unsupported,
     /// 401.
     LoginRefused,
     /// A second client writes another content to the same path just before.
@@ -89,6 +91,7 @@ impl Fault {
             Self::NoSpace => Error::NoSpace { path },
             Self::Forbidden => Error::Forbidden { path },
             Self::Locked => Error::Locked { path },
+            Self::Unsupported => Error::Unsupported,
             Self::LoginRefused => Error::LoginRefused,
             _ => return None,
         })

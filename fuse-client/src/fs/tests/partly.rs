@@ -1,0 +1,97 @@
+//! Files of which only a part is here.
+
+use std::time::Duration;
+
+use rustix::io::Errno;
+use tempfile::TempDir;
+
+use super::{ME, MIB, edit, name, names, rdwr, settled, start, there};
+use crate::drive::memory::{Fault, MemoryDrive, Verb};
+use crate::fs::{Fs, ROOT};
+
+/// Why something is not sent.
+fn why(fs: &Fs<MemoryDrive>) -> Vec<String> {
+    let blocked = fs.status().blocked;
+    blocked.into_iter().map(|item| item.reason).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_removed_there_before_all_of_it_was_here_is_not_filled_with_zeros() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
+    drive.as_other().remove("/a").unwrap();
+    fs.settle().await;
+    fs.release(opened.handle).await.unwrap();
+    fs.settle().await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert_eq!(there(&drive), [""; 0]);
+    assert_eq!(why(&fs), ["incomplete"]);
+    // What was written is here, and what was not fetched is an error.
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let read = fs.read(opened.handle, 5 * MIB, 20).await.unwrap();
+    assert_eq!(read[..], [[2; 10], [1; 10]].concat()[..]);
+    assert_eq!(fs.read(opened.handle, 0, 10).await, Err(Errno::STALE));
+    fs.release(opened.handle).await.unwrap();
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    settled(&fs).await;
+    assert!(fs.status().blocked.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_is_not_completed_with_the_bytes_of_another() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
+    drive.as_other().write("/a", vec![9; 3 << 20]).unwrap();
+    fs.settle().await;
+    fs.release(opened.handle).await.unwrap();
+    fs.settle().await;
+    assert_eq!(there(&drive), ["/a"]);
+    assert_eq!(why(&fs), ["incomplete"]);
+    let copy = names(&fs, ROOT).await;
+    let copy = copy.iter().find(|name| name.contains("conflict")).unwrap();
+    let ino = fs.lookup(ROOT, name(copy)).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, 0).await.unwrap();
+    let read = fs.read(opened.handle, 5 * MIB, 20).await.unwrap();
+    assert_eq!(read[..], [[2; 10], [1; 10]].concat()[..]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_whose_answer_got_lost_make_no_second_copy() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    edit(&fs, ino, 5 * MIB, &[2; 10]).await;
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_that_are_refused_are_followed_by_the_whole_file() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    drive.fail_next(Some(Verb::Patch), Fault::Unsupported);
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 8 * MIB - 10, vec![2; 10])
+        .await
+        .unwrap();
+    fs.fsync(opened.handle).await.unwrap();
+    let mut expected = vec![1; 8 << 20];
+    expected[(8 << 20) - 10..].fill(2);
+    assert!(drive.as_other().read("/a").unwrap() == expected);
+}
