@@ -203,10 +203,11 @@ fn recover_open(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault>
     if untouched && size == node.base_size {
         node.content = Content::Clean;
     } else {
-        if dirty.is_empty() && size == node.size {
+        let mut present = Blocks(node.present.clone());
+        if dirty.is_empty() && present.is_all() {
+            // The kernel says of no write where it was, also of one that made the file longer.
             dirty = Blocks::ALL;
         }
-        let mut present = Blocks(node.present.clone());
         if size > node.size {
             // Growth is written in marked blocks, or by the kernel, which has the file whole.
             let grown = crate::cache::touched(&(node.size..size));

@@ -1,5 +1,6 @@
 //! The core against a drive in memory.
 
+mod crash;
 mod echo;
 mod elsewhere;
 mod failed;
