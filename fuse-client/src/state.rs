@@ -5,13 +5,14 @@
 //! A change is committed before its caller is answered, so it survives the death of the process;
 //! what is fsynced survives that of the machine.
 
+mod leaving;
 mod listing;
 mod node;
 mod sending;
 mod tree;
 mod work;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +20,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, params};
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use tokio::sync::Notify;
 
 use crate::errno::Fault;
 use crate::fs::StartError;
 
+use self::leaving::Leaving;
 pub(crate) use self::node::{
     AGAIN, ATTRIBUTES, Content, ECHOED, Node, XATTRS, decode_xattrs, encode_xattrs,
 };
@@ -90,6 +93,10 @@ pub(crate) struct Db {
     /// Held for as long as the mount lasts.
     lock: std::fs::File,
     closed: Arc<AtomicBool>,
+    cache: PathBuf,
+    leaving: RefCell<Leaving>,
+    /// Content files wait for the log to be synced.
+    pub(crate) waits: Arc<Notify>,
     /// Names were taken from nodes since somebody asked.
     names_taken: Cell<bool>,
     /// Ended without [`Db::end`].
@@ -143,11 +150,19 @@ impl Db {
             wal: cache.join("state.db-wal"),
             lock,
             closed: Arc::default(),
+            cache: cache.to_owned(),
+            leaving: RefCell::default(),
+            waits: Arc::default(),
             names_taken: Cell::default(),
             unclean: false,
             rebooted: false,
         };
         db.begin().map_err(damaged)?;
+        // A power cut must not take that a mount was running.
+        db.sync_log().map_err(|fault| StartError::Io {
+            path: db.wal.clone(),
+            source: std::io::Error::other(fault),
+        })?;
         if db.unclean {
             let check = db.quick_check().map_err(damaged)?;
             if check != "ok" {
@@ -202,6 +217,7 @@ impl Db {
         if result.is_err() && !self.sql.is_autocommit() {
             self.execute("ROLLBACK")?;
         }
+        self.content_leaves(result.is_ok());
         result
     }
 
@@ -223,6 +239,13 @@ impl Db {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+
+    fn sync_log(&self) -> Result<(), Fault> {
+        if let Some(log) = self.log()? {
+            log.sync_data()?;
+        }
+        Ok(())
     }
 
     /// A remembered word.

@@ -1,6 +1,8 @@
 //! Bounds of the cache: what is on the server anyway gives way, the longest unused first.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -10,12 +12,46 @@ use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::state::Db;
 
+/// So long what is to be removed after the log was synced is gathered.
+const GATHER: Duration = Duration::from_secs(5);
+
 impl<D: Drive> Shared<D> {
+    /// Removes content that was never sent, when the disk has the change that removed its row.
+    pub(crate) async fn run_removals(self: Arc<Self>) {
+        let waits = Arc::clone(&lock(&self.db).waits);
+        loop {
+            waits.notified().await;
+            tokio::time::sleep(GATHER).await;
+            if let Err(fault) = self.remove_leaving().await {
+                tracing::warn!(%fault, "content that is not needed any more stays until the next start");
+            }
+        }
+    }
+
+    async fn remove_leaving(&self) -> Result<(), Fault> {
+        let (files, log) = {
+            let db = lock(&self.db);
+            (db.take_leaving()?, db.log()?)
+        };
+        let cache = self.options.cache.clone();
+        let removed = tokio::task::spawn_blocking(move || {
+            if let Some(log) = log {
+                log.sync_data()?;
+            }
+            for (ino, generation) in files {
+                remove_file(&cache, ino, generation);
+            }
+            Ok(())
+        });
+        removed.await.map_err(std::io::Error::other)?
+    }
+
     /// Makes room for `bytes` more of content. `ENOSPC` when the disk is full and nothing can go.
     pub(crate) fn make_room(&self, db: &Db, bytes: u64) -> Result<(), Fault> {
-        let disk = rustix::fs::statvfs(&self.options.cache)?;
-        let floor = disk.f_blocks / 20 * disk.f_frsize;
-        let free = disk.f_bavail * disk.f_frsize;
+        let (mut free, floor) = self.disk()?;
+        if bytes + floor > free && db.remove_leaving()? {
+            (free, _) = self.disk()?;
+        }
         let mut short = (bytes + floor).saturating_sub(free);
         let cached = self.cached.load(Ordering::Relaxed) + bytes;
         let mut over = cached.saturating_sub(self.options.max_bytes);
@@ -34,6 +70,13 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
+    /// Bytes of the disk that are free, and that are to stay so.
+    fn disk(&self) -> Result<(u64, u64), Fault> {
+        let disk = rustix::fs::statvfs(&self.options.cache)?;
+        let floor = disk.f_blocks / 20 * disk.f_frsize;
+        Ok((disk.f_bavail * disk.f_frsize, floor))
+    }
+
     /// After content has come or may go: the bounds hold again.
     pub(crate) fn keep_bounds(&self, db: &Db) {
         if self.cached.load(Ordering::Relaxed) > self.options.max_bytes
@@ -50,7 +93,7 @@ impl<D: Drive> Shared<D> {
             if self.opened(node.ino).is_some() {
                 continue;
             }
-            let generation = node.generation;
+            let before = node.clone();
             given_up += node.cached;
             node.generation += 1;
             node.present = Blocks::none().0;
@@ -60,7 +103,7 @@ impl<D: Drive> Shared<D> {
             } else {
                 db.change(|db| Ok(db.save(&node)?))?;
             }
-            remove_file(&self.options.cache, node.ino, generation);
+            db.remove_content(&before);
             if given_up > (64 << 20) {
                 break;
             }

@@ -263,7 +263,7 @@ impl<D: Drive> Shared<D> {
             db.remove_node(ino)?;
             if node.is_file() {
                 self.give_back(node.cached);
-                crate::cache::remove_file(&self.options.cache, ino, node.generation);
+                db.remove_content(&node);
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 
 use super::shared::{Shared, SpaceLeft, lock};
 use super::{Fs, Invalidation, Options, ROOT, StartError};
-use crate::cache::{Blocks, fingerprint, open_file, remove_file};
+use crate::cache::{Blocks, fingerprint, open_file};
 use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
@@ -99,6 +99,7 @@ impl<D: Drive> Fs<D> {
             tokio::spawn(Arc::clone(&shared).run_push()).abort_handle(),
             tokio::spawn(Arc::clone(&shared).run_pull()).abort_handle(),
             tokio::spawn(Arc::clone(&shared).run_net()).abort_handle(),
+            tokio::spawn(Arc::clone(&shared).run_removals()).abort_handle(),
         ];
         let ended = Arc::downgrade(&shared);
         let stop = Box::new(move || {
@@ -152,7 +153,10 @@ impl<D: Drive> Fs<D> {
                 rustix::fs::syncfs(std::fs::File::open(&self.shared.options.cache)?)?;
                 Ok(())
             })
-            .and_then(|()| Ok(db.end()?));
+            .and_then(|()| {
+                db.remove_leaving()?;
+                Ok(db.end()?)
+            });
         if let Err(fault) = kept {
             tracing::error!(%fault, "not ended in good order; the next start looks for what is left");
         }
@@ -180,17 +184,21 @@ fn recover(db: &Db, options: &Options) -> Result<(), Fault> {
         for ino in db.nameless()? {
             if let Some(node) = db.node(ino)? {
                 db.remove_node(ino)?;
-                remove_file(&options.cache, ino, node.generation);
+                db.remove_content(&node);
             }
         }
         if db.unclean && db.rebooted {
             // Rows are written in order; bytes are not: what can be had again is had again.
             for node in db.with_content()? {
-                distrust(db, options, node)?;
+                distrust(db, node)?;
             }
         }
         Ok(())
-    })
+    })?;
+    if db.unclean {
+        db.sweep()?;
+    }
+    Ok(())
 }
 
 /// A file that was being written, perhaps by the kernel alone, perhaps after the mount's death.
@@ -227,12 +235,12 @@ fn recover_open(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault>
 }
 
 /// After the machine went down: of a clean file nothing is believed, of a changed one what was changed.
-fn distrust(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault> {
+fn distrust(db: &Db, mut node: Node) -> Result<(), Fault> {
     if node.etag.is_none() || node.size == 0 {
         return Ok(());
     }
     if node.content == Content::Clean {
-        remove_file(&options.cache, node.ino, node.generation);
+        db.remove_content(&node);
         node.generation += 1;
         node.present = Blocks::none().0;
         node.cached = 0;

@@ -139,7 +139,7 @@ impl<D: Drive> Shared<D> {
             node.etag = etag;
         } else if changed && node.content == Content::Clean {
             match self.usage(node.ino) {
-                Usage::Unused => self.take_content(&mut node, listed)?,
+                Usage::Unused => self.take_content(db, &mut node, listed)?,
                 Usage::Read => {
                     node = self.supersede(db, &node, listed)?;
                     before = node.clone();
@@ -199,14 +199,14 @@ impl<D: Drive> Shared<D> {
 
     /// The content here is that of an older version, and not in use: none of it is any good. What is
     /// being fetched of it still goes to the old file, which nobody reads any more.
-    fn take_content(&self, node: &mut Node, listed: &Listed) -> Result<(), Fault> {
+    fn take_content(&self, db: &Db, node: &mut Node, listed: &Listed) -> Result<(), Fault> {
         let size = listed.size_bytes;
         let present = if size == 0 {
             Blocks::ALL
         } else {
             Blocks::none()
         };
-        crate::cache::remove_file(&self.options.cache, node.ino, node.generation);
+        db.remove_content(node);
         node.generation += 1;
         if let Some(open) = self.opened(node.ino).filter(|_| node.is_file()) {
             let file = open_file(&self.options.cache, node.ino, node.generation)?;

@@ -1,11 +1,13 @@
 //! What is there again after the death of the mount, or of the machine.
 
 use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{ME, name, rdwr, read, settled, start};
+use super::{ME, name, rdwr, read, rename, settled, start, until, write};
+use crate::cache::content_path;
 use crate::drive::memory::MemoryDrive;
 use crate::fs::{Fs, Io, Options, ROOT};
 
@@ -18,6 +20,34 @@ async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDri
     let fs = Fs::open(options, drive.clone()).await.unwrap();
     fs.allow_passthrough(true);
     fs
+}
+
+fn content_files(cache: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for folder in std::fs::read_dir(cache.join("content")).unwrap() {
+        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
+            all.push(file.unwrap().path());
+        }
+    }
+    all
+}
+
+/// The rows as they are now.
+fn copy_state(from: &TempDir, to: &TempDir) {
+    for name in ["state.db", "state.db-wal"] {
+        if from.path().join(name).exists() {
+            std::fs::copy(from.path().join(name), to.path().join(name)).unwrap();
+        }
+    }
+}
+
+/// The content files as they are now.
+fn copy_content(from: &TempDir, to: &TempDir) {
+    for file in content_files(from.path()) {
+        let at = to.path().join(file.strip_prefix(from.path()).unwrap());
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::fs::copy(&file, at).unwrap();
+    }
 }
 
 #[tokio::test]
@@ -41,4 +71,59 @@ async fn what_the_kernel_wrote_before_a_crash_is_sent_whole() {
     expected.extend([3; 10]);
     assert!(read(&fs, "a").await.unwrap() == expected);
     assert!(drive.as_other().read("/a").unwrap() == expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_was_about_to_be_replaced_is_there_after_a_crash() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let disk = TempDir::new().unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    drive.set_online(false);
+    let (_, opened) = fs
+        .create(ME, ROOT, name("a"), 0o644, 0, rdwr())
+        .await
+        .unwrap();
+    fs.write(opened.handle, 0, b"first".to_vec()).await.unwrap();
+    fs.fsync(opened.handle).await.ok();
+    fs.release(opened.handle).await.unwrap();
+    write(&fs, ROOT, "new", b"second").await;
+    copy_state(&cache, &disk);
+    rename(&fs, "new", "a").await;
+    copy_content(&cache, &disk);
+    drop(fs);
+    drive.set_online(true);
+    let fs = start(&drive, &disk).await;
+    settled(&fs).await;
+    let got = drive.as_other().read("/a").unwrap();
+    assert!(got == "first" || got == "second", "{got:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_before_it_was_sent_takes_no_room() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    drive.set_online(false);
+    write(&fs, ROOT, "a", b"first").await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    until(|| content_files(cache.path()).is_empty()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_crash_kept_from_being_removed_is_removed_at_the_next_start() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    drive.set_online(false);
+    write(&fs, ROOT, "a", b"first").await;
+    let kept = write(&fs, ROOT, "b", b"second").await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    drop(fs);
+    let fs = start(&drive, &cache).await;
+    assert_eq!(
+        content_files(cache.path()),
+        [content_path(cache.path(), kept, 0)]
+    );
+    assert_eq!(read(&fs, "b").await.unwrap(), b"second");
 }
