@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::shared::{Shared, lock};
 use super::{Caller, Fs, Ino, ROOT, RenameFlags, Stat};
+use crate::cache::remove_file;
 use crate::clock::{now_ms, now_ns};
 use crate::drive::{Drive, Error};
 use crate::errno::Fault;
@@ -117,6 +118,10 @@ impl<D: Drive> Shared<D> {
             }
             prepare(&mut node);
             node.ino = db.insert(&node)?;
+            if node.is_file() {
+                // A power cut may have taken the rows of whom the number was given to before.
+                remove_file(&self.options.cache, node.ino, node.generation);
+            }
             db.add_entry(parent, name, node.ino)?;
             if node.is_folder() {
                 folder.nlink += 1;

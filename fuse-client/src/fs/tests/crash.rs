@@ -127,3 +127,31 @@ async fn what_a_crash_kept_from_being_removed_is_removed_at_the_next_start() {
     );
     assert_eq!(read(&fs, "b").await.unwrap(), b"second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_new_file_has_nothing_of_one_that_a_power_cut_has_taken() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "first", b"first").await;
+    fs.settle().await;
+    fs.close().await;
+    let disk = TempDir::new().unwrap();
+    copy_state(&cache, &disk);
+    let fs = start(&drive, &cache).await;
+    drive.set_online(false);
+    write(&fs, ROOT, "secret", &[7; 100]).await;
+    copy_content(&cache, &disk);
+    drop(fs);
+    drive.set_online(true);
+    let fs = start(&drive, &disk).await;
+    let (_, opened) = fs
+        .create(ME, ROOT, name("new"), 0o644, 0, rdwr())
+        .await
+        .unwrap();
+    fs.write(opened.handle, 50, vec![1; 2]).await.unwrap();
+    fs.release(opened.handle).await.unwrap();
+    settled(&fs).await;
+    let mut expected = vec![0; 50];
+    expected.extend([1; 2]);
+    assert!(drive.as_other().read("/new").unwrap() == expected);
+}
