@@ -69,6 +69,18 @@ impl Blocks {
         }
     }
 
+    /// Where its last block ends, in bytes.
+    pub(crate) fn end(&self) -> u64 {
+        let Some(bits) = &self.0 else {
+            return u64::MAX;
+        };
+        let last = bits.iter().rposition(|byte| *byte != 0);
+        last.map_or(0, |at| {
+            let bit = 8 - u64::from(bits[at].leading_zeros());
+            (at as u64 * 8 + bit) * BLOCK
+        })
+    }
+
     /// Its blocks below a length in bytes as ranges of bytes, neighbours joined.
     pub(crate) fn ranges(&self, size: u64) -> Vec<Range<u64>> {
         let mut ranges: Vec<Range<u64>> = Vec::new();
@@ -120,6 +132,8 @@ mod tests {
         let size = 9 * BLOCK + 7;
         assert_eq!(blocks.ranges(size), [3 * BLOCK..5 * BLOCK, 9 * BLOCK..size]);
         assert_eq!(blocks.bytes(size), 2 * BLOCK + 7);
+        assert_eq!(blocks.end(), 10 * BLOCK);
+        assert_eq!(Blocks::none().end(), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl<D: Drive> Shared<D> {
             waits.notified().await;
             tokio::time::sleep(GATHER).await;
             if let Err(fault) = self.remove_leaving().await {
-                tracing::warn!(%fault, "content that is not needed any more stays until the next start");
+                tracing::warn!(%fault, "content that is not needed any more stays on the disk");
             }
         }
     }

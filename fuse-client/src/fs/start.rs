@@ -204,8 +204,12 @@ fn recover(db: &Db, options: &Options) -> Result<(), Fault> {
 /// A file that was being written, perhaps by the kernel alone, perhaps after the mount's death.
 fn recover_open(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault> {
     let file = open_file(&options.cache, node.ino, node.generation)?;
-    let (size, mtime, _) = fingerprint(&file)?;
+    let (found, mtime, _) = fingerprint(&file)?;
     let mtime = i64::try_from(mtime).unwrap_or(node.mtime);
+    let size = found.min(longest(&node));
+    if size < found {
+        file.set_len(size)?;
+    }
     let mut dirty = Blocks(node.dirty.clone());
     let untouched = dirty.is_empty() && size == node.size && mtime == node.mtime;
     if untouched && size == node.base_size {
@@ -223,8 +227,9 @@ fn recover_open(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault>
             present.add(grown);
         }
         node.content = Content::Dirty;
+        // The row says when it was cut.
+        node.mtime = if size < found { node.mtime } else { mtime };
         node.size = size;
-        node.mtime = mtime;
         node.version += 1;
         node.dirty = dirty.0;
         node.present = present.0;
@@ -232,6 +237,15 @@ fn recover_open(db: &Db, options: &Options, mut node: Node) -> Result<(), Fault>
     db.save(&node)?;
     db.mark_all(node.ino, now_ms())?;
     Ok(())
+}
+
+/// So long a file can have become that was this long in its row: a file that is not whole here grows in
+/// marked blocks only. What is longer was to be cut.
+fn longest(node: &Node) -> u64 {
+    if node.present.is_none() {
+        return u64::MAX;
+    }
+    Blocks(node.dirty.clone()).end().max(node.size)
 }
 
 /// After the machine went down: of a clean file nothing is believed, of a changed one what was changed.

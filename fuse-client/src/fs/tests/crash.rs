@@ -1,5 +1,6 @@
 //! What is there again after the death of the mount, or of the machine.
 
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,9 +10,16 @@ use tempfile::TempDir;
 use super::{ME, name, rdwr, read, rename, settled, start, until, write};
 use crate::cache::content_path;
 use crate::drive::memory::MemoryDrive;
-use crate::fs::{Fs, Io, Options, ROOT};
+use crate::fs::{Change, Fs, Io, Options, ROOT};
 
 const MIB: u64 = 1 << 20;
+
+fn size(size: u64) -> Change {
+    Change {
+        size: Some(size),
+        ..Change::default()
+    }
+}
 
 async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
     let mut options = Options::new(cache.path());
@@ -154,4 +162,69 @@ async fn a_new_file_has_nothing_of_one_that_a_power_cut_has_taken() {
     let mut expected = vec![0; 50];
     expected.extend([1; 2]);
     assert!(drive.as_other().read("/new").unwrap() == expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_while_a_file_is_cut_makes_no_zeros() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let old = vec![1; 8 << 20];
+    drive.as_other().write("/a", old.clone()).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.set_attributes(ME, ino, size(4 * MIB), Some(opened.handle))
+        .await
+        .unwrap();
+    drop(fs);
+    // The row was committed, and the file not cut yet.
+    let file = File::options()
+        .write(true)
+        .open(content_path(cache.path(), ino, 0))
+        .unwrap();
+    file.set_len(8 * MIB).unwrap();
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    let got = drive.as_other().read("/a").unwrap();
+    assert!(got == old || got == old[..4 << 20], "{} bytes", got.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_after_a_file_was_emptied_survives_a_crash() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.set_attributes(ME, ino, size(0), Some(opened.handle))
+        .await
+        .unwrap();
+    fs.write(opened.handle, 0, vec![2; 3 << 20]).await.unwrap();
+    drop(fs);
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    assert!(drive.as_other().read("/a").unwrap() == vec![2; 3 << 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_appended_survives_a_crash() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let mut expected = vec![1; (8 << 20) - 7];
+    drive.as_other().write("/a", expected.clone()).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    for _ in 0..5 {
+        let end = expected.len() as u64;
+        fs.write(opened.handle, end, vec![2; 1 << 19])
+            .await
+            .unwrap();
+        expected.extend(vec![2; 1 << 19]);
+    }
+    drop(fs);
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    assert!(drive.as_other().read("/a").unwrap() == expected);
 }
