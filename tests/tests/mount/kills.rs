@@ -189,7 +189,9 @@ impl Writer {
     /// one write that was under way, and of nothing else.
     fn is_torn_write(&self, there: &State) -> bool {
         self.possible.iter().any(|after| {
-            let paths_are = there.keys().eq(after.keys()) && there.keys().eq(self.known.keys());
+            // A new file is longer than none.
+            let stay = self.known.keys().all(|name| there.contains_key(name));
+            let paths_are = stay && there.keys().eq(after.keys());
             let mut others = there
                 .iter()
                 .filter(|(name, bytes)| self.known.get(*name) != Some(*bytes));
@@ -197,7 +199,8 @@ impl Writer {
             else {
                 return false;
             };
-            let (old, new) = (&self.known[name], &after[name]);
+            let none = Vec::new();
+            let (old, new) = (self.known.get(name).unwrap_or(&none), &after[name]);
             bytes.len() >= old.len().min(new.len())
                 && bytes.len() <= old.len().max(new.len())
                 && bytes.iter().enumerate().all(|(place, byte)| {
