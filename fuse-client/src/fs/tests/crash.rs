@@ -2,24 +2,14 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{ME, name, rdwr, read, rename, settled, start, until, write};
+use super::{ME, MIB, content_files, name, rdwr, read, rename, settled, size, start, until, write};
 use crate::cache::content_path;
 use crate::drive::memory::MemoryDrive;
-use crate::fs::{Change, Fs, Io, Options, ROOT};
-
-const MIB: u64 = 1 << 20;
-
-fn size(size: u64) -> Change {
-    Change {
-        size: Some(size),
-        ..Change::default()
-    }
-}
+use crate::fs::{Fs, Io, Options, ROOT};
 
 async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
     let mut options = Options::new(cache.path());
@@ -28,16 +18,6 @@ async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDri
     let fs = Fs::open(options, drive.clone()).await.unwrap();
     fs.allow_passthrough(true);
     fs
-}
-
-fn content_files(cache: &Path) -> Vec<PathBuf> {
-    let mut all = Vec::new();
-    for folder in std::fs::read_dir(cache.join("content")).unwrap() {
-        for file in std::fs::read_dir(folder.unwrap().path()).unwrap() {
-            all.push(file.unwrap().path());
-        }
-    }
-    all
 }
 
 /// The rows as they are now.
