@@ -53,12 +53,15 @@ pub struct Call {
     pub error: Option<String>,
 }
 
+/// A change that the server makes though nobody waits for it any more; whether it did.
+type Late = Box<dyn FnOnce(&mut State) -> bool + Send>;
+
 struct State {
     tree: Tree,
     can: Capabilities,
     online: bool,
     faults: Faults,
-    late: Vec<Upload>,
+    late: Vec<Late>,
     calls: Vec<Call>,
     watchers: Vec<mpsc::UnboundedSender<Notice>>,
     /// Entries in one part of [`Drive::changes`].
@@ -162,8 +165,8 @@ impl MemoryDrive {
     /// The server does what has reached it by [`Fault::Late`].
     pub fn arrive(&self) {
         let mut state = self.state();
-        for upload in std::mem::take(&mut state.late) {
-            if state.store(upload).is_ok() {
+        for change in std::mem::take(&mut state.late) {
+            if change(&mut state) {
                 state.tell(&Notice::Changed);
             }
         }
@@ -330,12 +333,17 @@ impl State {
         }
     }
 
-    fn store(&mut self, upload: Upload) -> Result<Stored> {
-        self.tree
-            .check(&upload.path, &upload.condition, &self.can)?;
-        let number = self.tree.put(&upload.path, upload.bytes)?;
-        self.keep(number, &upload.attributes, self.can.attributes_with_content);
-        Ok(self.stored(number))
+    /// Makes a change, or lets it arrive later.
+    fn make<T>(
+        &mut self,
+        fault: Option<Fault>,
+        change: impl FnOnce(&mut State) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if fault != Some(Fault::Late) {
+            return change(self);
+        }
+        self.late.push(Box::new(|state| change(state).is_ok()));
+        Err(unreachable())
     }
 
     fn stored(&self, number: u64) -> Stored {
@@ -408,14 +416,6 @@ fn asked(verb: Verb, path: &DrivePath, bytes: u64) -> Call {
         bytes,
         error: None,
     }
-}
-
-/// What a PUT asks for.
-struct Upload {
-    path: DrivePath,
-    bytes: Bytes,
-    condition: Condition,
-    attributes: Attributes,
 }
 
 fn asked_to(verb: Verb, path: &DrivePath, to: &DrivePath) -> Call {
@@ -518,21 +518,17 @@ impl Drive for MemoryDrive {
     ) -> Result<Stored> {
         let bytes = content.collect().await?;
         let call = asked(Verb::Write, path, content.length());
-        let upload = Upload {
-            path: path.clone(),
-            bytes: bytes.into(),
-            condition: condition.clone(),
-            attributes: attributes.clone(),
-        };
+        let (path, condition, attributes) = (path.clone(), condition.clone(), attributes.clone());
         self.call(call, |state, fault| {
             if !content.progress.hand_over(content.length()) {
                 return Err(unreachable());
             }
-            if fault == Some(Fault::Late) {
-                state.late.push(upload);
-                return Err(unreachable());
-            }
-            state.store(upload)
+            state.make(fault, move |state| {
+                state.tree.check(&path, &condition, &state.can)?;
+                let number = state.tree.put(&path, bytes.into())?;
+                state.keep(number, &attributes, state.can.attributes_with_content);
+                Ok(state.stored(number))
+            })
         })
         .await
     }
@@ -550,7 +546,8 @@ impl Drive for MemoryDrive {
             pieces.push((part.range.clone(), part.collect().await?));
         }
         let call = asked(Verb::Patch, path, parts.iter().map(Source::length).sum());
-        self.call(call, |state, _| {
+        let (path, etag, attributes) = (path.clone(), etag.clone(), attributes.clone());
+        self.call(call, |state, fault| {
             if !state.can.patch {
                 return Err(Error::Unsupported);
             }
@@ -558,27 +555,33 @@ impl Drive for MemoryDrive {
             if !parts.iter().all(handed_over) {
                 return Err(unreachable());
             }
-            state.tree.check_tag(path, Some(etag), &state.can)?;
-            let place = |at| usize::try_from(at).unwrap();
-            let mut bytes = state.tree.file(path)?.to_vec();
-            bytes.resize(place(size_bytes), 0);
-            for (range, piece) in pieces {
-                let places = place(range.start)..place(range.end);
-                let there = bytes.get_mut(places).ok_or(Error::Unsupported)?;
-                there.copy_from_slice(&piece);
-            }
-            let number = state.tree.put(path, bytes.into())?;
-            state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number))
+            state.make(fault, move |state| {
+                state.tree.check_tag(&path, Some(&etag), &state.can)?;
+                let place = |at| usize::try_from(at).unwrap();
+                let mut bytes = state.tree.file(&path)?.to_vec();
+                bytes.resize(place(size_bytes), 0);
+                for (range, piece) in pieces {
+                    let places = place(range.start)..place(range.end);
+                    let there = bytes.get_mut(places).ok_or(Error::Unsupported)?;
+                    there.copy_from_slice(&piece);
+                }
+                let number = state.tree.put(&path, bytes.into())?;
+                state.keep(number, &attributes, state.can.attributes_with_content);
+                Ok(state.stored(number))
+            })
         })
         .await
     }
 
     async fn make_folder(&self, path: &DrivePath, attributes: &Attributes) -> Result<Stored> {
-        self.call(asked(Verb::MakeFolder, path, 0), |state, _| {
-            let number = state.tree.make_folder(path)?;
-            state.keep(number, attributes, state.can.attributes_with_content);
-            Ok(state.stored(number))
+        let call = asked(Verb::MakeFolder, path, 0);
+        let (path, attributes) = (path.clone(), attributes.clone());
+        self.call(call, |state, fault| {
+            state.make(fault, move |state| {
+                let number = state.tree.make_folder(&path)?;
+                state.keep(number, &attributes, state.can.attributes_with_content);
+                Ok(state.stored(number))
+            })
         })
         .await
     }
@@ -590,21 +593,30 @@ impl Drive for MemoryDrive {
         etag: Option<&ETag>,
         condition: &Condition,
     ) -> Result<()> {
-        self.call(asked_to(Verb::Rename, from, to), |state, _| {
-            state.tree.check_tag(from, etag, &state.can)?;
-            state.tree.check(to, condition, &state.can)?;
-            state.tree.rename(from, to)
+        let call = asked_to(Verb::Rename, from, to);
+        let (from, to) = (from.clone(), to.clone());
+        let (etag, condition) = (etag.cloned(), condition.clone());
+        self.call(call, |state, fault| {
+            state.make(fault, move |state| {
+                state.tree.check_tag(&from, etag.as_ref(), &state.can)?;
+                state.tree.check(&to, &condition, &state.can)?;
+                state.tree.rename(&from, &to)
+            })
         })
         .await
     }
 
     async fn bind(&self, existing: &DrivePath, new: &DrivePath, etag: Option<&ETag>) -> Result<()> {
-        self.call(asked_to(Verb::Bind, existing, new), |state, _| {
+        let call = asked_to(Verb::Bind, existing, new);
+        let (existing, new, etag) = (existing.clone(), new.clone(), etag.cloned());
+        self.call(call, |state, fault| {
             if !state.can.bind {
                 return Err(Error::Unsupported);
             }
-            state.tree.check_tag(existing, etag, &state.can)?;
-            state.tree.bind(existing, new)
+            state.make(fault, move |state| {
+                state.tree.check_tag(&existing, etag.as_ref(), &state.can)?;
+                state.tree.bind(&existing, &new)
+            })
         })
         .await
     }

@@ -233,14 +233,17 @@ impl<D: Drive> Shared<D> {
         let moved = lock(&self.flight).moved;
         let broken_off = async {
             match &upload {
-                Some((_, unwanted)) => unwanted.notified().await,
+                Some((ino, unwanted)) => {
+                    unwanted.notified().await;
+                    *ino
+                }
                 None => std::future::pending().await,
             }
         };
         let done = tokio::select! {
             done = Box::pin(self.perform(&step)) => done,
             // As after a crash, it is asked what became of it.
-            () = broken_off => Err(Errno::STALE.into()),
+            ino = broken_off => self.cannot_arrive(ino).and(Err(Errno::STALE.into())),
         };
         if let Err(fault) = done
             && let Err(fault) = self.put_off(&work, &fault)
@@ -251,9 +254,16 @@ impl<D: Drive> Shared<D> {
             lock(&self.uploading).remove(&ino);
         }
         self.look_after_moves(&keys, moved);
-        lock(&self.flight).end(&keys);
+        self.end(&keys);
         self.progress.send_modify(|count| *count += 1);
         self.ask_after_changes();
+    }
+
+    /// A request has ended. Not while it is looked what to begin: what became of it would not be asked
+    /// first.
+    fn end(&self, keys: &[Key]) {
+        let _db = lock(&self.db);
+        lock(&self.flight).end(keys);
     }
 
     /// What was not asked while requests of ours were under way is asked after the last of them.
@@ -324,7 +334,7 @@ impl<D: Drive> Shared<D> {
                 let moved = lock(&shared.flight).moved;
                 Box::pin(shared.ask_about(&sending)).await;
                 shared.look_after_moves(&keys, moved);
-                lock(&shared.flight).end(&keys);
+                shared.end(&keys);
                 shared.progress.send_modify(|count| *count += 1);
                 shared.push.notify_one();
                 shared.ask_after_changes();

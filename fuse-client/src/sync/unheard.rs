@@ -11,7 +11,7 @@ use super::book;
 use super::content::{DIGEST, Job};
 use super::{Key, Reach};
 use crate::cache::Blocks;
-use crate::clock::now_ns;
+use crate::clock::{now_ms, now_ns};
 use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
@@ -22,6 +22,11 @@ use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_diges
 const TRIES: u32 = 6;
 /// Then it is asked again after this, in ms.
 const LATER: i64 = 60_000;
+/// So long, in ms, a server may still be at a request whose connection is gone: of a mount that was
+/// killed, or of a network that went away.
+const LATE: i64 = 10_000;
+/// It is asked so often meanwhile, in ms.
+const OPEN: i64 = 1_000;
 
 /// When to ask next what became of a request, by its name, after it did not work.
 #[derive(Default)]
@@ -29,6 +34,8 @@ pub(crate) struct Unheard(HashMap<Name, Asking>);
 
 #[derive(Default)]
 struct Asking {
+    /// Of the first time; 0 for what cannot arrive any more.
+    began_ms: i64,
     due_ms: i64,
     attempts: u32,
     /// Of these, answers that will not be any other.
@@ -50,8 +57,21 @@ impl Unheard {
 
     /// Everything is asked at once.
     pub(crate) fn hurry(&mut self) {
-        self.0.clear();
+        for asking in self.0.values_mut() {
+            *asking = Asking {
+                began_ms: asking.began_ms,
+                ..Asking::default()
+            };
+        }
     }
+}
+
+/// What is known of a request after it was asked for.
+enum Found {
+    /// It is written down what became of it.
+    Out,
+    /// Nothing of it is there, and it may still arrive.
+    Open,
 }
 
 /// A request that is about to be sent, and what is unknown already of one about the same name.
@@ -138,11 +158,17 @@ impl<D: Drive> Shared<D> {
         request: impl Future<Output = drive::Result<T>>,
     ) -> drive::Result<T> {
         let answer = self.ask(request).await;
-        if let Err(error) = &answer
-            && !may_be_done(error)
-            && let Err(fault) = self.not_done(&intent)
-        {
-            tracing::error!(%fault, "an answer cannot be written down");
+        match &answer {
+            Ok(_) => {}
+            // It is another one that it is to be asked about.
+            Err(error) if may_be_done(error) => {
+                lock(&self.unheard).0.remove(&intent.at);
+            }
+            Err(_) => {
+                if let Err(fault) = self.not_done(&intent) {
+                    tracing::error!(%fault, "an answer cannot be written down");
+                }
+            }
         }
         answer
     }
@@ -180,6 +206,18 @@ impl<D: Drive> Shared<D> {
                 db.change(|db| Ok(db.put_sending(earlier)?))
             }
         }
+    }
+
+    /// Requests about a node were broken off before all of them was sent.
+    pub(super) fn cannot_arrive(&self, ino: Ino) -> Result<(), Fault> {
+        for sending in lock(&self.db).all_sending()? {
+            if sending.ino == ino {
+                lock(&self.unheard)
+                    .0
+                    .insert(sending.at(), Asking::default());
+            }
+        }
+        Ok(())
     }
 
     fn forget_sending(&self, at: &Name) -> Result<(), Fault> {
@@ -227,9 +265,27 @@ impl<D: Drive> Shared<D> {
     /// Finds out what became of a request. Where nobody tells, it stays unknown: what was done would
     /// be taken for another's.
     pub(super) async fn ask_about(&self, sending: &Sending) {
-        let fault = match self.find_out(sending).await {
-            Ok(()) => {
+        let began_ms = {
+            let mut unheard = lock(&self.unheard);
+            let fresh = || Asking {
+                began_ms: now_ms(),
+                ..Asking::default()
+            };
+            unheard.0.entry(sending.at()).or_insert_with(fresh).began_ms
+        };
+        let may_arrive = now_ms() - began_ms < LATE;
+        let fault = match self.find_out(sending, may_arrive).await {
+            Ok(Found::Out) => {
                 lock(&self.unheard).0.remove(&sending.at());
+                return;
+            }
+            Ok(Found::Open) => {
+                let again = Asking {
+                    began_ms,
+                    due_ms: (now_ms() + OPEN).min(began_ms + LATE),
+                    ..Asking::default()
+                };
+                lock(&self.unheard).0.insert(sending.at(), again);
                 return;
             }
             Err(fault) => fault,
@@ -242,7 +298,7 @@ impl<D: Drive> Shared<D> {
             let pause = 250_i64 << asking.attempts.min(3);
             asking.attempts += 1;
             let tired = asking.attempts >= TRIES;
-            asking.due_ms = crate::clock::now_ms() + if tired { LATER } else { pause };
+            asking.due_ms = now_ms() + if tired { LATER } else { pause };
             let reason = no_answer(&fault);
             asking.refusals += u32::from(reason.is_none());
             asking.reason = reason.map_or_else(|| fault.to_string(), str::to_owned);
@@ -328,19 +384,48 @@ impl<D: Drive> Shared<D> {
         Ok(())
     }
 
-    async fn find_out(&self, sending: &Sending) -> Result<(), Fault> {
+    async fn find_out(&self, sending: &Sending, may_arrive: bool) -> Result<Found, Fault> {
         let at = sending.at();
         let path = lock(&self.db).remote_name(at.0, &at.1)?;
         let Some(path) = path else {
-            return self.forget_sending(&at);
+            return self.forget_sending(&at).map(|()| Found::Out);
         };
-        match self.look(&path).await? {
-            Some(listed) => match self.arrived(sending, &path, &listed).await? {
-                Some(sent) => self.book_found(&sent, &listed),
-                None => self.not_arrived(sending),
-            },
-            None => self.not_there(sending),
+        let there = self.look(&path).await?;
+        let sent = match &there {
+            Some(listed) => self.arrived(sending, &path, listed).await?,
+            None => None,
+        };
+        match (sent, there) {
+            (Some(sent), Some(listed)) => self.book_found(&sent, &listed)?,
+            (_, there) if may_arrive && self.is_open(sending, there.as_ref())? => {
+                return Ok(Found::Open);
+            }
+            (_, None) => self.not_there(sending)?,
+            (None, Some(_)) => self.not_arrived(sending)?,
         }
+        Ok(Found::Out)
+    }
+
+    /// Whether a request that has not arrived would be done if it did: nobody has touched what it was
+    /// to replace. What is wanted still need not be waited for, as it is sent again.
+    fn is_open(&self, sending: &Sending, there: Option<&Listed>) -> Result<bool, Fault> {
+        let db = lock(&self.db);
+        if db.entry(sending.parent, &sending.name)? == Some(sending.ino) {
+            return Ok(false);
+        }
+        let known = match db.synced(sending.parent, &sending.name)? {
+            Some(ino) => db.node(ino)?,
+            None => None,
+        };
+        Ok(match (known, there) {
+            (None, None) => true,
+            (Some(known), Some(there)) => {
+                let etag = there.etag.as_ref();
+                super::pull::is_same(&known, there)
+                    && (etag.is_none() || etag == known.etag().as_ref())
+            }
+            _ => false,
+        })
     }
 
     /// What was sent and is there, if it is; of a content perhaps an earlier version than the last.

@@ -72,8 +72,8 @@ pub enum Fault {
     HeldBefore,
     /// The server does it, and the answer waits for [`super::MemoryDrive::release`].
     HeldAfter,
-    /// The connection breaks, and the server does it at [`super::MemoryDrive::arrive`]. Of
-    /// [`Verb::Write`] alone.
+    /// The connection breaks, and the server does it at [`super::MemoryDrive::arrive`]: what makes or
+    /// replaces something.
     Late,
 }
 

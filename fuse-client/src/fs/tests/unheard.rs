@@ -45,7 +45,7 @@ async fn what_was_removed_while_it_was_sent_stays_so_after_a_kill() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_arrives_after_it_was_asked_for_is_known_as_ours() {
     for drive in drives() {
         let cache = TempDir::new().unwrap();
@@ -55,19 +55,133 @@ async fn what_arrives_after_it_was_asked_for_is_known_as_ours() {
         drive.take_calls();
         drive.fail_next(Some(Verb::Write), Fault::Late);
         edit(&fs, ino, 0, b"another").await;
-        done_there(&drive, |drive| drive.count(Verb::Write) == 1).await;
+        until(|| drive.count(Verb::Write) == 1).await;
         drive.set_online(false);
         write(&fs, ROOT, "b", b"the last").await;
         rename(&fs, "b", "a").await;
         drive.take_calls();
         drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
         drive.set_online(true);
-        done_there(&drive, |drive| drive.count(Verb::Write) == 1).await;
+        until(|| drive.count(Verb::Write) == 1).await;
         drive.arrive();
         drive.release();
         settled(&fs).await;
         assert_eq!(there(&drive), ["/a"]);
         assert_eq!(drive.as_other().read("/a").unwrap(), "the last");
+    }
+}
+
+/// Kills the mount, begins again, and lets a request arrive that was asked about and was not there yet.
+async fn arrives_late(
+    fs: Fs<MemoryDrive>,
+    drive: &MemoryDrive,
+    cache: &TempDir,
+) -> Fs<MemoryDrive> {
+    drive.take_calls();
+    let fs = again(fs, drive, cache).await;
+    until(|| drive.count(Verb::Stat) > 0).await;
+    // The answer has come, and what follows from it is done.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drive.arrive();
+    settled(&fs).await;
+    fs
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_stays_so_when_it_arrives_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        write(&fs, ROOT, "a", b"hello").await;
+        until(|| drive.count(Verb::Write) == 1).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_was_removed_stays_so_when_it_arrives_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        let ino = write(&fs, ROOT, "a", b"one").await;
+        settled(&fs).await;
+        drive.take_calls();
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        edit(&fs, ino, 0, b"another").await;
+        until(|| drive.count(Verb::Write) == 1).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_renamed_is_there_once_when_it_arrives_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        write(&fs, ROOT, "a", b"hello").await;
+        until(|| drive.count(Verb::Write) == 1).await;
+        rename(&fs, "a", "b").await;
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, ["b"]);
+        assert_eq!(there(&drive), ["/b"]);
+        assert_eq!(drive.as_other().read("/b").unwrap(), "hello");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn folders_that_were_removed_stay_so_when_they_arrive_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::MakeFolder), Fault::Late);
+        fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+        until(|| drive.count(Verb::MakeFolder) == 1).await;
+        fs.remove_folder(ROOT, name("d")).await.unwrap();
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_moved_and_removed_stays_so_when_it_arrives_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        write(&fs, ROOT, "a", b"hello").await;
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::Rename), Fault::Late);
+        drive.fail_next(Some(Verb::Stat), Fault::HeldBefore);
+        rename(&fs, "a", "b").await;
+        until(|| drive.count(Verb::Rename) == 1).await;
+        fs.unlink(ROOT, name("b")).await.unwrap();
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_made_where_a_request_did_not_arrive_is_shown() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        write(&fs, ROOT, "a", b"hello").await;
+        until(|| drive.count(Verb::Write) == 1).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        drive.as_other().write("/a", "theirs").unwrap();
+        let fs = arrives_late(fs, &drive, &cache).await;
+        assert_eq!(names(&fs, ROOT).await, ["a"]);
+        assert_eq!(drive.as_other().read("/a").unwrap(), "theirs");
     }
 }
 
