@@ -9,6 +9,7 @@ mod fetch;
 mod room;
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64};
 use std::sync::{Arc, Mutex};
@@ -51,6 +52,10 @@ pub(crate) struct Inner {
     pub(crate) base_size: u64,
     /// Differs from the row.
     pub(crate) changed: bool,
+    /// Counts how often blocks became like the server's: fetched, or sent.
+    filled: u64,
+    /// Of these, those whose bytes are on the disk.
+    synced: u64,
     pub(crate) handles: u32,
     pub(crate) writers: u32,
     /// The kernel reads and writes the file by itself: (size, mtime, ctime) of it when that began.
@@ -155,6 +160,8 @@ impl Open {
             version,
             base_size: node.base_size,
             changed,
+            filled: 1,
+            synced: 0,
             handles: 0,
             writers: 0,
             passthrough: None,
@@ -179,6 +186,28 @@ impl Open {
     /// Puts what is true of the content into a row.
     pub(crate) fn overlay(&self, node: &mut Node) {
         lock(&self.inner).overlay(node);
+    }
+
+    /// Puts on the disk what is to be in blocks beside what will be written into them ([`Inner::rests`]);
+    /// the version that was so. After a power cut a block that differs is believed, and sent.
+    pub(crate) async fn settle(&self, blocks: &Range<u64>) -> Result<Option<i64>, Fault> {
+        let (file, filled, version) = {
+            let inner = lock(&self.inner);
+            if inner.rests(blocks) {
+                return Ok(None);
+            }
+            (Arc::clone(&inner.file), inner.filled, inner.version)
+        };
+        let synced = {
+            let file = Arc::clone(&file);
+            tokio::task::spawn_blocking(move || file.sync_data()).await
+        };
+        synced.map_err(|error| Fault::Local(std::io::Error::other(error)))??;
+        let mut inner = lock(&self.inner);
+        if Arc::ptr_eq(&inner.file, &file) {
+            inner.synced = inner.synced.max(filled);
+        }
+        Ok(Some(version))
     }
 }
 
@@ -261,8 +290,20 @@ impl Inner {
         self.changed = true;
     }
 
+    /// Blocks have become like the server's.
+    pub(crate) fn filled(&mut self) {
+        self.filled += 1;
+    }
+
+    /// Whether whatever is in blocks and like the server's is on the disk.
+    pub(crate) fn rests(&self, blocks: &Range<u64>) -> bool {
+        let end = blocks.end.min(self.base_size.div_ceil(BLOCK));
+        let alike = |block| self.present.has(block) && !self.dirty.has(block);
+        self.synced == self.filled || !(blocks.start..end).any(alike)
+    }
+
     /// Blocks of a range that have to be fetched.
-    pub(crate) fn absent(&self, range: &std::ops::Range<u64>) -> bool {
+    pub(crate) fn absent(&self, range: &Range<u64>) -> bool {
         let end = range.end.min(self.size);
         range.start < end && !self.present.has_all(touched(&(range.start..end)))
     }

@@ -172,6 +172,7 @@ impl<D: Drive> Shared<D> {
             }
             let size = inner.size;
             inner.present.simplify(size);
+            inner.filled();
             let before = node.cached;
             inner.overlay(&mut node);
             node.used_at = now_ms();

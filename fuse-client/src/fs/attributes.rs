@@ -1,6 +1,7 @@
 //! Attributes and extended attributes.
 
 use std::ffi::OsStr;
+use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
 use super::{Caller, Change, Fs, Handle, Ino, Stat, Time};
-use crate::cache::{BLOCK, Blocks, Open, set_file_time, touched};
+use crate::cache::{BLOCK, Blocks, Inner, Open, open_file, set_file_time, touched};
 use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
@@ -18,6 +19,34 @@ use crate::state::{ATTRIBUTES, Content, Db, Node, XATTRS, decode_xattrs, encode_
 
 /// As Linux bounds them.
 const MOST_VALUE: usize = 65_536;
+
+/// Blocks that differ once a file is cut, or grows: the one that is cut in two. What the kernel writes
+/// by itself meanwhile is not told from the cut.
+fn edge_blocks(edge: u64, passthrough: bool) -> Range<u64> {
+    if passthrough {
+        return 0..u64::MAX;
+    }
+    edge / BLOCK..edge.div_ceil(BLOCK)
+}
+
+/// The blocks of a file that is so long from now on; `edge` is the shorter of the two lengths.
+fn mark_length(inner: &mut Inner, size: u64, edge: u64) {
+    inner.size = size;
+    if size == 0 {
+        inner.dirty = Blocks::ALL;
+        inner.present = Blocks::ALL;
+        return;
+    }
+    let end = size.div_ceil(BLOCK);
+    inner.present.cut(end);
+    inner.dirty.cut(end);
+    let changed = touched(&(edge..size.max(edge)));
+    inner.present.add(changed.clone());
+    inner.dirty.add(changed);
+    if !edge.is_multiple_of(BLOCK) {
+        inner.dirty.add(touched(&(edge - 1..edge)));
+    }
+}
 
 impl<D: Drive> Shared<D> {
     /// When a change that needs no content is to be sent.
@@ -70,7 +99,7 @@ impl<D: Drive> Shared<D> {
                     inner.passthrough = Some(crate::cache::fingerprint(&inner.file)?);
                 }
             } else if node.content == Content::Open {
-                let file = crate::cache::open_file(&self.options.cache, ino, node.generation)?;
+                let file = open_file(&self.options.cache, ino, node.generation)?;
                 set_file_time(&file, node.mtime)?;
             }
             sent = true;
@@ -121,16 +150,18 @@ impl<D: Drive> Shared<D> {
             if !passthrough && !edge.is_multiple_of(BLOCK) {
                 self.hydrate(open, edge - edge % BLOCK..edge).await?;
             }
+            let settled = open.settle(&edge_blocks(edge, passthrough)).await?;
             let fetching = open.fetch.lock().await;
             let db = lock(&self.db);
             let mut inner = lock(&open.inner);
             let edge = size.min(inner.size);
             // It may have been closed meanwhile, and given up.
             let passthrough = inner.passthrough.is_some();
-            if !passthrough
-                && !edge.is_multiple_of(BLOCK)
-                && inner.absent(&(edge - edge % BLOCK..edge))
-            {
+            if !passthrough && inner.absent(&(edge - edge % BLOCK..edge)) {
+                continue;
+            }
+            let blocks = edge_blocks(edge, passthrough);
+            if settled != Some(inner.version) && !inner.rests(&blocks) {
                 continue;
             }
             if size > inner.size {
@@ -145,27 +176,21 @@ impl<D: Drive> Shared<D> {
             } else {
                 self.soon()
             };
+            // What is not here of it would be zeros if a kill kept it from being cut: what is emptied
+            // gets another content file.
+            let fresh = if size == 0 && !passthrough && !inner.present.is_all() {
+                let file = open_file(&self.options.cache, open.ino, inner.generation + 1)?;
+                file.set_len(0)?;
+                Some(Arc::new(file))
+            } else {
+                None
+            };
             let before = inner.before();
             let changed = db.change(|db| {
-                if size == 0 {
-                    inner.dirty = Blocks::ALL;
-                    inner.present = Blocks::ALL;
-                } else {
-                    let end = size.div_ceil(BLOCK);
-                    inner.present.cut(end);
-                    inner.dirty.cut(end);
-                    let changed = touched(&(edge..size.max(edge)));
-                    inner.present.add(changed.clone());
-                    inner.dirty.add(changed);
-                    if !edge.is_multiple_of(BLOCK) {
-                        inner.dirty.add(touched(&(edge - 1..edge)));
-                    }
-                }
+                mark_length(&mut inner, size, edge);
                 if passthrough {
-                    // What the kernel writes meanwhile is not told from the cut.
                     inner.dirty = Blocks::ALL;
                 }
-                inner.size = size;
                 inner.touch(now_ns());
                 inner.content = if inner.writers > 0 {
                     Content::Open
@@ -175,6 +200,10 @@ impl<D: Drive> Shared<D> {
                 let passthrough = inner.passthrough.take();
                 inner.overlay(&mut node);
                 inner.passthrough = passthrough;
+                if fresh.is_some() {
+                    db.remove_content(&node);
+                    node.generation += 1;
+                }
                 db.save(&node)?;
                 db.mark_all(open.ino, due)?;
                 Ok(())
@@ -184,7 +213,13 @@ impl<D: Drive> Shared<D> {
                 return Err(fault);
             }
             inner.changed = false;
-            inner.file.set_len(size)?;
+            match fresh {
+                Some(file) => {
+                    inner.file = file;
+                    inner.generation += 1;
+                }
+                None => inner.file.set_len(size)?,
+            }
             set_file_time(&inner.file, inner.mtime)?;
             if inner.passthrough.is_some() {
                 inner.passthrough = Some(crate::cache::fingerprint(&inner.file)?);

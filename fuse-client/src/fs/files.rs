@@ -33,6 +33,15 @@ const PRIVILEGES: u32 = 0o6000;
 const USED: i64 = 60_000;
 
 impl<D: Drive> Shared<D> {
+    /// The longest file that the kernel may write to by itself.
+    fn most_passed_through(&self) -> u64 {
+        match (self.passthrough.load(Ordering::Relaxed), self.can.patch) {
+            (false, _) => 0,
+            (true, true) => PASSTHROUGH_WRITES_TO,
+            (true, false) => PASSTHROUGH_WHOLE_WRITES_TO,
+        }
+    }
+
     /// One more handle of a file's content.
     fn hold_file(
         &self,
@@ -49,13 +58,8 @@ impl<D: Drive> Shared<D> {
         {
             let size = inner.size;
             let suits = if write {
-                let most = if self.can.patch {
-                    PASSTHROUGH_WRITES_TO
-                } else {
-                    PASSTHROUGH_WHOLE_WRITES_TO
-                };
                 // The kernel does not tell of a write that is to take away the privileges.
-                (new || size <= most) && mode & PRIVILEGES == 0
+                (new || size <= self.most_passed_through()) && mode & PRIVILEGES == 0
             } else {
                 size >= PASSTHROUGH_FROM
             };
@@ -169,6 +173,10 @@ impl<D: Drive> Fs<D> {
                     tracing::debug!(ino, %fault, "not fetched when it was opened");
                 }
             }
+        }
+        if writes && open.size() <= shared.most_passed_through() {
+            // The kernel may write anywhere without asking.
+            open.settle(&(0..u64::MAX)).await?;
         }
         // Who only reads cannot take away privileges.
         let mode = if writes {

@@ -110,8 +110,11 @@ impl<D: Drive> Shared<D> {
                     need => need,
                 }
             };
-            if let Ready::Fetch(range) = need {
-                self.hydrate(open, range).await?;
+            let mut settled = None;
+            match need {
+                Ready::Yes => {}
+                Ready::Fetch(range) => self.hydrate(open, range).await?,
+                Ready::Mark(blocks) => settled = open.settle(&blocks).await?,
             }
             // A fetch that is under way must not write over what is written now.
             let _fetching = open.fetch.lock().await;
@@ -119,8 +122,12 @@ impl<D: Drive> Shared<D> {
             let mut inner = lock(&open.inner);
             let at = if append { inner.size } else { offset };
             let ready = ready(&inner, at, data.len() as u64);
-            if let Ready::Fetch(_) = ready {
-                continue;
+            match &ready {
+                Ready::Fetch(_) => continue,
+                Ready::Mark(blocks) if settled != Some(inner.version) && !inner.rests(blocks) => {
+                    continue;
+                }
+                Ready::Yes | Ready::Mark(_) => {}
             }
             // What is refused must not leave anything behind the end.
             self.take_growth(&inner, at, data)?;

@@ -65,6 +65,7 @@ impl<D: Drive> Shared<D> {
                 if same {
                     inner.content = Content::Clean;
                     inner.dirty = Blocks::none();
+                    inner.filled();
                     if inner.passthrough.is_some() && inner.writers > 0 {
                         // The kernel may go on writing: what is open for that stays so.
                         inner.content = Content::Open;

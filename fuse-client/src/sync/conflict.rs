@@ -327,6 +327,7 @@ impl<D: Drive> Shared<D> {
             inner.present.add(touched(&(0..size)));
             let size = inner.size;
             inner.present.simplify(size);
+            inner.filled();
             inner.changed = true;
         }
         self.persist(&db, open, None)

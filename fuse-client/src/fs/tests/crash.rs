@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::{ME, MIB, content_files, name, rdwr, read, rename, settled, size, start, until, write};
 use crate::cache::content_path;
 use crate::drive::memory::MemoryDrive;
+use crate::fs::shared::lock;
 use crate::fs::{Fs, Io, Options, ROOT};
 
 async fn start_passthrough(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
@@ -207,4 +208,65 @@ async fn what_was_appended_survives_a_crash() {
     let fs = start(&drive, &cache).await;
     settled(&fs).await;
     assert!(drive.as_other().read("/a").unwrap() == expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_while_a_file_is_emptied_makes_no_zeros() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.set_attributes(ME, ino, size(0), Some(opened.handle))
+        .await
+        .unwrap();
+    drop(fs);
+    // The row was committed, and the file that it is about was as long as ever.
+    let path = content_path(cache.path(), ino, 0);
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .unwrap();
+    file.set_len(8 * MIB).unwrap();
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    assert_eq!(drive.as_other().read("/a").unwrap(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_lies_beside_a_write_is_on_the_disk_before_it_is_believed() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 4 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let open = fs.shared.opened(ino).unwrap();
+    let rests = || lock(&open.inner).rests(&(0..4));
+    fs.read(opened.handle, 0, 4 << 20).await.unwrap();
+    assert!(!rests(), "fetched, and nobody has synced it");
+    fs.write(opened.handle, 10, vec![2; 10]).await.unwrap();
+    assert!(rests(), "changed in part");
+    settled(&fs).await;
+    assert!(!rests(), "the next version, which was sent");
+    fs.set_attributes(ME, ino, size(3 * MIB + 5), Some(opened.handle))
+        .await
+        .unwrap();
+    assert!(rests(), "cut in a block");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_kernel_may_write_into_is_on_the_disk_before() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 1 << 20]).unwrap();
+    let fs = start_passthrough(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    assert!(matches!(opened.io, Io::Passthrough(_)));
+    let open = fs.shared.opened(ino).unwrap();
+    assert!(lock(&open.inner).rests(&(0..1)));
 }
