@@ -211,12 +211,27 @@ pub struct Stored {
 /// connection breaks, so a change is a place in a file and not a stream.
 #[derive(Debug, Clone)]
 pub struct Source {
-    /// Opened for reading; never changes while it is sent.
+    /// Opened for reading.
     pub file: std::sync::Arc<std::fs::File>,
     /// Which of its bytes.
     pub range: Range<u64>,
+    /// Of these bytes, when they were looked at: if others were written meanwhile, their end is not
+    /// sent, so that the server takes none of them.
+    pub sha256: Option<[u8; 32]>,
     /// Of all that one request sends.
     pub progress: std::sync::Arc<Progress>,
+}
+
+impl Source {
+    /// Bytes of a file that does not change while they are sent.
+    pub fn new(file: std::sync::Arc<std::fs::File>, range: Range<u64>) -> Self {
+        Self {
+            file,
+            range,
+            sha256: None,
+            progress: std::sync::Arc::default(),
+        }
+    }
 }
 
 /// How many bytes were handed over to be sent, and whether the rest is to follow.

@@ -173,11 +173,7 @@ impl Remote {
     pub async fn put(&self, from: &Path, url: &Url) -> Result<Option<String>, Error> {
         let file = tokio::fs::File::open(from).await?.into_std().await;
         let range = 0..file.metadata()?.len();
-        let content = Source {
-            file: Arc::new(file),
-            range,
-            progress: Arc::default(),
-        };
+        let content = Source::new(Arc::new(file), range);
         let request = self.connection.request(Method::PUT, url);
         let sent = Upload::of_file(content).send(request).await;
         let answer = sent.map_err(|fault| failure(fault, &Method::PUT, url))?;

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, watch};
 
 pub use self::fault::{Dice, Fault, Verb};
@@ -439,6 +440,10 @@ impl Source {
         tokio::task::yield_now().await;
         self.file
             .read_exact_at(second, self.range.start + first.len() as u64)?;
+        let sha256: [u8; 32] = Sha256::digest(&bytes).into();
+        if self.sha256.is_some_and(|looked| looked != sha256) {
+            return Err(Error::Local(std::io::ErrorKind::InvalidData.into()));
+        }
         Ok(bytes)
     }
 }

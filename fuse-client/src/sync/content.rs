@@ -40,9 +40,15 @@ impl<D: Drive> Shared<D> {
             course.size_bytes = ranges.iter().map(|range| range.end - range.start).sum();
             progress = Arc::clone(&course.progress);
         }
+        // Known of all of it, or of nothing.
+        let sha256 = job
+            .sha256
+            .as_deref()
+            .and_then(|sha256| sha256.try_into().ok());
         let source = |range| Source {
             file: Arc::clone(&job.file),
             range,
+            sha256,
             progress: Arc::clone(&progress),
         };
         ranges.into_iter().map(source).collect()
@@ -239,7 +245,7 @@ impl<D: Drive> Shared<D> {
             (path, at.unwrap_or_default())
         };
         self.write_out(ino).await?;
-        let job = self.prepare(ino)?;
+        let mut job = self.prepare(ino)?;
         if !job.node.is_changed() {
             if job.node.attributes_dirty == 0 {
                 let db = lock(&self.db);
@@ -258,6 +264,7 @@ impl<D: Drive> Shared<D> {
             // The copy has nothing but these: whatever else is sent, or compared, is of the whole.
             let mut frozen = job.clone();
             self.freeze(&mut frozen, &parts).await?;
+            job.sha256.clone_from(&frozen.sha256);
             let parts = self.sources(&frozen, parts);
             let attributes = job.node.attributes();
             let size = job.node.size;

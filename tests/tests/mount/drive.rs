@@ -51,11 +51,7 @@ fn path(text: &str) -> DrivePath {
 fn source(bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().expect("a temporary file can be made");
     file.write_all(bytes).expect("it can be written");
-    Source {
-        file: Arc::new(file),
-        range: 0..bytes.len() as u64,
-        progress: Arc::default(),
-    }
+    Source::new(Arc::new(file), 0..bytes.len() as u64)
 }
 
 async fn put(drive: &DavDrive, at: &str, bytes: &[u8], condition: Condition) -> Result<()> {
@@ -285,11 +281,7 @@ async fn parts_of_a_file_are_replaced_and_its_length_is_set() {
         .await
         .unwrap();
     let whole = source(b"abcdefghijkl");
-    let part = |range| Source {
-        file: Arc::clone(&whole.file),
-        range,
-        progress: Arc::default(),
-    };
+    let part = |range| Source::new(Arc::clone(&whole.file), range);
     let none = Attributes::default();
     let first = tag(&drive, "a").await;
     let parts = [part(10..12), part(1..3)];

@@ -41,11 +41,8 @@ mod tests {
     fn parts_come_in_order_and_apart() {
         let file = Arc::new(tempfile::tempfile().unwrap());
         let of = |ranges: &[(u64, u64)]| {
-            let parts = ranges.iter().map(|(start, end)| Source {
-                file: Arc::clone(&file),
-                range: *start..*end,
-                progress: Arc::default(),
-            });
+            let part = |(start, end): &(u64, u64)| Source::new(Arc::clone(&file), *start..*end);
+            let parts = ranges.iter().map(part);
             let ordered = ordered(&parts.collect::<Vec<_>>())?;
             let starts = ordered.iter().map(|part| part.range.start);
             Some(starts.collect::<Vec<_>>())

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::header::CONTENT_LENGTH;
 use reqwest::{Body, RequestBuilder, Response};
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use crate::connection::{Fault, PROGRESS_WITHIN, accepted};
@@ -24,7 +25,8 @@ pub(crate) struct Upload {
 
 enum Part {
     Words(Bytes),
-    File(Source),
+    /// The rest of a source, and the digest of what of it was sent.
+    File(Source, Sha256),
 }
 
 /// What the body tells the request it belongs to.
@@ -79,7 +81,7 @@ impl Upload {
 
     fn push_file(&mut self, content: Source) {
         self.length_bytes += content.range.end.saturating_sub(content.range.start);
-        self.parts.push_back(Part::File(content));
+        self.parts.push_back(Part::File(content, Sha256::new()));
     }
 
     /// Sends it. It may take as long as bytes move; the answer, once all are sent, as long as they
@@ -142,32 +144,43 @@ async fn next(mut parts: VecDeque<Part>) -> std::io::Result<Piece> {
         match parts.pop_front() {
             None => return Ok(None),
             Some(Part::Words(words)) => return Ok(Some((words, parts))),
-            Some(Part::File(content)) if content.range.is_empty() => {}
-            Some(Part::File(content)) => {
-                let Source { file, range, .. } = content.clone();
-                let end = range.end.min(range.start + PIECE_BYTES);
-                if !content.progress.hand_over(end - range.start) {
+            Some(Part::File(content, _)) if content.range.is_empty() => {}
+            Some(Part::File(content, digest)) => {
+                let end = content.range.end.min(content.range.start + PIECE_BYTES);
+                let rest = Source {
+                    range: end..content.range.end,
+                    ..content.clone()
+                };
+                let length = end - content.range.start;
+                let read = move || read_piece(&content, end, digest);
+                let (piece, digest) = tokio::task::spawn_blocking(read).await??;
+                if !rest.progress.hand_over(length) {
                     // Without its end the server takes none of it.
                     return Err(std::io::ErrorKind::ConnectionAborted.into());
                 }
-                let rest = Source {
-                    range: end..range.end,
-                    ..content
-                };
-                let read = move || read_exactly(&file, range.start, end);
-                let piece = tokio::task::spawn_blocking(read).await??;
-                parts.push_front(Part::File(rest));
+                parts.push_front(Part::File(rest, digest));
                 return Ok(Some((piece, parts)));
             }
         }
     }
 }
 
-fn read_exactly(file: &std::fs::File, start: u64, end: u64) -> std::io::Result<Bytes> {
+/// Reads up to `end`; the last piece only if all of them are what they were.
+fn read_piece(content: &Source, end: u64, mut digest: Sha256) -> std::io::Result<(Bytes, Sha256)> {
+    let start = content.range.start;
     let length = usize::try_from(end - start).expect("a piece fits in memory");
     let mut piece = vec![0; length];
-    file.read_exact_at(&mut piece, start)?;
-    Ok(piece.into())
+    content.file.read_exact_at(&mut piece, start)?;
+    if let Some(looked) = content.sha256 {
+        digest.update(&piece);
+        if end == content.range.end && digest.clone().finalize()[..] != looked {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::InvalidData,
+                "changed while it was sent",
+            ));
+        }
+    }
+    Ok((piece.into(), digest))
 }
 
 fn lock(course: &Shared) -> std::sync::MutexGuard<'_, Course> {
@@ -184,11 +197,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..=255_u8).cycle().take(600_000).collect();
         file.write_all(&bytes).unwrap();
-        Source {
-            file: Arc::new(file),
-            range,
-            progress: Arc::default(),
-        }
+        Source::new(Arc::new(file), range)
     }
 
     async fn all(upload: Upload) -> std::io::Result<Vec<u8>> {
@@ -213,6 +222,26 @@ mod tests {
         assert!(sent.iter().enumerate().all(right));
         let short = all(Upload::of_file(source(0..600_001))).await.unwrap_err();
         assert_eq!(short.kind(), std::io::ErrorKind::UnexpectedEof);
+    }
+
+    #[tokio::test]
+    async fn what_has_changed_is_never_sent_to_its_end() {
+        let mut content = source(0..600_000);
+        let mut bytes = vec![0; 600_000];
+        content.file.read_exact_at(&mut bytes, 0).unwrap();
+        content.sha256 = Some(Sha256::digest(&bytes).into());
+        assert_eq!(all(Upload::of_file(content.clone())).await.unwrap(), bytes);
+
+        let progress = Arc::clone(&content.progress);
+        let (_, rest) = next(Upload::of_file(content.clone()).parts)
+            .await
+            .unwrap()
+            .unwrap();
+        content.file.write_all_at(b"x", 599_999).unwrap();
+        let (_, rest) = next(rest).await.unwrap().unwrap();
+        let end = next(rest).await.map(drop).unwrap_err();
+        assert_eq!(end.kind(), std::io::ErrorKind::InvalidData);
+        assert!(progress.sent_bytes() < 2 * 600_000);
     }
 
     #[tokio::test]

@@ -12,11 +12,7 @@ fn at(path: &str) -> DrivePath {
 fn source(bytes: &[u8]) -> Source {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(bytes).unwrap();
-    Source {
-        file: Arc::new(file),
-        range: 0..bytes.len() as u64,
-        progress: Arc::default(),
-    }
+    Source::new(Arc::new(file), 0..bytes.len() as u64)
 }
 
 async fn write(

@@ -71,6 +71,34 @@ async fn what_arrives_after_it_was_asked_for_is_known_as_ours() {
     }
 }
 
+#[tokio::test]
+async fn what_was_changed_and_removed_while_it_was_sent_stays_so_after_a_kill() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+        let ino = write(&fs, ROOT, "a", &[0; 100]).await;
+        let flushed = fs.clone();
+        let flushing = tokio::spawn(async move { flushed.flush_all().await.ok() });
+        // At every turn, so that it is done in the middle of sending as well.
+        for turn in (1..=255).cycle().take(500) {
+            edit(&fs, ino, 0, &[turn; 100]).await;
+            if has("/a")(&drive) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        done_there(&drive, has("/a")).await;
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        flushing.abort();
+        flushing.await.unwrap_err();
+        let fs = again(fs, &drive, &cache).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
+
 /// Kills the mount, begins again, and lets a request arrive that was asked about and was not there yet.
 async fn arrives_late(
     fs: Fs<MemoryDrive>,
