@@ -6,6 +6,7 @@
 mod attributes;
 mod files;
 mod folders;
+pub(crate) mod kept;
 mod known;
 mod names;
 mod options;
@@ -57,6 +58,15 @@ pub struct Opened {
     pub handle: Handle,
     /// For the kernel.
     pub io: Io,
+}
+
+/// The answer to an open of a folder.
+#[derive(Debug, Clone)]
+pub struct OpenedFolder {
+    /// For the calls that follow.
+    pub handle: Handle,
+    /// The kernel may tell the names that it was told last.
+    pub keep: bool,
 }
 
 /// Something that the kernel must not believe any longer.

@@ -463,7 +463,11 @@ impl<D: Drive> Filesystem for Adapter<D> {
         let fs = self.fs.clone();
         self.serve(async move {
             match fs.open_folder(ino.0).await {
-                Ok(handle) => reply.opened(FileHandle(handle.0), FopenFlags::empty()),
+                Ok(opened) => {
+                    let mut flags = FopenFlags::FOPEN_CACHE_DIR;
+                    flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep);
+                    reply.opened(FileHandle(opened.handle.0), flags);
+                }
                 Err(error) => reply.error(errno(error)),
             }
         });

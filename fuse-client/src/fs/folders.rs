@@ -3,7 +3,7 @@
 use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
-use super::{Fs, Handle, Ino, ROOT, SpaceStat, Stat};
+use super::{Fs, Handle, Ino, OpenedFolder, ROOT, SpaceStat, Stat};
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::Db;
@@ -12,9 +12,15 @@ use crate::state::Db;
 const FIRST: u64 = 2;
 
 impl<D: Drive> Shared<D> {
-    fn held_folder(&self, handle: Handle) -> Result<Ino, Errno> {
+    /// The folder of a handle whose names are read from an offset.
+    fn read_from(&self, handle: Handle, offset: u64) -> Result<Ino, Errno> {
         match self.held(handle)? {
-            Held::Folder(ino) => Ok(ino),
+            Held::Folder { ino, anew } => {
+                if anew && offset == 0 {
+                    self.begins_listing(ino);
+                }
+                Ok(ino)
+            }
             Held::File { .. } => Err(Errno::NOTDIR),
         }
     }
@@ -44,9 +50,11 @@ impl<D: Drive> Fs<D> {
     ///
     /// # Errors
     /// As `opendir`.
-    pub async fn open_folder(&self, ino: Ino) -> Result<Handle, Errno> {
+    pub async fn open_folder(&self, ino: Ino) -> Result<OpenedFolder, Errno> {
         self.shared.know_folder(ino).await?;
-        Ok(self.shared.hold(Held::Folder(ino)))
+        let keep = self.shared.keeps_listing(ino);
+        let handle = self.shared.hold(Held::Folder { ino, anew: !keep });
+        Ok(OpenedFolder { handle, keep })
     }
 
     /// Tells the names in a folder, with `.` and `..`, and the number and mode of what has them: from
@@ -64,7 +72,7 @@ impl<D: Drive> Fs<D> {
         offset: u64,
         mut each: impl FnMut(u64, &[u8], Ino, u32) -> bool + Send,
     ) -> Result<(), Errno> {
-        let ino = self.shared.held_folder(handle)?;
+        let ino = self.shared.read_from(handle, offset)?;
         let db = lock(&self.shared.db);
         let dots = |next, name: &[u8], stat: &Stat| each(next, name, stat.ino, stat.mode);
         if self.shared.tell_dots(&db, ino, offset, dots)? {
@@ -91,7 +99,7 @@ impl<D: Drive> Fs<D> {
         offset: u64,
         mut each: impl FnMut(u64, &[u8], &Stat) -> bool + Send,
     ) -> Result<(), Errno> {
-        let ino = self.shared.held_folder(handle)?;
+        let ino = self.shared.read_from(handle, offset)?;
         // What is told must still be there when it has been remembered.
         let db = lock(&self.shared.db);
         if self.shared.tell_dots(&db, ino, offset, &mut each)? {

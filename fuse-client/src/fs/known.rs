@@ -39,6 +39,7 @@ impl<D: Drive> Fs<D> {
     /// The kernel has forgotten a node that it was told of `lookups` times.
     pub fn forget(&self, ino: Ino, lookups: u64) {
         let shared = &self.shared;
+        shared.kept.forget(ino);
         let spared = {
             let mut known = lock(&shared.known);
             let Some(count) = known.lookups.get_mut(&ino) else {

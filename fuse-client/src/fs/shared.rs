@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use rustix::io::Errno;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
+use super::kept::Kept;
 use super::known::Known;
 use super::{Course, Handle, Ino, Invalidation, Options};
 use crate::cache::Open;
@@ -32,7 +33,11 @@ pub(crate) enum Held {
         write: bool,
         append: bool,
     },
-    Folder(Ino),
+    Folder {
+        ino: Ino,
+        /// The kernel keeps what it is told.
+        anew: bool,
+    },
 }
 
 /// Space of the drive as last told, less what was written since.
@@ -91,6 +96,7 @@ pub(crate) struct Shared<D> {
     pub(crate) progress: watch::Sender<u64>,
     pub(crate) downloads: Semaphore,
     pub(crate) listing: tokio::sync::Mutex<()>,
+    pub(crate) kept: Kept,
     pub(crate) tell: mpsc::UnboundedSender<Invalidation>,
     pub(crate) told: Mutex<Option<mpsc::UnboundedReceiver<Invalidation>>>,
 }
@@ -213,6 +219,7 @@ impl<D: Drive> Shared<D> {
 
     /// Tells the kernel what not to believe any longer.
     pub(crate) fn invalidate(&self, invalidation: Invalidation) {
+        self.kept.changed(&invalidation);
         // Nobody listens in tests and before the kernel is there: then nothing was believed.
         let _ = self.tell.send(invalidation);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::kept::Kept;
 use super::shared::{Shared, SpaceLeft, lock};
 use super::{Fs, Invalidation, Options, ROOT, StartError};
 use crate::cache::{Blocks, fingerprint, open_file};
@@ -92,6 +93,7 @@ impl<D: Drive> Fs<D> {
             progress: watch::Sender::new(0),
             downloads: Semaphore::new(16),
             listing: tokio::sync::Mutex::new(()),
+            kept: Kept::default(),
             tell,
             told: Mutex::new(Some(told)),
         });

@@ -24,7 +24,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{Caller, Change, Fs, Handle, Options, ROOT, RenameFlags};
+use super::{Caller, Change, Fs, Options, ROOT, RenameFlags};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 
 const MIB: u64 = 1 << 20;
@@ -75,7 +75,7 @@ async fn read(fs: &Fs<MemoryDrive>, at: &str) -> Result<Vec<u8>, Errno> {
 }
 
 async fn names(fs: &Fs<MemoryDrive>, ino: u64) -> Vec<String> {
-    let handle: Handle = fs.open_folder(ino).await.unwrap();
+    let handle = fs.open_folder(ino).await.unwrap().handle;
     let mut names = Vec::new();
     fs.read_folder(handle, 0, |_, name, _| {
         names.push(String::from_utf8(name.to_vec()).unwrap());

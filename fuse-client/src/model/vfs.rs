@@ -259,7 +259,7 @@ impl Vfs {
     }
 
     pub async fn names(&self, ino: Ino) -> Result<Vec<String>, Errno> {
-        let handle = self.0.open_folder(ino).await?;
+        let handle = self.0.open_folder(ino).await?.handle;
         let mut names = Vec::new();
         let read = self
             .0

@@ -1,10 +1,12 @@
 //! Listing a folder while its names change.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::{name, rename, start, write};
 use crate::drive::memory::MemoryDrive;
-use crate::fs::{Fs, Handle, ROOT, RenameFlags};
+use crate::fs::{Fs, Handle, Ino, ROOT, RenameFlags};
 
 /// Up to `most` names from an offset, and the offset behind them.
 async fn some(
@@ -33,7 +35,7 @@ async fn names_come_in_parts_and_each_once() {
     for at in ["a", "b", "c"] {
         write(&fs, ROOT, at, b"").await;
     }
-    let folder = fs.open_folder(ROOT).await.unwrap();
+    let folder = fs.open_folder(ROOT).await.unwrap().handle;
     let (mut all, mut offset) = (Vec::new(), 0);
     loop {
         let (names, next) = some(&fs, folder, offset, 1).await;
@@ -53,7 +55,7 @@ async fn a_name_that_is_there_all_the_time_is_not_missed() {
     for at in ["one", "document", "new"] {
         write(&fs, ROOT, at, b"").await;
     }
-    let folder = fs.open_folder(ROOT).await.unwrap();
+    let folder = fs.open_folder(ROOT).await.unwrap().handle;
     let (read, at) = some(&fs, folder, 0, 3).await;
     assert_eq!(read, [".", "..", "one"]);
     fs.unlink(ROOT, name("one")).await.unwrap();
@@ -68,7 +70,7 @@ async fn names_that_are_exchanged_are_not_missed() {
     for at in ["x", "a", "b"] {
         write(&fs, ROOT, at, b"").await;
     }
-    let folder = fs.open_folder(ROOT).await.unwrap();
+    let folder = fs.open_folder(ROOT).await.unwrap().handle;
     let (_, at) = some(&fs, folder, 0, 4).await;
     let flags = RenameFlags {
         exchange: true,
@@ -79,4 +81,59 @@ async fn names_that_are_exchanged_are_not_missed() {
         .unwrap();
     let (rest, _) = some(&fs, folder, at, 9).await;
     assert!(rest.contains(&"b".to_owned()), "{rest:?}");
+}
+
+/// Whether the kernel may tell what it was told of a folder; reads it if not.
+async fn is_kept(fs: &Fs<MemoryDrive>, folder: Ino) -> bool {
+    let opened = fs.open_folder(folder).await.unwrap();
+    if !opened.keep {
+        some(fs, opened.handle, 0, 9).await;
+    }
+    fs.release_folder(opened.handle);
+    opened.keep
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kernel_tells_names_again_until_another_changes_them() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().make_folder("/d").unwrap();
+    drive.as_other().write("/d/a", "a").unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let d = fs.lookup(ROOT, name("d")).await.unwrap().ino;
+    assert!(!is_kept(&fs, d).await, "nothing was told yet");
+    assert!(is_kept(&fs, d).await);
+    drive.as_other().write("/d/b", "b").unwrap();
+    fs.settle().await;
+    assert!(!is_kept(&fs, d).await, "a name more");
+    assert!(is_kept(&fs, d).await);
+    drive.as_other().remove("/d/a").unwrap();
+    fs.settle().await;
+    assert!(!is_kept(&fs, d).await, "a name less");
+    assert!(is_kept(&fs, d).await);
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert!(!is_kept(&fs, d).await, "the attributes are old");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_were_read_while_they_changed_are_read_again() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", "a").unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let opened = fs.open_folder(ROOT).await.unwrap();
+    some(&fs, opened.handle, 0, 1).await;
+    drive.as_other().write("/b", "b").unwrap();
+    fs.settle().await;
+    some(&fs, opened.handle, 1, 9).await;
+    assert!(!is_kept(&fs, ROOT).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_notices_no_names_are_told_unasked() {
+    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    assert!(!is_kept(&fs, ROOT).await);
+    assert!(!is_kept(&fs, ROOT).await);
 }
