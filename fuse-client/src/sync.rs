@@ -72,6 +72,8 @@ pub(crate) struct Flight {
     /// When a change was answered last, while anybody is reading.
     answered: HashMap<Key, u64>,
     readers: usize,
+    /// Names told to be gone while a request about them was under way.
+    gone_meanwhile: HashSet<Name>,
     /// So often a folder was found to have been moved by another.
     moved: u64,
     /// Folders where something read could not be believed: to be listed again.
@@ -125,12 +127,15 @@ impl Flight {
         for key in keys {
             self.keys.remove(key);
             match key {
-                Key::Name((folder, _)) => {
-                    if let Entry::Occupied(mut names) = self.inside.entry(*folder) {
+                Key::Name(name) => {
+                    if let Entry::Occupied(mut names) = self.inside.entry(name.0) {
                         *names.get_mut() -= 1;
                         if *names.get() == 0 {
                             names.remove();
                         }
+                    }
+                    if self.gone_meanwhile.remove(name) {
+                        self.relist.insert(name.0);
                     }
                 }
                 Key::Node(ino) => drop(self.closed.remove(ino)),
@@ -138,6 +143,14 @@ impl Flight {
             if self.readers > 0 {
                 self.answered.insert(key.clone(), self.tick);
             }
+        }
+    }
+
+    /// It was told that a name is gone. Until a request about it has been answered no listing tells
+    /// more, as what it makes is not known to be there yet: the folder is listed again after that.
+    fn told_gone(&mut self, name: &Name) {
+        if self.keys.contains(&Key::Name(name.clone())) {
+            self.gone_meanwhile.insert(name.clone());
         }
     }
 

@@ -378,11 +378,14 @@ impl<D: Drive> Shared<D> {
             self.gone(db, folder, name, Some(tick))?;
             return Ok(true);
         }
-        let key = Key::Name((folder, name.to_owned()));
-        if db.synced(folder, name)?.is_none() && !lock(&self.flight).holds(&key, tick) {
+        let at = (folder, name.to_owned());
+        let mut flight = lock(&self.flight);
+        if db.synced(folder, name)?.is_none() && !flight.holds(&Key::Name(at.clone()), tick) {
             // What is being sent may have arrived, and have gone after that.
+            flight.told_gone(&at);
             return Ok(false);
         }
+        drop(flight);
         self.gone(db, folder, name, Some(tick))
     }
 

@@ -94,3 +94,20 @@ async fn what_another_does_to_a_name_that_is_being_sent_is_seen() {
         settled(&fs).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_removes_while_it_is_being_sent_is_not_shown_after_a_listing() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let (fs, folder) = with_folder(&drive, &cache).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    write(&fs, folder, "new", b"ours").await;
+    until(|| there(&drive).contains(&"/f/new".to_owned())).await;
+    drive.take_calls();
+    drive.as_other().remove("/f/new").unwrap();
+    until(|| drive.count(Verb::List) > 0).await;
+    // The listing is taken over, and nothing is to be asked any more.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(read(&fs, "f/new").await, Err(Errno::NOENT));
+}
