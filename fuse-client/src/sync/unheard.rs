@@ -367,7 +367,11 @@ impl<D: Drive> Shared<D> {
                 }
                 db.save(&node)?;
             }
-            Ok(())
+            match &sending.what {
+                // That what was to be moved has gone from its old name was not believed until now.
+                Sent::Move((parent, _)) => self.look_again_at(db, &[*parent]),
+                _ => Ok(()),
+            }
         })?;
         drop(db);
         self.forget_sending(&sending.at())
@@ -375,20 +379,18 @@ impl<D: Drive> Shared<D> {
 
     /// Nothing of ours is there, and whatever is there comes here.
     fn not_arrived(&self, sending: &Sending) -> Result<(), Fault> {
-        self.not_there(sending)?;
-        let mut flight = lock(&self.flight);
-        flight.relist.insert(sending.parent);
-        if let Sent::Move((parent, _)) = &sending.what {
-            flight.relist.insert(*parent);
+        {
+            let db = lock(&self.db);
+            db.change(|db| self.look_again_at(db, &[sending.parent]))?;
         }
-        Ok(())
+        self.not_there(sending)
     }
 
     async fn find_out(&self, sending: &Sending, may_arrive: bool) -> Result<Found, Fault> {
         let at = sending.at();
         let path = lock(&self.db).remote_name(at.0, &at.1)?;
         let Some(path) = path else {
-            return self.forget_sending(&at).map(|()| Found::Out);
+            return self.not_there(sending).map(|()| Found::Out);
         };
         let there = self.look(&path).await?;
         let sent = match &there {

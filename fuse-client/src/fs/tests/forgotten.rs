@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use super::{name, names, read, settled, start, until, write};
+use super::{name, names, read, rename, settled, start, until, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::ROOT;
 
@@ -44,4 +44,25 @@ async fn what_went_between_a_listing_and_a_new_report_is_not_shown() {
     drive.release();
     settled(&fs).await;
     assert_eq!(names(&fs, ROOT).await, ["b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_while_it_was_unknown_whether_it_was_moved_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    drive.as_other().make_folder("/a").unwrap();
+    drive.as_other().write("/a/x", "theirs").unwrap();
+    settled(&fs).await;
+    assert_eq!(read(&fs, "a/x").await.unwrap(), b"theirs");
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Rename), Fault::HeldBefore);
+    rename(&fs, "a", "b").await;
+    until(|| drive.count(Verb::Rename) == 1).await;
+    rename(&fs, "b", "a").await;
+    drop(fs);
+    drive.as_other().remove("/a").unwrap();
+    drive.heal();
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
 }
