@@ -463,6 +463,10 @@ impl<D: Drive> Shared<D> {
         if db.entry(parent, name)? == Some(ino) && !stays {
             self.hide(db, parent, name, ino)?;
         }
+        if node.is_folder() && stays {
+            // It is made again, without what is being sent into the one that was there.
+            lock(&self.flight).moved += 1;
+        }
         if last && !db.entries_of(ino)?.is_empty() {
             self.keep_or_drop(db, &node)?;
         }

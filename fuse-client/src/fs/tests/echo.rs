@@ -111,3 +111,20 @@ async fn what_another_removes_while_it_is_being_sent_is_not_shown_after_a_listin
     settled(&fs).await;
     assert_eq!(read(&fs, "f/new").await, Err(Errno::NOENT));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_into_a_folder_that_another_removes_is_not_shown_in_the_next() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let (fs, folder) = with_folder(&drive, &cache).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    write(&fs, folder, "new", b"ours").await;
+    until(|| there(&drive).contains(&"/f/new".to_owned())).await;
+    drive.as_other().remove("/f").unwrap();
+    // For the file there has to be a folder.
+    until(|| there(&drive).contains(&"/f".to_owned())).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/f"]);
+    assert_eq!(read(&fs, "f/new").await, Err(Errno::NOENT));
+}
