@@ -74,7 +74,7 @@ pub(crate) struct Flight {
     readers: usize,
     /// Names told to be gone while a request about them was under way.
     gone_meanwhile: HashSet<Name>,
-    /// So often a folder was found to have been moved by another, or removed.
+    /// So often a folder was found to have been moved by another, or removed, or may have been.
     moved: u64,
     /// Folders where something read could not be believed: to be listed again.
     pub(crate) relist: HashSet<Ino>,

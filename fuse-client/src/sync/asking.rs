@@ -325,6 +325,8 @@ impl<D: Drive> Shared<D> {
         let again: Vec<_> = {
             let mut flight = lock(&self.flight);
             flight.relist.extend(known);
+            // What is being sent may have arrived, and have gone before all was told.
+            flight.moved += 1;
             flight.relist.iter().copied().collect()
         };
         let unsure = again.into_iter().map(|ino| db.node(ino));
@@ -342,7 +344,10 @@ impl<D: Drive> Shared<D> {
     fn all_is_told_again(&self, db: &Db) -> Result<(), Fault> {
         db.set_meta("listed", Some("all"))?;
         db.set_all_again()?;
-        lock(&self.flight).relist.extend(db.synced_folders()?);
+        let mut flight = lock(&self.flight);
+        flight.relist.extend(db.synced_folders()?);
+        // What is being sent may have arrived, and have gone since.
+        flight.moved += 1;
         Ok(())
     }
 

@@ -1,5 +1,7 @@
 //! What was done elsewhere since a moment that the server does not remember: nobody tells what went.
 
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::{name, names, read, rename, settled, start, until, write};
@@ -63,6 +65,37 @@ async fn what_went_while_it_was_unknown_whether_it_was_moved_is_not_shown() {
     drive.as_other().remove("/a").unwrap();
     drive.heal();
     let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_since_a_forgotten_moment_while_it_was_being_sent_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    write(&fs, ROOT, "a", b"ours").await;
+    until(|| drive.as_other().read("/a").is_ok()).await;
+    drive.as_other().remove("/a").unwrap();
+    drive.expire_tokens();
+    // All is told again, and listed.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_before_the_first_report_while_it_was_being_sent_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.fail_next(Some(Verb::Changes), Fault::HeldBefore);
+    drive.fail_next(Some(Verb::Write), Fault::SlowAfter);
+    let fs = start(&drive, &cache).await;
+    write(&fs, ROOT, "a", b"ours").await;
+    until(|| drive.as_other().read("/a").is_ok()).await;
+    drive.as_other().remove("/a").unwrap();
+    drive.release();
     settled(&fs).await;
     assert_eq!(names(&fs, ROOT).await, [""; 0]);
 }
