@@ -29,7 +29,7 @@ use self::leaving::Leaving;
 pub(crate) use self::node::{
     AGAIN, ATTRIBUTES, Content, ECHOED, Node, XATTRS, decode_xattrs, encode_xattrs,
 };
-pub(crate) use self::sending::{Sending, Sent, add_digest, has_digest};
+pub(crate) use self::sending::{Sending, Sent, add_digest, has_digest, mark};
 pub(crate) use self::tree::Name;
 pub(crate) use self::work::Work;
 

@@ -144,6 +144,15 @@ pub(crate) fn add_digest(all: &mut Option<Vec<u8>>, digest: &[u8]) {
     *all = Some(known);
 }
 
+/// Stands among digests for a version of which none is known, as it is sent in parts or is long: by its
+/// length and its time in ns no other version is taken for it.
+pub(crate) fn mark(size: u64, mtime_ns: i64) -> [u8; DIGEST] {
+    let mut mark = [0; DIGEST];
+    mark[..8].copy_from_slice(&size.to_le_bytes());
+    mark[8..16].copy_from_slice(&mtime_ns.to_le_bytes());
+    mark
+}
+
 /// Whether a digest is among some.
 pub(crate) fn has_digest(all: Option<&[u8]>, digest: &[u8]) -> bool {
     all.is_some_and(|all| all.chunks(DIGEST).any(|it| it == digest))

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use super::book::Sent;
 use super::content::{DIGEST, Job};
 use super::pull;
+use super::unheard::is_marked;
 use crate::cache::{Blocks, touched};
 use crate::clock::now_ns;
 use crate::drive::{Drive, DrivePath, ETag, Error, Listed, Stored};
@@ -213,7 +214,10 @@ impl<D: Drive> Shared<D> {
         };
         match self.whose(&path, job, &listed).await? {
             Whose::Ours => self.book_sent(&arrived(job), &sent),
-            Whose::Older => self.book_older(job, &sent, &listed),
+            Whose::Older => self.book_older(job, &sent, &listed, true),
+            Whose::Theirs if is_marked(&job.node, &listed) => {
+                self.book_older(job, &sent, &listed, false)
+            }
             Whose::Theirs => self.give_way(at, job.node.ino, &listed, false),
         }
     }
@@ -227,8 +231,14 @@ impl<D: Drive> Shared<D> {
         Ok(same_tag && pull::is_same(&node, listed))
     }
 
-    /// An older version of ours has arrived: the next one replaces it.
-    fn book_older(&self, job: &Job, sent: &Sent, listed: &Listed) -> Result<(), Fault> {
+    /// An older version of ours has arrived: the next one replaces it, if need be as a whole.
+    fn book_older(
+        &self,
+        job: &Job,
+        sent: &Sent,
+        listed: &Listed,
+        whole: bool,
+    ) -> Result<(), Fault> {
         let db = lock(&self.db);
         db.change(|db| {
             let mut node = self.node(db, job.node.ino)?;
@@ -238,11 +248,16 @@ impl<D: Drive> Shared<D> {
             node.sha256 = listed.sha256.map(Vec::from);
             node.sent_sha256 = None;
             node.content = Content::Dirty;
-            node.dirty = None;
+            // What was changed since is among what was changed since the last answer.
+            if whole {
+                node.dirty = None;
+            }
             if let Some(open) = self.opened(node.ino) {
                 let mut inner = lock(&open.inner);
                 inner.base_size = node.base_size;
-                inner.dirty = Blocks::ALL;
+                if whole {
+                    inner.dirty = Blocks::ALL;
+                }
                 if inner.content == Content::Clean {
                     inner.content = Content::Dirty;
                 }
@@ -286,7 +301,10 @@ impl<D: Drive> Shared<D> {
         };
         match self.whose(path, job, &listed).await? {
             Whose::Ours => return self.book_sent(&arrived(job), &sent),
-            Whose::Older => return self.book_older(job, &sent, &listed),
+            Whose::Older => return self.book_older(job, &sent, &listed, true),
+            Whose::Theirs if is_marked(&job.node, &listed) => {
+                return self.book_older(job, &sent, &listed, false);
+            }
             Whose::Theirs => {}
         }
         if pull::is_same(&job.node, &listed) && listed.size_bytes == job.node.base_size {

@@ -16,7 +16,7 @@ use crate::drive::{self, Drive, DrivePath, Error, Listed, Stored};
 use crate::errno::Fault;
 use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
-use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_digest};
+use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_digest, mark};
 
 /// So often it is asked again soon what became of a request.
 const TRIES: u32 = 6;
@@ -78,6 +78,15 @@ enum Found {
 pub(super) struct Intent {
     at: Name,
     earlier: Option<Sending>,
+}
+
+/// Whether what the server has of a file is a version that was sent without its digest, and nobody
+/// else's: those who have written since have set another time.
+pub(super) fn is_marked(node: &Node, listed: &Listed) -> bool {
+    let told = listed.attributes.mtime_ns;
+    let told = told.filter(|told| *told == super::pull::mtime(listed));
+    let sent = node.sent_sha256.as_deref();
+    told.is_some_and(|told| has_digest(sent, &mark(listed.size_bytes, told)))
 }
 
 /// Whether the server may have done it all the same.
@@ -191,6 +200,13 @@ impl<D: Drive> Shared<D> {
                     add_digest(&mut node.sent_sha256, &digest);
                     db.save(&node)?;
                 }
+            } else if sending.what == Sent::Content
+                && let Ok(mut node) = self.node(db, sending.ino)
+                && node.is_file()
+            {
+                let mark = mark(sending.size, sending.mtime);
+                add_digest(&mut node.sent_sha256, &mark);
+                db.save(&node)?;
             }
             db.put_sending(&sending)?;
             Ok(Intent { at, earlier })

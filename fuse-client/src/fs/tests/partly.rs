@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{ME, MIB, edit, name, names, rdwr, settled, start, there};
+use super::{ME, MIB, edit, name, names, rdwr, settled, start, there, until};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Fs, ROOT};
 
@@ -94,4 +94,41 @@ async fn parts_that_are_refused_are_followed_by_the_whole_file() {
     let mut expected = vec![1; 8 << 20];
     expected[(8 << 20) - 10..].fill(2);
     assert!(drive.as_other().read("/a").unwrap() == expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn parts_whose_answer_got_lost_are_followed_by_what_was_changed_since() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    edit(&fs, ino, 5 * MIB, &[2; 10]).await;
+    until(|| drive.as_other().read("/a").unwrap()[5 << 20] == 2).await;
+    edit(&fs, ino, 5 * MIB + 5, &[3; 10]).await;
+    settled(&fs).await;
+    assert_eq!(there(&drive), ["/a"]);
+    let mut expected = vec![1; 8 << 20];
+    expected[5 << 20..][..5].fill(2);
+    expected[5 << 20..][5..15].fill(3);
+    assert!(drive.as_other().read("/a").unwrap() == expected);
+    assert_eq!(drive.count(Verb::Write), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_another_writes_after_parts_whose_answer_got_lost_is_kept() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    edit(&fs, ino, 5 * MIB, &[2; 10]).await;
+    until(|| drive.as_other().read("/a").unwrap()[5 << 20] == 2).await;
+    drive.as_other().write("/a", vec![9; 8 << 20]).unwrap();
+    edit(&fs, ino, 5 * MIB + 5, &[3; 10]).await;
+    settled(&fs).await;
+    assert_eq!(there(&drive).len(), 2);
+    assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
 }
