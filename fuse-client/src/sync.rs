@@ -5,7 +5,7 @@
 //!   was done.
 //! - [`burst`]: programs that are changing many files go first.
 //! - [`unheard`]: what became of requests whose answers got lost.
-//! - [`conflict`]: what to do when somebody else was first.
+//! - [`conflict`]: what to do when somebody else was first; [`whose`]: whether it was somebody else.
 //! - [`listen`]: when to ask what others did; [`asking`]: the questions; [`pull`]: what was answered comes
 //!   here; [`supersede`]: to files that are open; [`first`]: the first answer is worth waiting for.
 //! - [`net`]: noticing that the server is out of reach, and that it is back.
@@ -25,6 +25,7 @@ mod supersede;
 #[cfg(test)]
 mod tests;
 mod unheard;
+mod whose;
 
 pub(crate) use self::burst::Burst;
 pub(crate) use self::first::FirstReport;

@@ -80,15 +80,6 @@ pub(super) struct Intent {
     earlier: Option<Sending>,
 }
 
-/// Whether what the server has of a file is a version that was sent without its digest, and nobody
-/// else's: those who have written since have set another time.
-pub(super) fn is_marked(node: &Node, listed: &Listed) -> bool {
-    let told = listed.attributes.mtime_ns;
-    let told = told.filter(|told| *told == super::pull::mtime(listed));
-    let sent = node.sent_sha256.as_deref();
-    told.is_some_and(|told| has_digest(sent, &mark(listed.size_bytes, told)))
-}
-
 /// Whether the server may have done it all the same.
 fn may_be_done(error: &Error) -> bool {
     matches!(error, Error::Unreachable { .. } | Error::Busy { .. })
