@@ -164,7 +164,7 @@ impl Writer {
     }
 
     /// Compares what is there with what was acknowledged, and goes on from it.
-    fn verify(&mut self, there: State) {
+    fn verify(&mut self, there: State, when: &str) {
         let is_possible = there == self.known || self.possible.contains(&there);
         if !is_possible && !self.is_torn_write(&there) {
             let show = |state: &State| -> Vec<String> {
@@ -174,7 +174,7 @@ impl Writer {
                     .collect()
             };
             panic!(
-                "{}: there is {:?}\nacknowledged was {:?}\npossible were {:?}",
+                "{when}, {}: there is {:?}\nacknowledged was {:?}\npossible were {:?}",
                 self.name,
                 show(&there),
                 show(&self.known),
@@ -281,11 +281,11 @@ async fn back(running: Vec<tokio::task::JoinHandle<Writer>>) -> Vec<Writer> {
     writers
 }
 
-async fn verify(writers: &mut [Writer]) {
+async fn verify(writers: &mut [Writer], when: &str) {
     for writer in writers {
         let folder = writer.folder.clone();
         let there = blocking(move || read(&folder)).await;
-        writer.verify(there);
+        writer.verify(there, when);
     }
 }
 
@@ -298,7 +298,7 @@ async fn compare_elsewhere(world: &World, mut mount: Mount, mut writers: Vec<Wri
         writer.folder = other.path(&writer.name);
         total += writer.acknowledged.load(Ordering::Relaxed);
     }
-    verify(&mut writers).await;
+    verify(&mut writers, "elsewhere").await;
     eprintln!("kills: {total} changes acknowledged, none lost");
 }
 
@@ -313,14 +313,14 @@ async fn kills_of_the_mount(argument: Option<&str>) {
     let mut mount = setup.start().await;
     let mut writers = writers(&mount, &mut rng);
     let stop = Arc::new(AtomicBool::new(false));
-    for _ in 0..kills {
+    for kill in 1..=kills {
         let running = set_to_work(writers, &stop, &mut rng).await;
         mount.kill_only().await;
         stop.store(true, Ordering::Relaxed);
         writers = back(running).await;
         mount.detach();
         mount.revive().await;
-        verify(&mut writers).await;
+        verify(&mut writers, &format!("after kill {kill}")).await;
     }
     compare_elsewhere(&world, mount, writers).await;
 }
@@ -345,17 +345,17 @@ async fn nothing_acknowledged_is_lost_by_kills_of_the_server() {
     let mount = setup.argument("--fsync=local").start().await;
     let mut writers = writers(&mount, &mut rng);
     let stop = Arc::new(AtomicBool::new(false));
-    for _ in 0..kills {
+    for kill in 1..=kills {
         let running = set_to_work(writers, &stop, &mut rng).await;
         world.kill().await;
         tokio::time::sleep(Duration::from_millis(rng.random_range(0..300))).await;
         stop.store(true, Ordering::Relaxed);
         writers = back(running).await;
-        verify(&mut writers).await;
+        verify(&mut writers, &format!("during kill {kill}")).await;
         world.revive().await;
         proxy.lead_to(world.address());
     }
     mount.becomes_online(true).await;
-    verify(&mut writers).await;
+    verify(&mut writers, "online").await;
     compare_elsewhere(&world, mount, writers).await;
 }
