@@ -291,7 +291,11 @@ impl<D: Drive> Shared<D> {
                             self.look_later(db, parent)?;
                         }
                     }
-                    Found::Unsure(folders) => self.look_again_at(db, &folders)?,
+                    Found::Unsure(folders) => {
+                        let told = folders.iter().map(|folder| (*folder, name.to_owned()));
+                        told.for_each(|name| lock(&self.flight).told_gone(&name));
+                        self.look_again_at(db, &folders)?;
+                    }
                     Found::Unknown => {}
                 }
             }

@@ -128,3 +128,24 @@ async fn what_was_sent_into_a_folder_that_another_removes_is_not_shown_in_the_ne
     assert_eq!(there(&drive), ["/f"]);
     assert_eq!(read(&fs, "f/new").await, Err(Errno::NOENT));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_another_removes_from_a_folder_that_was_just_made_is_not_shown_after_a_listing() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    // The next question need not wait for the last one.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    // It is asked before the folder is known to be there.
+    drive.fail_next(Some(Verb::Changes), Fault::SlowBefore);
+    let folder = fs.make_folder(ME, ROOT, name("f"), 0o755, 0o022);
+    let folder = folder.await.unwrap().ino;
+    write(&fs, folder, "new", b"ours").await;
+    until(|| there(&drive).contains(&"/f/new".to_owned())).await;
+    drive.as_other().remove("/f/new").unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(read(&fs, "f/new").await, Err(Errno::NOENT));
+}
