@@ -18,6 +18,7 @@ use crate::fs::shared::{Shared, lock};
 use crate::fs::{Ino, ROOT};
 use crate::state::{Content, Db, Name, Node, Sending, Sent, add_digest, has_digest, mark};
 
+const SECOND: i64 = 1_000_000_000;
 /// So often it is asked again soon what became of a request.
 const TRIES: u32 = 6;
 /// Then it is asked again after this, in ms.
@@ -192,6 +193,8 @@ impl<D: Drive> Shared<D> {
                     db.save(&node)?;
                 }
             } else if sending.what == Sent::Content
+                // Whoever writes it from now on by other means sets another second.
+                && sending.mtime.div_euclid(SECOND) < now_ns().div_euclid(SECOND)
                 && let Ok(mut node) = self.node(db, sending.ino)
                 && node.is_file()
             {

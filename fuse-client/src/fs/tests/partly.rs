@@ -103,8 +103,15 @@ async fn parts_whose_answer_got_lost_are_followed_by_what_was_changed_since() {
     let fs = start(&drive, &cache).await;
     fs.settle().await;
     let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    let opened = fs.open_file(ME, ino, 0).await.unwrap();
+    fs.read(opened.handle, 5 * MIB, 1).await.unwrap();
+    fs.release(opened.handle).await.unwrap();
+    drive.set_online(false);
     edit(&fs, ino, 5 * MIB, &[2; 10]).await;
+    // In the second of a version another's cannot be told from it.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    drive.set_online(true);
     until(|| drive.as_other().read("/a").unwrap()[5 << 20] == 2).await;
     edit(&fs, ino, 5 * MIB + 5, &[3; 10]).await;
     settled(&fs).await;
