@@ -16,7 +16,7 @@ use crate::clock::{now_ms, now_ns};
 use crate::drive::Drive;
 use crate::errno::Fault;
 use crate::state::{Content, Db, Node};
-use crate::sync::{Burst, FirstReport, Flight};
+use crate::sync::{Burst, FirstReport, Flight, Unheard};
 
 /// Ends the tasks when the last clone of a mount goes.
 pub(super) struct Guard {
@@ -54,6 +54,7 @@ impl<D: Drive> Fs<D> {
         recover(&db, &options).map_err(trouble)?;
         let (cached, _, _) = db.totals().map_err(|error| trouble(error.into()))?;
         let again = db.folders_again().map_err(|error| trouble(error.into()))?;
+        let sending = db.all_sending().map_err(|error| trouble(error.into()))?;
         let mut flight = Flight::default();
         flight.relist.extend(again);
         let (tell, told) = mpsc::unbounded_channel();
@@ -69,7 +70,7 @@ impl<D: Drive> Fs<D> {
             stale_pages: Mutex::new(HashSet::new()),
             known: Mutex::default(),
             flight: Mutex::new(flight),
-            unheard: Mutex::default(),
+            unheard: Mutex::new(Unheard::of(&sending)),
             space: Mutex::new(SpaceLeft::default()),
             cached: AtomicU64::new(cached),
             passthrough: AtomicBool::new(false),

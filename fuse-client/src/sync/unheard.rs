@@ -35,8 +35,9 @@ pub(crate) struct Unheard(HashMap<Name, Asking>);
 
 #[derive(Default)]
 struct Asking {
-    /// Of the first time; 0 for what cannot arrive any more.
-    began_ms: i64,
+    /// Since when it is answered that nothing of it is there, if it is; 0 for what cannot arrive any
+    /// more.
+    open_ms: Option<i64>,
     due_ms: i64,
     attempts: u32,
     /// Of these, answers that will not be any other.
@@ -45,6 +46,12 @@ struct Asking {
 }
 
 impl Unheard {
+    /// Of requests of a mount that has ended.
+    pub(crate) fn of(all: &[Sending]) -> Self {
+        let fresh = |sending: &Sending| (sending.at(), Asking::default());
+        Self(all.iter().map(fresh).collect())
+    }
+
     /// When to ask about a request; 0: at once.
     pub(super) fn due_ms(&self, sending: &Sending) -> i64 {
         self.0.get(&sending.at()).map_or(0, |asking| asking.due_ms)
@@ -60,7 +67,7 @@ impl Unheard {
     pub(crate) fn hurry(&mut self) {
         for asking in self.0.values_mut() {
             *asking = Asking {
-                began_ms: asking.began_ms,
+                open_ms: asking.open_ms,
                 ..Asking::default()
             };
         }
@@ -160,10 +167,12 @@ impl<D: Drive> Shared<D> {
     ) -> drive::Result<T> {
         let answer = self.ask(request).await;
         match &answer {
-            Ok(_) => {}
+            // An earlier one that arrives now meets another version than it expects.
+            Ok(_) => drop(lock(&self.unheard).0.remove(&intent.at)),
             // It is another one that it is to be asked about.
             Err(error) if may_be_done(error) => {
-                lock(&self.unheard).0.remove(&intent.at);
+                let fresh = Asking::default();
+                lock(&self.unheard).0.insert(intent.at, fresh);
             }
             Err(_) => {
                 if let Err(fault) = self.not_done(&intent) {
@@ -218,13 +227,17 @@ impl<D: Drive> Shared<D> {
         }
     }
 
-    /// Requests about a node were broken off before all of them was sent.
+    /// Requests about a node were broken off before all of them was sent. Earlier ones about the same
+    /// name may arrive all the same.
     pub(super) fn cannot_arrive(&self, ino: Ino) -> Result<(), Fault> {
         for sending in lock(&self.db).all_sending()? {
             if sending.ino == ino {
-                lock(&self.unheard)
-                    .0
-                    .insert(sending.at(), Asking::default());
+                let never = || Asking {
+                    open_ms: Some(0),
+                    ..Asking::default()
+                };
+                let mut unheard = lock(&self.unheard);
+                unheard.0.entry(sending.at()).or_insert_with(never);
             }
         }
         Ok(())
@@ -275,24 +288,21 @@ impl<D: Drive> Shared<D> {
     /// Finds out what became of a request. Where nobody tells, it stays unknown: what was done would
     /// be taken for another's.
     pub(super) async fn ask_about(&self, sending: &Sending) {
-        let began_ms = {
-            let mut unheard = lock(&self.unheard);
-            let fresh = || Asking {
-                began_ms: now_ms(),
-                ..Asking::default()
-            };
-            unheard.0.entry(sending.at()).or_insert_with(fresh).began_ms
-        };
-        let may_arrive = now_ms() - began_ms < LATE;
+        let asking = |unheard: &Unheard| unheard.0.get(&sending.at())?.open_ms;
+        let open_ms = asking(&lock(&self.unheard));
+        // The clock may have been set back.
+        let may_arrive = open_ms.is_none_or(|open_ms| (0..LATE).contains(&(now_ms() - open_ms)));
         let fault = match self.find_out(sending, may_arrive).await {
             Ok(Found::Out) => {
                 lock(&self.unheard).0.remove(&sending.at());
                 return;
             }
             Ok(Found::Open) => {
+                let now_ms = now_ms();
+                let open_ms = open_ms.unwrap_or(now_ms);
                 let again = Asking {
-                    began_ms,
-                    due_ms: (now_ms() + OPEN).min(began_ms + LATE),
+                    open_ms: Some(open_ms),
+                    due_ms: (now_ms + OPEN).min(open_ms + LATE),
                     ..Asking::default()
                 };
                 lock(&self.unheard).0.insert(sending.at(), again);

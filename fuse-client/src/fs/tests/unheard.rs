@@ -380,3 +380,41 @@ async fn what_is_refused_is_shown_and_stays_to_be_sent() {
         assert_eq!(drive.as_other().read("/a").unwrap(), "hello");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_earlier_request_may_arrive_though_the_last_was_broken_off() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::Late);
+    drive.fail_next(Some(Verb::Write), Fault::HeldBefore);
+    write(&fs, ROOT, "a", b"hello").await;
+    until(|| drive.count(Verb::Write) == 2).await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drive.arrive();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+    assert_eq!(there(&drive), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_removed_stays_so_when_it_arrives_after_the_network_was_away() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::Late);
+    write(&fs, ROOT, "a", b"hello").await;
+    until(|| drive.count(Verb::Write) == 1).await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    drive.set_online(false);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    drive.take_calls();
+    drive.set_online(true);
+    until(|| drive.count(Verb::Stat) > 0).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    drive.arrive();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+    assert_eq!(there(&drive), [""; 0]);
+}
