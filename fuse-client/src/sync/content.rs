@@ -32,6 +32,17 @@ pub(crate) struct Job {
     pub(crate) sha256: Option<Vec<u8>>,
 }
 
+impl Job {
+    /// What was fetched since the look at it has gone into its file: `ESTALE` when it has got another
+    /// one meanwhile, and there would be zeros for what was not here.
+    fn is_of(&self, open: &Open) -> Result<(), Fault> {
+        if lock(&open.inner).generation != self.node.generation {
+            return Err(Errno::STALE.into());
+        }
+        Ok(())
+    }
+}
+
 impl<D: Drive> Shared<D> {
     /// All the bytes of one request about a node, counted on their way.
     fn sources(&self, job: &Job, ranges: Vec<Range<u64>>) -> Vec<Source> {
@@ -154,6 +165,7 @@ impl<D: Drive> Shared<D> {
                 // Removed there before all of it was here.
                 return Err(Errno::NODATA.into());
             }
+            job.is_of(open)?;
         }
         let condition = match replaces {
             None if self.can.strong_etags => Condition::Absent,
@@ -291,6 +303,7 @@ impl<D: Drive> Shared<D> {
                 }
                 hydrated => hydrated?,
             }
+            job.is_of(open)?;
         }
         let Some(condition) = self.unchanged(path, job.node.ino).await? else {
             return self.resolve_update(path, at, &job).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{ME, MIB, edit, name, names, rdwr, settled, start, there, until};
+use super::{ME, MIB, check, edit, name, names, rdwr, settled, size, start, there, until};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Fs, ROOT};
 
@@ -138,4 +138,39 @@ async fn what_another_writes_after_parts_whose_answer_got_lost_is_kept() {
     settled(&fs).await;
     assert_eq!(there(&drive).len(), 2);
     assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_emptied_while_the_rest_is_fetched_is_not_filled_with_zeros() {
+    let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 20 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 0, vec![2; 10]).await.unwrap();
+    drive.take_calls();
+    drive.fail_next(Some(Verb::Read), Fault::HeldBefore);
+    fs.release(opened.handle).await.unwrap();
+    until(|| drive.count(Verb::Read) > 0).await;
+    let cutting = fs.clone();
+    let cut = tokio::spawn(async move { cutting.set_attributes(ME, ino, size(0), None).await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    drive.release();
+    until(|| drive.count(Verb::Write) > 0).await;
+    cut.await.unwrap().unwrap();
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let got = drive.as_other().read("/a").unwrap();
+    let mut sent = vec![1; 20 << 20];
+    check(
+        &got,
+        &[&sent.clone(), b"", {
+            sent[..10].fill(2);
+            &sent
+        }],
+    );
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(drive.as_other().read("/a").unwrap(), "");
 }
