@@ -144,14 +144,15 @@ impl Node {
         self.mode & S_IFMT == 0o120_000
     }
 
-    /// Its content differs from the server's. What the kernel may write by itself is open, and the
-    /// same until it does.
+    /// Its content differs from the server's, or may: it is as it was, but something else was sent since
+    /// the last answer. What the kernel may write by itself is open, and the same until it does.
     pub(crate) fn is_changed(&self) -> bool {
         let untouched = self
             .dirty
             .as_ref()
             .is_some_and(|bits| bits.iter().all(|byte| *byte == 0))
-            && self.size == self.base_size;
+            && self.size == self.base_size
+            && self.sent_sha256.is_none();
         self.content != Content::Clean && !untouched
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{ME, MIB, check, edit, name, names, rdwr, settled, size, start, there, until};
+use super::{ME, MIB, check, edit, name, names, rdwr, read, settled, size, start, there, until};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::{Fs, ROOT};
 
@@ -173,4 +173,24 @@ async fn what_is_emptied_while_the_rest_is_fetched_is_not_filled_with_zeros() {
     drive.release();
     settled(&fs).await;
     assert_eq!(drive.as_other().read("/a").unwrap(), "");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_becomes_as_it_was_after_a_lost_answer_is_sent() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 4 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
+    fs.write(opened.handle, 4 * MIB, vec![2; 10]).await.unwrap();
+    until(|| drive.as_other().read("/a").unwrap().len() > 4 << 20).await;
+    fs.set_attributes(ME, ino, size(4 * MIB), Some(opened.handle))
+        .await
+        .unwrap();
+    fs.release(opened.handle).await.unwrap();
+    settled(&fs).await;
+    assert_eq!(drive.as_other().read("/a").unwrap().len(), 4 << 20);
+    assert_eq!(read(&fs, "a").await.unwrap().len(), 4 << 20);
 }
