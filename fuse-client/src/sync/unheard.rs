@@ -206,6 +206,8 @@ impl<D: Drive> Shared<D> {
                 && sending.mtime.div_euclid(SECOND) < now_ns().div_euclid(SECOND)
                 && let Ok(mut node) = self.node(db, sending.ino)
                 && node.is_file()
+                // A time that a program has set may be that of another's version as well.
+                && (node.mtime, node.ctime) == (sending.mtime, sending.mtime)
             {
                 let mark = mark(sending.size, sending.mtime);
                 add_digest(&mut node.sent_sha256, &mark);

@@ -64,6 +64,7 @@ impl Other<'_> {
         self.0.mutate(|tree| {
             let number = tree.must_find(&at(path))?;
             let node = tree.nodes.get_mut(&number).unwrap();
+            node.modified_ns = attributes.mtime_ns.unwrap_or(node.modified_ns);
             (node.attributes, node.xattrs) = (attributes, xattrs);
             tree.touch(number);
             Ok(())

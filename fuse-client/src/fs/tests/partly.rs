@@ -6,8 +6,9 @@ use rustix::io::Errno;
 use tempfile::TempDir;
 
 use super::{ME, MIB, check, edit, name, names, rdwr, read, settled, size, start, there, until};
+use crate::drive::Attributes;
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
-use crate::fs::{Fs, ROOT};
+use crate::fs::{Change, Fs, ROOT, Time};
 
 /// Why something is not sent.
 fn why(fs: &Fs<MemoryDrive>) -> Vec<String> {
@@ -193,4 +194,38 @@ async fn what_becomes_as_it_was_after_a_lost_answer_is_sent() {
     settled(&fs).await;
     assert_eq!(drive.as_other().read("/a").unwrap().len(), 4 << 20);
     assert_eq!(read(&fs, "a").await.unwrap().len(), 4 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn anothers_version_of_a_time_that_was_set_is_kept() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let time = 1_700_000_000_000_000_000;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableBefore);
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
+    let change = Change {
+        mtime: Some(Time::At(time)),
+        ..Change::default()
+    };
+    fs.set_attributes(ME, ino, change, Some(opened.handle))
+        .await
+        .unwrap();
+    fs.release(opened.handle).await.unwrap();
+    until(|| drive.count(Verb::Patch) == 1).await;
+    let theirs = Attributes {
+        mtime_ns: Some(time),
+        ..drive.as_other().listed("/a").unwrap().attributes
+    };
+    drive.as_other().write("/a", vec![9; 8 << 20]).unwrap();
+    drive
+        .as_other()
+        .set_attributes("/a", theirs, std::collections::BTreeMap::default())
+        .unwrap();
+    settled(&fs).await;
+    assert_eq!(there(&drive).len(), 2);
+    assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
 }
