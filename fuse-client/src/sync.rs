@@ -121,7 +121,9 @@ impl Flight {
         self.keys.contains(key)
     }
 
-    fn end(&mut self, keys: &[Key]) {
+    /// A change has ended; the names of it that were told to be gone meanwhile.
+    fn end(&mut self, keys: &[Key]) -> Vec<Name> {
+        let mut gone = Vec::new();
         self.tick += 1;
         self.count -= 1;
         self.alone = false;
@@ -135,9 +137,7 @@ impl Flight {
                             names.remove();
                         }
                     }
-                    if self.gone_meanwhile.remove(name) {
-                        self.relist.insert(name.0);
-                    }
+                    gone.extend(self.gone_meanwhile.take(name));
                 }
                 Key::Node(ino) => drop(self.closed.remove(ino)),
             }
@@ -145,14 +145,23 @@ impl Flight {
                 self.answered.insert(key.clone(), self.tick);
             }
         }
+        gone
     }
 
     /// It was told that a name is gone. Until a request about it has been answered no listing tells
     /// more, as what it makes is not known to be there yet: the folder is listed again after that.
-    fn told_gone(&mut self, name: &Name) {
-        if self.keys.contains(&Key::Name(name.clone())) {
+    /// `false`: none is under way.
+    fn told_gone(&mut self, name: &Name) -> bool {
+        let is_busy = self.is_busy(&Key::Name(name.clone()));
+        if is_busy {
             self.gone_meanwhile.insert(name.clone());
         }
+        is_busy
+    }
+
+    /// Whether a folder is to be listed again after a request that is under way.
+    fn was_told_gone_in(&self, folder: Ino) -> bool {
+        self.gone_meanwhile.iter().any(|name| name.0 == folder)
     }
 
     /// Whether what was read since `tick` holds for this.

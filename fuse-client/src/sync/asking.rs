@@ -104,7 +104,8 @@ impl<D: Drive> Shared<D> {
                     }
                     let mut node = self.node(db, ino)?;
                     node.complete = true;
-                    node.listed_at = if all { now_ms() } else { ECHOED };
+                    let told = all && !lock(&self.flight).was_told_gone_in(ino);
+                    node.listed_at = if told { now_ms() } else { ECHOED };
                     db.save(&node)?;
                     if !all {
                         lock(&self.flight).relist.insert(ino);
@@ -382,19 +383,18 @@ impl<D: Drive> Shared<D> {
 
     /// Takes over that a name is gone from the server. `false`: not now, it is being changed by us.
     fn is_gone(&self, db: &Db, folder: Ino, name: &str, tick: u64) -> Result<bool, Fault> {
-        if db.entry(folder, name)?.is_none() {
-            // It is to go anyway: the request that is to remove it finds it gone.
-            self.gone(db, folder, name, Some(tick))?;
-            return Ok(true);
+        let wanted = db.entry(folder, name)?.is_some();
+        let known = db.synced(folder, name)?.is_some();
+        {
+            let at = (folder, name.to_owned());
+            let mut flight = lock(&self.flight);
+            if !flight.holds(&Key::Name(at.clone()), tick) {
+                // What is being sent may have arrived, and have gone after that. What is to go anyway
+                // may be wanted again before it has an answer.
+                let is_busy = flight.told_gone(&at);
+                return Ok(!wanted && (is_busy || !known));
+            }
         }
-        let at = (folder, name.to_owned());
-        let mut flight = lock(&self.flight);
-        if db.synced(folder, name)?.is_none() && !flight.holds(&Key::Name(at.clone()), tick) {
-            // What is being sent may have arrived, and have gone after that.
-            flight.told_gone(&at);
-            return Ok(false);
-        }
-        drop(flight);
         self.gone(db, folder, name, Some(tick))
     }
 

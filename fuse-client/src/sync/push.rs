@@ -262,8 +262,14 @@ impl<D: Drive> Shared<D> {
     /// A request has ended. Not while it is looked what to begin: what became of it would not be asked
     /// first.
     fn end(&self, keys: &[Key]) {
-        let _db = lock(&self.db);
-        lock(&self.flight).end(keys);
+        let db = lock(&self.db);
+        let mut flight = lock(&self.flight);
+        for (folder, name) in flight.end(keys) {
+            // Nothing is known to be there after it was removed.
+            if !matches!(db.synced(folder, &name), Ok(None)) {
+                flight.relist.insert(folder);
+            }
+        }
     }
 
     /// What was not asked while requests of ours were under way is asked after the last of them.

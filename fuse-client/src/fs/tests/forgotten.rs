@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{name, names, read, rename, settled, start, until, write};
+use super::{edit, name, names, read, rename, settled, start, there, until, write};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::ROOT;
 
@@ -96,6 +96,62 @@ async fn what_went_before_the_first_report_while_it_was_being_sent_is_not_shown(
     until(|| drive.as_other().read("/a").is_ok()).await;
     drive.as_other().remove("/a").unwrap();
     drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await, [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_while_it_is_being_sent_and_has_another_name_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    write(&fs, ROOT, "a", b"ours").await;
+    until(|| drive.as_other().read("/a").is_ok()).await;
+    rename(&fs, "a", "b").await;
+    drive.as_other().remove("/a").unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    rename(&fs, "b", "a").await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await.len(), there(&drive).len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_while_a_version_is_being_sent_and_it_has_another_name_is_not_shown() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let ino = write(&fs, ROOT, "a", b"ours").await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    edit(&fs, ino, 0, b"another").await;
+    until(|| drive.as_other().read("/a").is_ok_and(|it| it == "another")).await;
+    rename(&fs, "a", "b").await;
+    drive.as_other().remove("/a").unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    rename(&fs, "b", "a").await;
+    drive.release();
+    settled(&fs).await;
+    assert_eq!(names(&fs, ROOT).await.len(), there(&drive).len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_went_while_it_was_being_sent_is_not_shown_after_a_kill() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+    write(&fs, ROOT, "a", b"ours").await;
+    until(|| drive.as_other().read("/a").is_ok()).await;
+    drive.as_other().remove("/a").unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    drive.fail_next(Some(Verb::List), Fault::HeldBefore);
+    drive.take_calls();
+    drive.release();
+    until(|| drive.count(Verb::List) > 0).await;
+    drop(fs);
+    drive.heal();
+    let fs = start(&drive, &cache).await;
     settled(&fs).await;
     assert_eq!(names(&fs, ROOT).await, [""; 0]);
 }
