@@ -11,6 +11,7 @@ use crate::drive::{Drive, Error, Notice};
 use crate::errno::Fault;
 use crate::fs::Ino;
 use crate::fs::shared::{Shared, lock};
+use crate::state::AGAIN;
 
 /// While requests of ours are under way, most of what is told is what they have done, and what is read
 /// may not be believed yet: so long is the pause between two questions what has changed, and between
@@ -167,15 +168,32 @@ impl<D: Drive> Shared<D> {
                 None => Ok(()),
             };
             match asked {
-                Err(Fault::Drive(error @ (Error::Unreachable { .. } | Error::Busy { .. }))) => {
+                Err(Fault::Drive(
+                    error @ (Error::Unreachable { .. } | Error::Busy { .. } | Error::LoginRefused),
+                )) => {
                     again.push(ino);
                     lock(&self.flight).relist.extend(again);
                     return Err(error.into());
                 }
-                Err(fault) => tracing::debug!(ino, %fault, "not listed again"),
+                Err(fault) => {
+                    tracing::debug!(ino, %fault, "not listed again");
+                    self.list_when_opened(ino)?;
+                }
                 Ok(()) => {}
             }
         }
         Ok(())
+    }
+
+    /// What nobody tells of a folder is asked for by whoever opens it.
+    fn list_when_opened(&self, folder: Ino) -> Result<(), Fault> {
+        let db = lock(&self.db);
+        match db.node(folder)? {
+            Some(mut node) if node.is_doubtful() => {
+                node.listed_at = AGAIN;
+                db.change(|db| Ok(db.save(&node)?))
+            }
+            _ => Ok(()),
+        }
     }
 }

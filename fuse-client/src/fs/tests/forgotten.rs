@@ -155,3 +155,23 @@ async fn what_went_while_it_was_being_sent_is_not_shown_after_a_kill() {
     settled(&fs).await;
     assert_eq!(names(&fs, ROOT).await, [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_was_refused_is_asked_for_again() {
+    for fault in [Fault::LoginRefused, Fault::Forbidden] {
+        let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+        let fs = start(&drive, &cache).await;
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::Write), Fault::HeldAfter);
+        write(&fs, ROOT, "a", b"ours").await;
+        until(|| drive.as_other().read("/a").is_ok()).await;
+        drive.as_other().remove("/a").unwrap();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drive.fail_next(Some(Verb::List), fault);
+        drive.release();
+        settled(&fs).await;
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+    }
+}
