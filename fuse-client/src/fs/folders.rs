@@ -12,15 +12,10 @@ use crate::state::Db;
 const FIRST: u64 = 2;
 
 impl<D: Drive> Shared<D> {
-    /// The folder of a handle whose names are read from an offset.
-    fn read_from(&self, handle: Handle, offset: u64) -> Result<Ino, Errno> {
+    /// The folder of a handle.
+    fn folder_of(&self, handle: Handle) -> Result<Ino, Errno> {
         match self.held(handle)? {
-            Held::Folder { ino, anew } => {
-                if anew && offset == 0 {
-                    self.begins_listing(ino);
-                }
-                Ok(ino)
-            }
+            Held::Folder(ino) => Ok(ino),
             Held::File { .. } => Err(Errno::NOTDIR),
         }
     }
@@ -53,7 +48,7 @@ impl<D: Drive> Fs<D> {
     pub async fn open_folder(&self, ino: Ino) -> Result<OpenedFolder, Errno> {
         self.shared.know_folder(ino).await?;
         let keep = self.shared.keeps_listing(ino);
-        let handle = self.shared.hold(Held::Folder { ino, anew: !keep });
+        let handle = self.shared.hold(Held::Folder(ino));
         Ok(OpenedFolder { handle, keep })
     }
 
@@ -72,7 +67,7 @@ impl<D: Drive> Fs<D> {
         offset: u64,
         mut each: impl FnMut(u64, &[u8], Ino, u32) -> bool + Send,
     ) -> Result<(), Errno> {
-        let ino = self.shared.read_from(handle, offset)?;
+        let ino = self.shared.folder_of(handle)?;
         let db = lock(&self.shared.db);
         let dots = |next, name: &[u8], stat: &Stat| each(next, name, stat.ino, stat.mode);
         if self.shared.tell_dots(&db, ino, offset, dots)? {
@@ -99,7 +94,7 @@ impl<D: Drive> Fs<D> {
         offset: u64,
         mut each: impl FnMut(u64, &[u8], &Stat) -> bool + Send,
     ) -> Result<(), Errno> {
-        let ino = self.shared.read_from(handle, offset)?;
+        let ino = self.shared.folder_of(handle)?;
         // What is told must still be there when it has been remembered.
         let db = lock(&self.shared.db);
         if self.shared.tell_dots(&db, ino, offset, &mut each)? {

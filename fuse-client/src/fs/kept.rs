@@ -15,7 +15,7 @@ use crate::drive::Drive;
 /// So long it believes the attributes it was told with the names, in ms; later each would be asked for.
 const AGE: i64 = 60_000;
 
-/// When the kernel began to read what it keeps of a folder; ms.
+/// When the kernel last dropped what it kept of a folder, and has kept what it was told since; ms.
 #[derive(Default)]
 pub(crate) struct Kept(Mutex<HashMap<Ino, i64>>);
 
@@ -29,23 +29,25 @@ impl Kept {
         self.forget(*folder);
     }
 
-    pub(super) fn forget(&self, folder: Ino) {
+    /// The kernel is to read a folder anew.
+    pub(crate) fn forget(&self, folder: Ino) {
         lock(&self.0).remove(&folder);
     }
 }
 
 impl<D: Drive> Shared<D> {
-    /// Whether what the kernel has kept of a folder is what it would be told.
+    /// Whether what the kernel has kept of a folder is what it would be told. If not, it drops that now:
+    /// whoever reads the folder, as others may already do, what it keeps is younger.
     pub(super) fn keeps_listing(&self, folder: Ino) -> bool {
         // Without notices nobody tells of a change before it is asked for.
-        self.live.load(Ordering::Relaxed)
-            && lock(&self.kept.0)
-                .get(&folder)
-                .is_some_and(|began| now_ms() - began < AGE)
-    }
-
-    /// The kernel has dropped what it kept of a folder, and begins to read it anew.
-    pub(super) fn begins_listing(&self, folder: Ino) {
-        lock(&self.kept.0).insert(folder, now_ms());
+        let live = self.live.load(Ordering::Relaxed);
+        let now = now_ms();
+        let mut kept = lock(&self.kept.0);
+        let is_young = |began: &i64| (0..AGE).contains(&(now - began));
+        if live && kept.get(&folder).is_some_and(is_young) {
+            return true;
+        }
+        kept.insert(folder, now);
+        false
     }
 }

@@ -469,6 +469,8 @@ impl<D: Drive> Shared<D> {
         node.ctime = now;
         db.save(&node)?;
         if node.is_folder() && from.0 != to.0 {
+            // `..` is another.
+            self.kept.forget(node.ino);
             self.count_folders(db, from.0, -1)?;
             self.count_folders(db, to.0, 1)?;
         }
@@ -503,6 +505,10 @@ impl<D: Drive> Shared<D> {
         for node in [&mut one, &mut other] {
             node.ctime = now;
             db.save(node)?;
+        }
+        if from.0 != to.0 {
+            self.kept.forget(one.ino);
+            self.kept.forget(other.ino);
         }
         if from.0 != to.0 && one.is_folder() != other.is_folder() {
             let by = if one.is_folder() { 1 } else { -1 };

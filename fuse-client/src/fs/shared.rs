@@ -33,11 +33,7 @@ pub(crate) enum Held {
         write: bool,
         append: bool,
     },
-    Folder {
-        ino: Ino,
-        /// The kernel keeps what it is told.
-        anew: bool,
-    },
+    Folder(Ino),
 }
 
 /// Space of the drive as last told, less what was written since.

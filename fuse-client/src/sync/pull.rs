@@ -393,6 +393,8 @@ impl<D: Drive> Shared<D> {
         }
         self.count_names(db, ino)?;
         if listed.is_folder {
+            // `..` is another.
+            self.kept.forget(ino);
             // What was sent by the path that it had may be in what has that path now.
             lock(&self.flight).moved += 1;
             self.look_again_at(db, &db.untold_below(ino)?)?;

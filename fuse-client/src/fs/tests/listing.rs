@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{name, rename, start, write};
+use super::{ME, name, rename, settled, start, write};
 use crate::drive::memory::MemoryDrive;
 use crate::fs::{Fs, Handle, Ino, ROOT, RenameFlags};
 
@@ -136,4 +136,37 @@ async fn without_notices_no_names_are_told_unasked() {
     fs.settle().await;
     assert!(!is_kept(&fs, ROOT).await);
     assert!(!is_kept(&fs, ROOT).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_that_two_read_while_they_changed_are_read_again() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", "a").unwrap();
+    drive.as_other().write("/b", "b").unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let one = fs.open_folder(ROOT).await.unwrap();
+    let two = fs.open_folder(ROOT).await.unwrap();
+    // The kernel keeps what the one is told, as far as it came.
+    let (_, at) = some(&fs, one.handle, 0, 3).await;
+    drive.as_other().remove("/a").unwrap();
+    fs.settle().await;
+    some(&fs, two.handle, 0, 9).await;
+    some(&fs, one.handle, at, 9).await;
+    assert!(!fs.open_folder(ROOT).await.unwrap().keep);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_folder_that_was_moved_is_read_again_for_what_lies_above() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    let d = fs.make_folder(ME, ROOT, name("d"), 0o755, 0).await.unwrap();
+    let e = fs.make_folder(ME, ROOT, name("e"), 0o755, 0).await.unwrap();
+    settled(&fs).await;
+    assert!(!is_kept(&fs, d.ino).await);
+    let flags = RenameFlags::default();
+    fs.rename(ROOT, name("d"), e.ino, name("d"), flags)
+        .await
+        .unwrap();
+    assert!(!is_kept(&fs, d.ino).await);
 }
