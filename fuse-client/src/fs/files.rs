@@ -174,7 +174,8 @@ impl<D: Drive> Fs<D> {
                 }
             }
         }
-        if writes && open.size() <= shared.most_passed_through() {
+        let is_passed_through = lock(&open.inner).passthrough.is_some();
+        if writes && (is_passed_through || open.size() <= shared.most_passed_through()) {
             // The kernel may write anywhere without asking.
             open.settle(&(0..u64::MAX)).await?;
         }

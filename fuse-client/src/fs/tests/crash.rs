@@ -270,3 +270,20 @@ async fn what_the_kernel_may_write_into_is_on_the_disk_before() {
     let open = fs.shared.opened(ino).unwrap();
     assert!(lock(&open.inner).rests(&(0..1)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_kernel_reads_is_on_the_disk_before_it_may_write_into_it() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 10 << 20]).unwrap();
+    let fs = start_passthrough(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    assert_eq!(read(&fs, "a").await.unwrap().len(), 10 << 20);
+    let reader = fs.open_file(ME, ino, 0).await.unwrap();
+    assert!(matches!(reader.io, Io::Passthrough(_)));
+    let writer = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    assert!(matches!(writer.io, Io::Passthrough(_)));
+    let open = fs.shared.opened(ino).unwrap();
+    let inner = lock(&open.inner);
+    assert!(inner.rests(&(0..10)));
+}
