@@ -206,12 +206,17 @@ impl<D: Drive> Shared<D> {
                 && sending.mtime.div_euclid(SECOND) < now_ns().div_euclid(SECOND)
                 && let Ok(mut node) = self.node(db, sending.ino)
                 && node.is_file()
-                // A time that a program has set may be that of another's version as well.
-                && (node.mtime, node.ctime) == (sending.mtime, sending.mtime)
             {
-                let mark = mark(sending.size, sending.mtime);
-                add_digest(&mut node.sent_sha256, &mark);
-                db.save(&node)?;
+                let written = (node.mtime, node.ctime) == (sending.mtime, sending.mtime);
+                if written || sending.etag.is_none() {
+                    let mark = mark(sending.size, sending.mtime);
+                    add_digest(&mut node.sent_sha256, &mark);
+                    db.save(&node)?;
+                } else {
+                    // A program has set back the time of what it has changed, as it may have done
+                    // elsewhere as well: nothing tells another's version from this one.
+                    sending.mtime = i64::MIN;
+                }
             }
             db.put_sending(&sending)?;
             Ok(Intent { at, earlier })

@@ -229,3 +229,37 @@ async fn anothers_version_of_a_time_that_was_set_is_kept() {
     assert_eq!(there(&drive).len(), 2);
     assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn anothers_version_of_a_time_that_was_set_is_not_removed() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let time = 1_700_000_000_000_000_000;
+    drive.fail_next(Some(Verb::Patch), Fault::UnreachableBefore);
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
+    let change = Change {
+        mtime: Some(Time::At(time)),
+        ..Change::default()
+    };
+    fs.set_attributes(ME, ino, change, Some(opened.handle))
+        .await
+        .unwrap();
+    fs.release(opened.handle).await.unwrap();
+    until(|| drive.count(Verb::Patch) == 1).await;
+    fs.unlink(ROOT, name("a")).await.unwrap();
+    drive.as_other().write("/a", vec![9; 8 << 20]).unwrap();
+    let theirs = Attributes {
+        mtime_ns: Some(time),
+        ..drive.as_other().listed("/a").unwrap().attributes
+    };
+    drive
+        .as_other()
+        .set_attributes("/a", theirs, std::collections::BTreeMap::default())
+        .unwrap();
+    settled(&fs).await;
+    assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
+}
