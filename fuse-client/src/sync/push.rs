@@ -169,6 +169,12 @@ impl<D: Drive> Shared<D> {
                 looked.postponed += usize::from(work.node().is_some());
                 continue;
             }
+            if let Step::Remove { at, .. } | Step::Move { from: at, .. } = &step
+                && let Some(until) = lock(&self.unheard).taken_until(at, now)
+            {
+                db.change(|db| Ok(db.mark_name(work.parent, &work.name, until)?))?;
+                continue;
+            }
             let (keys, reach, upload) = Self::about(db, &step)?;
             if let Some((ino, _)) = upload
                 && work.due > 0

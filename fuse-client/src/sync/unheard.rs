@@ -63,6 +63,13 @@ impl Unheard {
         (asking.attempts >= TRIES).then_some(asking.reason.as_str())
     }
 
+    /// Until when a name is not to become free, as an earlier request than the last may take it.
+    pub(super) fn taken_until(&self, name: &Name, now_ms: i64) -> Option<i64> {
+        let open_ms = self.0.get(name)?.open_ms?;
+        let is_open = (0..LATE).contains(&(now_ms - open_ms));
+        is_open.then_some(open_ms + LATE)
+    }
+
     /// Everything is asked at once.
     pub(crate) fn hurry(&mut self) {
         for asking in self.0.values_mut() {
@@ -167,8 +174,18 @@ impl<D: Drive> Shared<D> {
     ) -> drive::Result<T> {
         let answer = self.ask(request).await;
         match &answer {
-            // An earlier one that arrives now meets another version than it expects.
-            Ok(_) => drop(lock(&self.unheard).0.remove(&intent.at)),
+            Ok(_) => {
+                let mut unheard = lock(&self.unheard);
+                unheard.0.remove(&intent.at);
+                if intent.earlier.is_some() {
+                    // It finds the name taken, unless that is free again.
+                    let open = Asking {
+                        open_ms: Some(now_ms()),
+                        ..Asking::default()
+                    };
+                    unheard.0.insert(intent.at, open);
+                }
+            }
             // It is another one that it is to be asked about.
             Err(error) if may_be_done(error) => {
                 let fresh = Asking::default();

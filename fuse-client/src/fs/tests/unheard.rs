@@ -418,3 +418,22 @@ async fn what_was_removed_stays_so_when_it_arrives_after_the_network_was_away() 
     assert_eq!(names(&fs, ROOT).await, [""; 0]);
     assert_eq!(there(&drive), [""; 0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_sent_again_and_removed_stays_so_when_the_first_request_arrives() {
+    for drive in drives() {
+        let cache = TempDir::new().unwrap();
+        let fs = start(&drive, &cache).await;
+        settled(&fs).await;
+        drive.fail_next(Some(Verb::Write), Fault::Late);
+        let a = write(&fs, ROOT, "a", b"hello").await;
+        until(|| has("/a")(&drive)).await;
+        assert_eq!(fs.stat(a).await.unwrap().size, 5);
+        fs.unlink(ROOT, name("a")).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        drive.arrive();
+        settled(&fs).await;
+        assert_eq!(names(&fs, ROOT).await, [""; 0]);
+        assert_eq!(there(&drive), [""; 0]);
+    }
+}
