@@ -282,10 +282,11 @@ impl<D: Drive> Fs<D> {
             let due = write && inner.writers == 0 && inner.content == Content::Open;
             if due {
                 // The server may have something else that was sent since its last answer.
-                let sent = db.node(open.ino).map_or(true, |node| {
-                    node.is_some_and(|node| node.sent_sha256.is_some())
-                });
-                let same = inner.dirty.is_empty() && inner.size == inner.base_size && !sent;
+                let sent = || {
+                    let node = db.node(open.ino).ok().flatten();
+                    node.is_none_or(|node| node.sent_sha256.is_some())
+                };
+                let same = inner.dirty.is_empty() && inner.size == inner.base_size && !sent();
                 inner.content = if same { Content::Clean } else { Content::Dirty };
                 inner.changed = true;
             }

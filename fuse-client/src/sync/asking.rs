@@ -293,8 +293,9 @@ impl<D: Drive> Shared<D> {
                         }
                     }
                     Found::Unsure(folders) => {
-                        let told = folders.iter().map(|folder| (*folder, name.to_owned()));
-                        told.for_each(|name| lock(&self.flight).told_gone(&name));
+                        for folder in &folders {
+                            lock(&self.flight).told_gone(&(*folder, name.to_owned()));
+                        }
                         self.look_again_at(db, &folders)?;
                     }
                     Found::Unknown => {}

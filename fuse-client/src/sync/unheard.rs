@@ -219,20 +219,18 @@ impl<D: Drive> Shared<D> {
                     db.save(&node)?;
                 }
             } else if sending.what == Sent::Content
-                // Whoever writes it from now on by other means sets another second.
-                && sending.mtime.div_euclid(SECOND) < now_ns().div_euclid(SECOND)
                 && let Ok(mut node) = self.node(db, sending.ino)
                 && node.is_file()
             {
                 let written = (node.mtime, node.ctime) == (sending.mtime, sending.mtime);
-                if written || sending.etag.is_none() {
-                    let mark = mark(sending.size, sending.mtime);
-                    add_digest(&mut node.sent_sha256, &mark);
-                    db.save(&node)?;
-                } else {
+                if !written && sending.etag.is_some() {
                     // A program has set back the time of what it has changed, as it may have done
                     // elsewhere as well: nothing tells another's version from this one.
                     sending.mtime = i64::MIN;
+                } else if sending.mtime.div_euclid(SECOND) < now_ns().div_euclid(SECOND) {
+                    // Whoever writes it from now on by other means sets another second.
+                    add_digest(&mut node.sent_sha256, &mark(sending.size, sending.mtime));
+                    db.save(&node)?;
                 }
             }
             db.put_sending(&sending)?;
