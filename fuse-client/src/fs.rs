@@ -67,6 +67,8 @@ pub struct OpenedFolder {
     pub handle: Handle,
     /// The kernel may tell the names that it was told last.
     pub keep: bool,
+    /// It may keep what it is told now: it will hear of changes.
+    pub may_keep: bool,
 }
 
 /// Something that the kernel must not believe any longer.

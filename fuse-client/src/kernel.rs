@@ -464,7 +464,8 @@ impl<D: Drive> Filesystem for Adapter<D> {
         self.serve(async move {
             match fs.open_folder(ino.0).await {
                 Ok(opened) => {
-                    let mut flags = FopenFlags::FOPEN_CACHE_DIR;
+                    let mut flags = FopenFlags::empty();
+                    flags.set(FopenFlags::FOPEN_CACHE_DIR, opened.may_keep);
                     flags.set(FopenFlags::FOPEN_KEEP_CACHE, opened.keep);
                     reply.opened(FileHandle(opened.handle.0), flags);
                 }

@@ -1,5 +1,7 @@
 //! Open folders.
 
+use std::sync::atomic::Ordering;
+
 use rustix::io::Errno;
 
 use super::shared::{Held, Shared, lock};
@@ -47,9 +49,15 @@ impl<D: Drive> Fs<D> {
     /// As `opendir`.
     pub async fn open_folder(&self, ino: Ino) -> Result<OpenedFolder, Errno> {
         self.shared.know_folder(ino).await?;
-        let keep = self.shared.keeps_listing(ino);
+        // Without notices nobody tells of a change before it is asked for.
+        let may_keep = self.shared.live.load(Ordering::Relaxed);
+        let keep = self.shared.keeps_listing(ino) && may_keep;
         let handle = self.shared.hold(Held::Folder(ino));
-        Ok(OpenedFolder { handle, keep })
+        Ok(OpenedFolder {
+            handle,
+            keep,
+            may_keep,
+        })
     }
 
     /// Tells the names in a folder, with `.` and `..`, and the number and mode of what has them: from

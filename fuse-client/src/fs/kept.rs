@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
 
 use super::shared::{Shared, lock};
 use super::{Ino, Invalidation};
@@ -39,12 +38,10 @@ impl<D: Drive> Shared<D> {
     /// Whether what the kernel has kept of a folder is what it would be told. If not, it drops that now:
     /// whoever reads the folder, as others may already do, what it keeps is younger.
     pub(super) fn keeps_listing(&self, folder: Ino) -> bool {
-        // Without notices nobody tells of a change before it is asked for.
-        let live = self.live.load(Ordering::Relaxed);
         let now = now_ms();
         let mut kept = lock(&self.kept.0);
         let is_young = |began: &i64| (0..AGE).contains(&(now - began));
-        if live && kept.get(&folder).is_some_and(is_young) {
+        if kept.get(&folder).is_some_and(is_young) {
             return true;
         }
         kept.insert(folder, now);

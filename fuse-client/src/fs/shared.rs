@@ -227,6 +227,11 @@ impl<D: Drive> Shared<D> {
         });
     }
 
+    /// The names in a folder: whoever has it open, and reads it once more, is to be told them anew.
+    pub(crate) fn invalidate_names(&self, folder: Ino) {
+        self.invalidate_content(folder);
+    }
+
     pub(crate) fn invalidate_content(&self, ino: Ino) {
         self.invalidate(Invalidation::Inode {
             ino,

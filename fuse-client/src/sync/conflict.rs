@@ -284,6 +284,7 @@ impl<D: Drive> Shared<D> {
 
     fn tell_conflict(&self, db: &Db, at: &Name, copy: Option<&str>) -> Result<(), Fault> {
         let (parent, name) = at;
+        self.invalidate_names(*parent);
         self.invalidate_entry(*parent, name);
         if let Some(copy) = copy {
             self.invalidate_entry(*parent, copy);
@@ -540,6 +541,7 @@ impl<D: Drive> Shared<D> {
         };
         self.book_folder(at, &new, &stored(listed), false)?;
         let db = lock(&self.db);
+        self.invalidate_names(new.ino);
         db.change(|db| {
             // What is known of the one there already belongs into this one as well.
             for (name, ino) in db.synced_members(old)? {
@@ -585,6 +587,7 @@ impl<D: Drive> Shared<D> {
         {
             self.bring_back(db, &above, at.0)?;
             db.mark_name(above.0, &above.1, 0)?;
+            self.invalidate_names(above.0);
             self.invalidate_entry(above.0, &above.1);
         }
         Ok(())

@@ -342,7 +342,7 @@ impl<D: Drive> Shared<D> {
         }
         db.mark_same(parent, name)?;
         // The kernel keeps no names that are not there: it need not be told of this one.
-        self.invalidate_attributes(parent);
+        self.invalidate_names(parent);
         Ok(())
     }
 
@@ -375,6 +375,7 @@ impl<D: Drive> Shared<D> {
                         child: ino,
                         name: old_name.clone().into(),
                     });
+                    self.invalidate_names(old_parent);
                 } else if !db.entries_of(ino)?.is_empty() {
                     // Renamed here as well: this machine's name goes to the server.
                     wanted = false;
@@ -508,7 +509,7 @@ impl<D: Drive> Shared<D> {
             child: ino,
             name: name.into(),
         });
-        self.invalidate_attributes(parent);
+        self.invalidate_names(parent);
         Ok(())
     }
 }

@@ -90,6 +90,7 @@ impl<D: Drive> Shared<D> {
         }
         self.left_elsewhere(old.ino);
         for (parent, name) in names {
+            self.invalidate_names(parent);
             self.invalidate_entry(parent, &name);
         }
         self.invalidate_attributes(old.ino);

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::{ME, name, rename, settled, start, write};
 use crate::drive::memory::MemoryDrive;
-use crate::fs::{Fs, Handle, Ino, ROOT, RenameFlags};
+use crate::fs::{Fs, Handle, Ino, Invalidation, ROOT, RenameFlags};
 
 /// Up to `most` names from an offset, and the offset behind them.
 async fn some(
@@ -136,6 +136,7 @@ async fn without_notices_no_names_are_told_unasked() {
     fs.settle().await;
     assert!(!is_kept(&fs, ROOT).await);
     assert!(!is_kept(&fs, ROOT).await);
+    assert!(!fs.open_folder(ROOT).await.unwrap().may_keep);
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,4 +170,27 @@ async fn a_folder_that_was_moved_is_read_again_for_what_lies_above() {
         .await
         .unwrap();
     assert!(!is_kept(&fs, d.ino).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_a_folder_open_is_told_names_that_come_and_go_as_well() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = start(&drive, &cache).await;
+    settled(&fs).await;
+    let mut told = fs.take_invalidations();
+    let names = Invalidation::Inode {
+        ino: ROOT,
+        offset: 0,
+        length: 0,
+    };
+    let mut is_told = || std::iter::from_fn(|| told.try_recv().ok()).any(|it| it == names);
+    drive.as_other().write("/a", "a").unwrap();
+    settled(&fs).await;
+    assert!(is_told(), "a name more");
+    drive.as_other().rename("/a", "/b").unwrap();
+    settled(&fs).await;
+    assert!(is_told(), "another name");
+    drive.as_other().remove("/b").unwrap();
+    settled(&fs).await;
+    assert!(is_told(), "a name less");
 }
