@@ -4,7 +4,6 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -176,8 +175,7 @@ impl<D: Drive> Shared<D> {
             let before = node.cached;
             inner.overlay(&mut node);
             node.used_at = now_ms();
-            self.cached
-                .fetch_add(node.cached.saturating_sub(before), Ordering::Relaxed);
+            self.count_cached(before, node.cached);
             db.save(&node)?;
             Ok(())
         })

@@ -112,6 +112,13 @@ impl<D: Drive> Shared<D> {
         Ok(given_up)
     }
 
+    /// Of a node so many bytes are here now, and not so many as its row said before.
+    pub(crate) fn count_cached(&self, before: u64, now: u64) {
+        self.cached
+            .fetch_add(now.saturating_sub(before), Ordering::Relaxed);
+        self.give_back(before.saturating_sub(now));
+    }
+
     /// So many bytes of content are not here any more.
     pub(crate) fn give_back(&self, bytes: u64) {
         self.cached

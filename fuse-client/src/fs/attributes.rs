@@ -170,6 +170,7 @@ impl<D: Drive> Shared<D> {
             let Some(mut node) = db.node(open.ino)? else {
                 return Err(Errno::STALE.into());
             };
+            let cached = node.cached;
             inner.overlay(&mut node);
             let due = if inner.writers > 0 {
                 self.late()
@@ -212,6 +213,7 @@ impl<D: Drive> Shared<D> {
                 inner.put_back(before);
                 return Err(fault);
             }
+            self.count_cached(cached, node.cached);
             inner.changed = false;
             match fresh {
                 Some(file) => {

@@ -3,7 +3,6 @@
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use rustix::io::Errno;
 
@@ -51,6 +50,7 @@ impl<D: Drive> Shared<D> {
             inner.present.add(blocks);
         }
         inner.version += 1;
+        let before = node.cached;
         let passthrough = inner.passthrough.take();
         inner.overlay(&mut node);
         inner.passthrough = passthrough;
@@ -60,7 +60,9 @@ impl<D: Drive> Shared<D> {
                 db.mark_all(open.ino, self.late())?;
             }
             Ok(())
-        })
+        })?;
+        self.count_cached(before, node.cached);
+        Ok(())
     }
 
     /// Puts what is true of an open file into its row.
@@ -77,8 +79,7 @@ impl<D: Drive> Shared<D> {
             let before = node.cached;
             inner.overlay(&mut node);
             node.used_at = now_ms();
-            self.cached
-                .fetch_add(node.cached.saturating_sub(before), Ordering::Relaxed);
+            self.count_cached(before, node.cached);
             db.save_content(&node)?;
             if let Some(due_ms) = due_ms {
                 db.mark_all(open.ino, due_ms)?;

@@ -1,5 +1,6 @@
 //! Files of which only a part is here.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustix::io::Errno;
@@ -8,6 +9,7 @@ use tempfile::TempDir;
 use super::{ME, MIB, check, edit, name, names, rdwr, read, settled, size, start, there, until};
 use crate::drive::Attributes;
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
+use crate::fs::shared::lock;
 use crate::fs::{Change, Fs, ROOT, Time};
 
 /// Why something is not sent.
@@ -262,4 +264,33 @@ async fn anothers_version_of_a_time_that_was_set_is_not_removed() {
         .unwrap();
     settled(&fs).await;
     assert!(drive.as_other().read("/a").unwrap() == vec![9; 8 << 20]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_room_here_is_counted_once() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
+    let fs = start(&drive, &cache).await;
+    fs.settle().await;
+    let counted = || {
+        let rows = lock(&fs.shared.db).totals().unwrap().0;
+        (fs.shared.cached.load(Ordering::Relaxed), rows)
+    };
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    for _ in 0..3 {
+        let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+        for length in [0, MIB, 3 * MIB, 2 * MIB + 5] {
+            fs.set_attributes(ME, ino, size(length), Some(opened.handle))
+                .await
+                .unwrap();
+            fs.write(opened.handle, length, vec![2; 2 << 20])
+                .await
+                .unwrap();
+        }
+        fs.release(opened.handle).await.unwrap();
+        settled(&fs).await;
+    }
+    let (counter, rows) = counted();
+    assert_eq!(counter, rows);
+    assert_eq!(rows, 4 * MIB + 5);
 }
