@@ -1,12 +1,15 @@
 //! Two mounts and a plain WebDAV client on one drive.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use harness::{Mount, MountSetup, World, until};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use rustix::fs::{RawDir, SeekFrom};
 
 use crate::{blocking, scale, seed};
 
@@ -41,10 +44,7 @@ fn add(path: &Path, word: &str) -> std::io::Result<()> {
 fn try_to_add(path: &Path, word: &str) -> std::io::Result<()> {
     use std::io::Write as _;
 
-    let mut file = std::fs::File::options()
-        .append(true)
-        .create(true)
-        .open(path)?;
+    let mut file = File::options().append(true).create(true).open(path)?;
     writeln!(file, "{word}")
 }
 
@@ -147,6 +147,45 @@ async fn of_two_that_make_the_same_name_both_are_kept() {
             "{name}: {found:?}"
         );
     }
+}
+
+/// The names in an open folder, read from its beginning.
+fn names(folder: &File) -> Vec<String> {
+    rustix::fs::seek(folder, SeekFrom::Start(0)).unwrap();
+    let mut room = Vec::with_capacity(8192);
+    let mut entries = RawDir::new(folder, room.spare_capacity_mut());
+    let mut names = Vec::new();
+    while let Some(entry) = entries.next() {
+        names.push(entry.unwrap().file_name().to_str().unwrap().to_owned());
+    }
+    names.retain(|name| name != "." && name != "..");
+    names.sort();
+    names
+}
+
+/// The kernel keeps what it has read of a folder for as long as it is told of changes.
+#[tokio::test]
+async fn names_change_in_a_folder_that_stays_open() {
+    let world = World::start().await;
+    let mount = MountSetup::new(&world, "mount").start().await;
+    for name in ["a", "z"] {
+        std::fs::write(mount.path(name), name).unwrap();
+    }
+    mount.sync().await;
+    let folder = Arc::new(File::open(mount.path("")).unwrap());
+    let are = |expected: &'static [&'static str]| {
+        let folder = Arc::clone(&folder);
+        until("the names are as elsewhere", PATIENCE, move || {
+            let folder = Arc::clone(&folder);
+            async move { blocking(move || names(&folder)).await == expected }
+        })
+    };
+    are(&["a", "z"]).await;
+    are(&["a", "z"]).await;
+    world.alice().put("/b", "b").await.must_be(201);
+    are(&["a", "b", "z"]).await;
+    world.alice().delete("/a").await.must_be(204);
+    are(&["b", "z"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
