@@ -24,7 +24,7 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{Caller, Change, Fs, Options, ROOT, RenameFlags};
+use super::{Caller, Change, Fs, Ino, Opened, Options, ROOT, RenameFlags};
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 
 const MIB: u64 = 1 << 20;
@@ -61,6 +61,20 @@ async fn edit(fs: &Fs<MemoryDrive>, ino: u64, offset: u64, bytes: &[u8]) {
         .await
         .unwrap();
     fs.release(opened.handle).await.unwrap();
+}
+
+/// A mount of a drive with `/a` of another's, so long, and it opened to be written.
+async fn open_theirs(
+    drive: &MemoryDrive,
+    cache: &TempDir,
+    length: usize,
+) -> (Fs<MemoryDrive>, Ino, Opened) {
+    drive.as_other().write("/a", vec![1; length]).unwrap();
+    let fs = start(drive, cache).await;
+    fs.settle().await;
+    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
+    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    (fs, ino, opened)
 }
 
 async fn read(fs: &Fs<MemoryDrive>, at: &str) -> Result<Vec<u8>, Errno> {

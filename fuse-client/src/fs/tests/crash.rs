@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::{ME, MIB, content_files, name, rdwr, read, rename, settled, size, start, until, write};
+use super::{
+    ME, MIB, content_files, name, open_theirs, rdwr, read, rename, settled, size, start, until,
+    write,
+};
 use crate::cache::content_path;
 use crate::drive::memory::MemoryDrive;
 use crate::fs::shared::lock;
@@ -173,11 +176,7 @@ async fn a_crash_while_a_file_is_cut_makes_no_zeros() {
 #[tokio::test(start_paused = true)]
 async fn what_was_written_after_a_file_was_emptied_survives_a_crash() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 8 << 20).await;
     fs.set_attributes(ME, ino, size(0), Some(opened.handle))
         .await
         .unwrap();
@@ -213,11 +212,7 @@ async fn what_was_appended_survives_a_crash() {
 #[tokio::test(start_paused = true)]
 async fn a_crash_while_a_file_is_emptied_makes_no_zeros() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 8 << 20).await;
     fs.set_attributes(ME, ino, size(0), Some(opened.handle))
         .await
         .unwrap();
@@ -239,11 +234,7 @@ async fn a_crash_while_a_file_is_emptied_makes_no_zeros() {
 #[tokio::test(start_paused = true)]
 async fn what_lies_beside_a_write_is_on_the_disk_before_it_is_believed() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 4 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 4 << 20).await;
     let open = fs.shared.opened(ino).unwrap();
     let rests = || lock(&open.inner).rests(&(0..4));
     fs.read(opened.handle, 0, 4 << 20).await.unwrap();

@@ -6,7 +6,9 @@ use std::time::Duration;
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::{ME, MIB, check, edit, name, names, rdwr, read, settled, size, start, there, until};
+use super::{
+    ME, MIB, check, edit, name, names, open_theirs, rdwr, read, settled, size, start, there, until,
+};
 use crate::drive::Attributes;
 use crate::drive::memory::{Fault, MemoryDrive, Verb};
 use crate::fs::shared::lock;
@@ -21,11 +23,7 @@ fn why(fs: &Fs<MemoryDrive>) -> Vec<String> {
 #[tokio::test(start_paused = true)]
 async fn what_is_removed_there_before_all_of_it_was_here_is_not_filled_with_zeros() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 8 << 20).await;
     fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
     drive.as_other().remove("/a").unwrap();
     fs.settle().await;
@@ -48,11 +46,7 @@ async fn what_is_removed_there_before_all_of_it_was_here_is_not_filled_with_zero
 #[tokio::test(start_paused = true)]
 async fn a_file_is_not_completed_with_the_bytes_of_another() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, _, opened) = open_theirs(&drive, &cache, 8 << 20).await;
     fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
     drive.as_other().write("/a", vec![9; 3 << 20]).unwrap();
     fs.settle().await;
@@ -146,11 +140,7 @@ async fn what_another_writes_after_parts_whose_answer_got_lost_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn what_is_emptied_while_the_rest_is_fetched_is_not_filled_with_zeros() {
     let (drive, cache) = (MemoryDrive::plain(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 20 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 20 << 20).await;
     fs.write(opened.handle, 0, vec![2; 10]).await.unwrap();
     drive.take_calls();
     drive.fail_next(Some(Verb::Read), Fault::HeldBefore);
@@ -181,11 +171,7 @@ async fn what_is_emptied_while_the_rest_is_fetched_is_not_filled_with_zeros() {
 #[tokio::test(start_paused = true)]
 async fn what_becomes_as_it_was_after_a_lost_answer_is_sent() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 4 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(&drive, &cache, 4 << 20).await;
     drive.fail_next(Some(Verb::Patch), Fault::UnreachableAfter);
     fs.write(opened.handle, 4 * MIB, vec![2; 10]).await.unwrap();
     until(|| drive.as_other().read("/a").unwrap().len() > 4 << 20).await;
@@ -198,19 +184,16 @@ async fn what_becomes_as_it_was_after_a_lost_answer_is_sent() {
     assert_eq!(read(&fs, "a").await.unwrap().len(), 4 << 20);
 }
 
-#[tokio::test(start_paused = true)]
-async fn anothers_version_of_a_time_that_was_set_is_kept() {
-    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let time = 1_700_000_000_000_000_000;
+/// As programs set it back that change a file in place; ns.
+const TIME: i64 = 1_700_000_000_000_000_000;
+
+/// A mount that has changed a part of `/a`, and set its time, without the server's hearing of it.
+async fn set_back_unheard(drive: &MemoryDrive, cache: &TempDir) -> Fs<MemoryDrive> {
     drive.fail_next(Some(Verb::Patch), Fault::UnreachableBefore);
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
+    let (fs, ino, opened) = open_theirs(drive, cache, 8 << 20).await;
     fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
     let change = Change {
-        mtime: Some(Time::At(time)),
+        mtime: Some(Time::At(TIME)),
         ..Change::default()
     };
     fs.set_attributes(ME, ino, change, Some(opened.handle))
@@ -218,8 +201,15 @@ async fn anothers_version_of_a_time_that_was_set_is_kept() {
         .unwrap();
     fs.release(opened.handle).await.unwrap();
     until(|| drive.count(Verb::Patch) == 1).await;
+    fs
+}
+
+#[tokio::test(start_paused = true)]
+async fn anothers_version_of_a_time_that_was_set_is_kept() {
+    let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
+    let fs = set_back_unheard(&drive, &cache).await;
     let theirs = Attributes {
-        mtime_ns: Some(time),
+        mtime_ns: Some(TIME),
         ..drive.as_other().listed("/a").unwrap().attributes
     };
     drive.as_other().write("/a", vec![9; 8 << 20]).unwrap();
@@ -235,27 +225,11 @@ async fn anothers_version_of_a_time_that_was_set_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn anothers_version_of_a_time_that_was_set_is_not_removed() {
     let (drive, cache) = (MemoryDrive::extended(), TempDir::new().unwrap());
-    drive.as_other().write("/a", vec![1; 8 << 20]).unwrap();
-    let fs = start(&drive, &cache).await;
-    fs.settle().await;
-    let ino = fs.lookup(ROOT, name("a")).await.unwrap().ino;
-    let time = 1_700_000_000_000_000_000;
-    drive.fail_next(Some(Verb::Patch), Fault::UnreachableBefore);
-    let opened = fs.open_file(ME, ino, rdwr()).await.unwrap();
-    fs.write(opened.handle, 5 * MIB, vec![2; 10]).await.unwrap();
-    let change = Change {
-        mtime: Some(Time::At(time)),
-        ..Change::default()
-    };
-    fs.set_attributes(ME, ino, change, Some(opened.handle))
-        .await
-        .unwrap();
-    fs.release(opened.handle).await.unwrap();
-    until(|| drive.count(Verb::Patch) == 1).await;
+    let fs = set_back_unheard(&drive, &cache).await;
     fs.unlink(ROOT, name("a")).await.unwrap();
     drive.as_other().write("/a", vec![9; 8 << 20]).unwrap();
     let theirs = Attributes {
-        mtime_ns: Some(time),
+        mtime_ns: Some(TIME),
         ..drive.as_other().listed("/a").unwrap().attributes
     };
     drive
